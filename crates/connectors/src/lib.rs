@@ -1,0 +1,205 @@
+//! The systems rekey can change passwords on.
+//!
+//! A *connector* knows one kind of system. To add one, write one file that implements
+//! [`Connector`] and [`Kind`], and add one line to [`KINDS`].
+//!
+//! This crate knows nothing of HTTP, of the store or of jobs: a connector gets an account and a
+//! password, and answers with an [`Outcome`], or with a [`Fault`] when it must.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use rekey_vault::Password;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+mod fault;
+
+pub use self::fault::{Fault, FaultKind};
+
+/// Every kind of connector in this crate and build.
+pub const KINDS: &[Entry] = &[];
+
+/// A live link to one source. The host keeps one per source and version of its configuration,
+/// and bounds how many calls run at once.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Proves that the source answers and that rekey's own credentials work.
+    async fn test(&self) -> Result<(), Fault>;
+
+    /// Sends every account, in bounded memory: the channel pushes back.
+    async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault>;
+
+    /// Proves that the account is there and could be changed now, and reads its change stamp:
+    /// a text that differs after every change of the password. Changes nothing.
+    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault>;
+
+    /// Sets the password, once, if the stamp is still the one observed (where the source can
+    /// compare and set). Sends nothing after `deadline`.
+    ///
+    /// `Unknown` whenever something may have been sent and the answer is missing: rekey then
+    /// observes and verifies before anything else, and never repeats blindly.
+    async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome;
+
+    /// Whether this very password is in force: by exact comparison where the source allows it,
+    /// else by one login, which counts as a failed login on the source if it is not.
+    async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault>;
+}
+
+/// What a connector says of itself before it is opened.
+pub trait Kind: Connector + Sized + 'static {
+    /// The `connector` value in a source's configuration.
+    const NAME: &'static str;
+    /// The name people read, the wire's `connectorName`.
+    const DISPLAY_NAME: &'static str;
+    /// What the system can do, and so what a source of this kind may offer.
+    const FEATURES: &'static [Feature];
+    /// The top-level connector attributes that are secrets.
+    const SECRETS: &'static [&'static str];
+    /// How a change that the source confirmed is verified.
+    const VERIFICATION: Verification;
+    /// The source's `connectorAttributes`, without `correlation`, which the host reads.
+    type Config: DeserializeOwned;
+
+    /// Checks the configuration; connects no earlier than the first call.
+    fn open(config: Self::Config) -> Result<Self, Fault>;
+}
+
+/// One password for one account.
+pub struct Change<'a> {
+    /// The source's own name for the account.
+    pub native_identity: &'a str,
+    /// The new password.
+    pub password: &'a Password,
+    /// Random bytes that stay the same for every attempt of this change, so that a verifier made
+    /// from them is byte-identical in a retry.
+    pub salt: [u8; 16],
+}
+
+/// An account as its source lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The source's own name for it: a DN, a login, a role. The wire's `accountId`.
+    pub native_identity: String,
+    /// The name people read. The wire's `accountName`.
+    pub name: String,
+    /// Its attributes: texts, numbers, booleans or arrays of texts. Never a password or verifier.
+    pub attributes: Map<String, Value>,
+    /// Whether the source says that nobody may sign in with it.
+    pub disabled: bool,
+    /// Whether the source locked it.
+    pub locked: bool,
+}
+
+/// When an account's password last changed, in the source's own terms; compared for equality only.
+/// Empty where the source cannot tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp(pub String);
+
+impl Stamp {
+    /// Whether the source can tell a change at all.
+    pub fn is_known(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+/// What became of [`Connector::apply`].
+#[derive(Debug)]
+pub enum Outcome {
+    /// The source said yes.
+    Applied,
+    /// Nothing was changed, and the password is not at fault: the fault says whether to ask again.
+    NotApplied(Fault),
+    /// The source refused this password, for good.
+    Rejected(Rejection),
+    /// Something was sent and no answer came.
+    Unknown(Fault),
+}
+
+/// Why a source refused a password.
+#[derive(Debug)]
+pub struct Rejection {
+    /// A sentence a person may read: which rule of the source was not met, if it said so.
+    pub message: String,
+    /// Whether it was refused because it equals the one in force or one in the history: after a
+    /// lost answer that may be our own success.
+    pub reused: bool,
+}
+
+/// What [`Connector::verify`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is impossible to find out.
+    CannotTell,
+    /// Another password is in force.
+    No,
+    /// This password is in force.
+    Yes,
+}
+
+/// How a confirmed change is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// [`Connector::verify`] compares exactly and costs no login.
+    Exact,
+    /// The stamp moved: a login is spent only after a lost answer.
+    Stamp,
+}
+
+/// Something a source can do, spelled as the contract spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Feature {
+    /// Passwords can be checked against the source.
+    Authenticate,
+    /// Passwords can be set.
+    Password,
+}
+
+/// A line in [`KINDS`].
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// See [`Kind::NAME`].
+    pub name: &'static str,
+    /// See [`Kind::DISPLAY_NAME`].
+    pub display_name: &'static str,
+    /// See [`Kind::FEATURES`].
+    pub features: &'static [Feature],
+    /// See [`Kind::SECRETS`].
+    pub secrets: &'static [&'static str],
+    /// See [`Kind::VERIFICATION`].
+    pub verification: Verification,
+    open: fn(Value) -> Result<Arc<dyn Connector>, Fault>,
+}
+
+impl Entry {
+    /// The line of a kind.
+    pub const fn of<K: Kind>() -> Self {
+        Self {
+            name: K::NAME,
+            display_name: K::DISPLAY_NAME,
+            features: K::FEATURES,
+            secrets: K::SECRETS,
+            verification: K::VERIFICATION,
+            open: |attributes| Ok(Arc::new(K::open(parse(attributes)?)?)),
+        }
+    }
+
+    /// Checks the connector attributes and makes the link; connects at the first call.
+    pub fn open(&self, attributes: Value) -> Result<Arc<dyn Connector>, Fault> {
+        (self.open)(attributes)
+    }
+}
+
+/// Reads connector attributes; the fault names the attribute that is wrong.
+fn parse<C: DeserializeOwned>(attributes: Value) -> Result<C, Fault> {
+    serde_json::from_value(attributes).map_err(|error| {
+        Fault::new(FaultKind::Misconfigured, format!("connectorAttributes: {error}"))
+    })
+}
+
+/// Finds a kind by its name.
+pub fn kind(name: &str) -> Option<&'static Entry> {
+    KINDS.iter().find(|entry| entry.name == name)
+}
