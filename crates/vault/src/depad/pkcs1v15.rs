@@ -1,0 +1,30 @@
+//! PKCS#1 v1.5: `00 02`, at least eight bytes that are not zero, `00`, the message.
+
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq, ConstantTimeGreater};
+use zeroize::Zeroizing;
+
+use super::{Substitute, choose, len};
+use crate::Candidate;
+
+/// Takes PKCS#1 v1.5 padding off (RFC 8017, section 7.2.2, with implicit rejection after
+/// draft-irtf-cfrg-rsa-guidance-10, section 7.2).
+pub(crate) fn pkcs1v15(block: Zeroizing<Vec<u8>>, substitute: &Substitute) -> Candidate {
+    let size = len(&block);
+    let mut genuine = Choice::from(1);
+    let mut found = Choice::from(0);
+    let mut separator = 0_u32;
+    for (index, byte) in (0_u32..).zip(block.iter()) {
+        match index {
+            0 => genuine &= byte.ct_eq(&0),
+            1 => genuine &= byte.ct_eq(&2),
+            _ => {
+                let zero = byte.ct_eq(&0);
+                separator.conditional_assign(&index, zero & !found);
+                found |= zero;
+            }
+        }
+    }
+    genuine &= found & separator.ct_gt(&9);
+    let length = size.wrapping_sub(1).wrapping_sub(separator);
+    choose(block, length, genuine, size.saturating_sub(11), substitute)
+}

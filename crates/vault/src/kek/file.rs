@@ -1,0 +1,100 @@
+//! A key encryption key in a file: 64 hexadecimal digits and a line feed, for its owner only.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::Kek;
+use crate::{Error, hex, random};
+
+/// Longer than any sound file, so that a surplus shows.
+const READ: usize = 128;
+
+impl Kek {
+    /// Makes a new key and writes it to `path` with mode 0600. When this returns the file is on
+    /// disk, and so is its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kek`] if there is already something at `path`, or it cannot be written;
+    /// [`Error::Random`].
+    pub fn create(path: &Path) -> Result<Self, Error> {
+        let kek = Self(Zeroizing::new(random()?));
+        let mut text = hex::encode(kek.bytes());
+        text.push('\n');
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|fault| refused(path, &fault))?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        if let Err(fault) = written.and_then(|()| sync_folder(path)) {
+            // Half a key is worse than none. It was made here, so nothing can depend on it.
+            drop(fs::remove_file(path));
+            return Err(cannot("write", path, &fault));
+        }
+        Ok(kek)
+    }
+
+    /// Reads the key from `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kek`] if the file cannot be read, if anybody but its owner may do anything with
+    /// it, or if it is not 64 hexadecimal digits.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let mut file = File::open(path).map_err(|fault| cannot("read", path, &fault))?;
+        let metadata = file.metadata().map_err(|fault| cannot("read", path, &fault))?;
+        let mode = metadata.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(Error::Kek(format!(
+                "{path} has mode {mode:04o}, so others than its owner have access to the key \
+                 encryption key: chmod 600 {path}",
+                path = path.display()
+            )));
+        }
+        let mut text = Zeroizing::new([0; READ]);
+        let mut length = 0;
+        while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match file.read(rest) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                Err(fault) => return Err(cannot("read", path, &fault)),
+            }
+        }
+        let text = text.get(..length).unwrap_or_default().trim_ascii();
+        hex::decode(text).map(Self).ok_or_else(|| {
+            Error::Kek(format!(
+                "{} is not a key encryption key of 64 hexadecimal digits: restore it from the \
+                 backup, since what was sealed under it opens with no other",
+                path.display()
+            ))
+        })
+    }
+}
+
+fn refused(path: &Path, fault: &io::Error) -> Error {
+    if fault.kind() != io::ErrorKind::AlreadyExists {
+        return cannot("create", path, fault);
+    }
+    Error::Kek(format!(
+        "{} already exists: a key encryption key is never replaced, since all that was sealed \
+         under it would be lost",
+        path.display()
+    ))
+}
+
+fn cannot(verb: &str, path: &Path, fault: &io::Error) -> Error {
+    Error::Kek(format!("cannot {verb} the key encryption key {}: {fault}", path.display()))
+}
+
+/// A new name is durable once its folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}

@@ -1,0 +1,108 @@
+//! `useDictionary`, and the dictionary's file.
+
+use super::subject::fold;
+use super::{Policy, Rule, Subject};
+
+/// Limits of the file, from ISC's documentation of the password dictionary.
+const MOST_WORDS: usize = 2_500;
+const LONGEST_LINE: usize = 128;
+
+/// Words that no password may contain. Holds at most 2,500.
+pub struct Dictionary {
+    words: Vec<String>,
+    /// The words without regard to case, sorted, without those that begin with another: whatever
+    /// contains them contains the other.
+    sought: Vec<String>,
+}
+
+impl Dictionary {
+    /// Reads the text of a dictionary file. Either kind of line end and a byte order mark are
+    /// accepted; blank lines, lines that begin with `#`, and the first line that
+    /// begins with `locale=` or `locale:` are not words.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the line: a word with white space in it, a line of more than 128
+    /// characters, more than 2,500 words. Or that there is no word at all.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut words = Vec::new();
+        let mut locale = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.trim().is_empty() {
+                continue;
+            }
+            if line.chars().count() > LONGEST_LINE {
+                return Err(format!("line {number} has more than {LONGEST_LINE} characters"));
+            }
+            if line.starts_with('#') {
+                continue;
+            }
+            if !locale && (line.starts_with("locale=") || line.starts_with("locale:")) {
+                locale = true;
+                continue;
+            }
+            if line.contains(char::is_whitespace) {
+                return Err(format!("line {number} has white space: write one word on a line"));
+            }
+            if line.contains(char::is_control) {
+                return Err(format!("line {number} has a control character"));
+            }
+            if words.len() == MOST_WORDS {
+                return Err(format!(
+                    "line {number} is one word more than the {MOST_WORDS} allowed"
+                ));
+            }
+            words.push(line.to_owned());
+        }
+        if words.is_empty() {
+            return Err("the dictionary has no word: write one on a line".to_owned());
+        }
+        Ok(Self { sought: sought(&words), words })
+    }
+
+    /// The words as they were written, in the order of the file.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str)
+    }
+
+    /// Whether `text` contains a word, without regard to case.
+    pub fn contains_word_in(&self, text: &str) -> bool {
+        self.contains_word_in_folded(&fold(text))
+    }
+
+    fn contains_word_in_folded(&self, folded: &str) -> bool {
+        folded.char_indices().any(|(index, _)| {
+            let rest = folded.get(index..).unwrap_or_default();
+            // No word begins with another, so the one that `rest` begins with, if any, is the
+            // last that sorts no later than `rest`.
+            let later = self.sought.partition_point(|word| word.as_str() <= rest);
+            later
+                .checked_sub(1)
+                .and_then(|last| self.sought.get(last))
+                .is_some_and(|word| rest.starts_with(word.as_str()))
+        })
+    }
+}
+
+fn sought(words: &[String]) -> Vec<String> {
+    let mut sought: Vec<String> = words.iter().map(|word| fold(word).to_string()).collect();
+    sought.sort_unstable();
+    sought.dedup_by(|word, shorter| word.starts_with(shorter.as_str()));
+    sought
+}
+
+pub(super) struct NoDictionaryWord;
+
+impl Rule for NoDictionaryWord {
+    fn line(&self, _: &Policy) -> Option<String> {
+        None
+    }
+
+    fn violation(&self, policy: &Policy, subject: &Subject<'_>) -> Option<String> {
+        let dictionary = subject.about.dictionary.filter(|_| policy.use_dictionary)?;
+        dictionary
+            .contains_word_in_folded(subject.folded())
+            .then(|| "must not contain a word of the password dictionary".to_owned())
+    }
+}
