@@ -66,3 +66,70 @@ impl Candidate {
         self.genuine.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Padding, PrivateKey, PublicKey};
+
+    fn judged(message: &[u8], genuine: u8, policy: &Policy) -> Judgement {
+        let block = Zeroizing::new([b"what stands before", message].concat());
+        Candidate::new(block, message.len(), Choice::from(genuine)).judge(policy, &About::default())
+    }
+
+    fn twelve() -> Policy {
+        Policy { min_length: 12, ..Policy::default() }
+    }
+
+    #[test]
+    fn a_genuine_conforming_candidate_becomes_the_password() {
+        let Judgement::Accepted(password) = judged("grün und blau".as_bytes(), 1, &twelve())
+        else {
+            panic!("it conforms");
+        };
+        assert_eq!(password.expose(), "grün und blau");
+    }
+
+    #[test]
+    fn a_synthetic_candidate_is_never_accepted_even_if_it_conforms() {
+        let message = b"correct horse battery staple";
+        assert!(matches!(judged(message, 1, &twelve()), Judgement::Accepted(_)));
+        assert!(matches!(judged(message, 0, &twelve()), Judgement::PayloadInvalid));
+    }
+
+    #[test]
+    fn a_violation_says_nothing_about_being_genuine() {
+        for genuine in [0, 1] {
+            let Judgement::Violations(violations) = judged(b"short", genuine, &twelve()) else {
+                panic!("five characters are too few");
+            };
+            assert_eq!(violations, ["must have at least 12 characters"]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_invalid_whether_genuine_or_not() {
+        for message in
+            [b"".as_slice(), b"\xff\xfe\xfd of twelve", b"of twelve, with\n", b"of twelve, \x7f"]
+        {
+            for genuine in [0, 1] {
+                let judgement = judged(message, genuine, &Policy::default());
+                assert!(matches!(judgement, Judgement::PayloadInvalid), "{message:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tampered_ciphertext_is_judged_without_an_error() {
+        for padding in [Padding::OaepSha256, Padding::Pkcs1v15] {
+            let key = PrivateKey::generate(padding).unwrap();
+            let public = PublicKey::from_spki(&key.public_spki().unwrap()).unwrap();
+            let mut ciphertext = public.encrypt(padding, b"correct horse").unwrap();
+            let judgement = key.decrypt(&ciphertext).unwrap().judge(&twelve(), &About::default());
+            assert!(matches!(judgement, Judgement::Accepted(_)));
+            ciphertext[255] ^= 1;
+            let judgement = key.decrypt(&ciphertext).unwrap().judge(&twelve(), &About::default());
+            assert!(!matches!(judgement, Judgement::Accepted(_)));
+        }
+    }
+}

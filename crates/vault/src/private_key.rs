@@ -87,3 +87,136 @@ impl PrivateKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::{fs, io::Write as _};
+
+    use super::*;
+    use crate::{CiphertextFault, PublicKey};
+
+    #[test]
+    fn what_openssl_encrypts_comes_back_byte_for_byte() {
+        const OAEP: &[&str] =
+            &["rsa_padding_mode:oaep", "rsa_oaep_md:sha256", "rsa_mgf1_md:sha256"];
+        for (padding, options, longest) in
+            [(Padding::OaepSha256, OAEP, 190), (Padding::Pkcs1v15, &[], 245)]
+        {
+            let key = PrivateKey::generate(padding).unwrap();
+            let spki = key.public_spki().unwrap();
+            for clear in [b"myPassword".to_vec(), Vec::new(), vec![b'\n'; longest]] {
+                let candidate = key.decrypt(&openssl(&spki, options, &clear)).unwrap();
+                assert_eq!(candidate.message(), clear);
+                assert!(candidate.is_genuine());
+            }
+        }
+    }
+
+    #[test]
+    fn a_ciphertext_for_the_other_padding_is_synthetic() {
+        let key = PrivateKey::generate(Padding::OaepSha256).unwrap();
+        let public = PublicKey::from_spki(&key.public_spki().unwrap()).unwrap();
+        let ciphertext = public.encrypt(Padding::Pkcs1v15, b"correct horse").unwrap();
+        assert!(!key.decrypt(&ciphertext).unwrap().is_genuine());
+        // Negative control: the same key, told to use that padding, opens it.
+        let pkcs8 = key.to_pkcs8().unwrap();
+        let other = PrivateKey::from_pkcs8(Padding::Pkcs1v15, &pkcs8).unwrap();
+        assert_eq!(other.decrypt(&ciphertext).unwrap().message(), b"correct horse");
+    }
+
+    #[test]
+    fn a_key_survives_pkcs8() {
+        let key = PrivateKey::generate(Padding::Pkcs1v15).unwrap();
+        let pkcs8 = key.to_pkcs8().unwrap();
+        let again = PrivateKey::from_pkcs8(Padding::Pkcs1v15, &pkcs8).unwrap();
+        assert_eq!(again.public_spki().unwrap(), key.public_spki().unwrap());
+        assert_eq!(again.modulus.len(), 256);
+        let garbage = [9; 256];
+        let (one, two) = (key.decrypt(&garbage), again.decrypt(&garbage));
+        match (one, two) {
+            (Ok(one), Ok(two)) => assert_eq!(one.message(), two.message()),
+            (one, two) => assert!(one.is_err() && two.is_err()),
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let key = PrivateKey::generate(Padding::Pkcs1v15).unwrap();
+        let mut pkcs8 = key.to_pkcs8().unwrap().to_vec();
+        let spki = key.public_spki().unwrap();
+        for der in [&[], b"no key".as_slice(), &spki] {
+            let refused = PrivateKey::from_pkcs8(Padding::Pkcs1v15, der);
+            assert!(matches!(refused, Err(Error::Key)));
+        }
+        assert!(matches!(PublicKey::from_spki(&pkcs8), Err(Error::Key)));
+        pkcs8.push(0);
+        let refused = PrivateKey::from_pkcs8(Padding::Pkcs1v15, &pkcs8);
+        assert!(matches!(refused, Err(Error::Key)), "a byte after the key");
+    }
+
+    #[test]
+    fn public_faults_are_told_and_none_other() {
+        let key = PrivateKey::generate(Padding::Pkcs1v15).unwrap();
+        let public = PublicKey::from_spki(&key.public_spki().unwrap()).unwrap();
+        let number = |last| {
+            let mut number = vec![0; 256];
+            number[255] = last;
+            number
+        };
+        for out_of_range in
+            [number(0), number(1), less(&key.modulus, 1), less(&key.modulus, 0), vec![255; 256]]
+        {
+            let fault = CiphertextFault::OutOfRange;
+            assert_eq!(public.check(&out_of_range), Err(fault));
+            let refused = key.decrypt(&out_of_range);
+            assert!(matches!(refused, Err(Error::Ciphertext(found)) if found == fault));
+        }
+        // The bounds are AWS-LC's own: what is just inside is decrypted.
+        for in_range in [number(2), less(&key.modulus, 2)] {
+            assert_eq!(public.check(&in_range), Ok(()));
+            assert!(key.decrypt(&in_range).is_ok());
+        }
+        for length in [0, 255, 257] {
+            let fault = CiphertextFault::WrongLength { expected: 256, actual: length };
+            assert_eq!(public.check(&vec![7; length]), Err(fault));
+        }
+    }
+
+    #[test]
+    fn a_clear_text_that_does_not_fit_is_refused() {
+        let key = PrivateKey::generate(Padding::Pkcs1v15).unwrap();
+        let public = PublicKey::from_spki(&key.public_spki().unwrap()).unwrap();
+        for (padding, limit) in [(Padding::OaepSha256, 190), (Padding::Pkcs1v15, 245)] {
+            assert!(public.encrypt(padding, &vec![b'x'; limit]).is_ok());
+            let refused = public.encrypt(padding, &vec![b'x'; limit + 1]);
+            assert!(matches!(refused, Err(Error::TooLong { limit: told, .. }) if told == limit));
+        }
+    }
+
+    fn less(number: &[u8], by: u8) -> Vec<u8> {
+        let (mut number, mut by) = (number.to_vec(), by);
+        for byte in number.iter_mut().rev() {
+            let (rest, borrow) = byte.overflowing_sub(by);
+            (*byte, by) = (rest, u8::from(borrow));
+        }
+        number
+    }
+
+    fn openssl(spki: &[u8], options: &[&str], clear: &[u8]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("public.der");
+        fs::write(&path, spki).unwrap();
+        let mut command = Command::new("openssl");
+        command.args(["pkeyutl", "-encrypt", "-pubin", "-keyform", "DER", "-inkey"]).arg(&path);
+        for option in options {
+            command.args(["-pkeyopt", option]);
+        }
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("openssl runs");
+        child.stdin.take().unwrap().write_all(clear).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        output.stdout
+    }
+}

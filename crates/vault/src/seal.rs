@@ -141,3 +141,68 @@ fn context(version: u8, purpose: Purpose, row: &str) -> Aad<Vec<u8>> {
     }
     Aad::from(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PURPOSES: [Purpose; 5] = [
+        Purpose::ConnectorAttribute,
+        Purpose::PasswordChange,
+        Purpose::SigningKey,
+        Purpose::SourceKey,
+        Purpose::TokenPepper,
+    ];
+
+    fn sealer(byte: u8) -> Sealer {
+        Sealer::new(Kek::of([byte; 32]))
+    }
+
+    #[test]
+    fn a_sealed_value_opens_where_it_was_sealed() {
+        let own = sealer(1);
+        for clear in [b"".as_slice(), b"secret", &[7; 5_000]] {
+            for purpose in PURPOSES {
+                let sealed = own.seal(purpose, "row", clear).unwrap();
+                assert_eq!(sealed.len(), clear.len() + 61);
+                assert_eq!(*own.open(purpose, "row", &sealed).unwrap(), clear);
+                assert_eq!(*own.clone().open(purpose, "row", &sealed).unwrap(), clear);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sealed_value_opens_nowhere_else() {
+        let sealed = sealer(1).seal(Purpose::SourceKey, "row", b"secret").unwrap();
+        for purpose in PURPOSES {
+            for row in ["row", "row2", "ro", ""] {
+                let opens = sealer(1).open(purpose, row, &sealed).is_ok();
+                assert_eq!(opens, purpose == Purpose::SourceKey && row == "row");
+            }
+        }
+        assert!(matches!(sealer(2).open(Purpose::SourceKey, "row", &sealed), Err(Error::Sealed)));
+    }
+
+    #[test]
+    fn an_altered_or_shortened_value_does_not_open() {
+        let sealed = sealer(1).seal(Purpose::SourceKey, "row", b"secret").unwrap();
+        for index in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[index] ^= 1;
+            assert!(sealer(1).open(Purpose::SourceKey, "row", &altered).is_err(), "byte {index}");
+            let shortened = &sealed[..index];
+            assert!(sealer(1).open(Purpose::SourceKey, "row", shortened).is_err());
+        }
+        assert!(sealer(1).open(Purpose::SourceKey, "row", &sealed).is_ok());
+    }
+
+    #[test]
+    fn no_value_is_sealed_alike_twice() {
+        let seal = || sealer(1).seal(Purpose::SourceKey, "row", b"secret").unwrap();
+        let (one, two) = (seal(), seal());
+        assert_ne!(one[1..33], two[1..33], "salt");
+        assert_ne!(one[33..45], two[33..45], "nonce");
+        assert_ne!(one[45..], two[45..], "ciphertext");
+        assert!(!one.windows(6).any(|window| window == b"secret"));
+    }
+}

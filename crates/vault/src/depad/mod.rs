@@ -38,3 +38,6 @@ fn choose(
 fn len(block: &[u8]) -> u32 {
     u32::try_from(block.len()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,82 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_new_key_is_for_its_owner_only_and_loads_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kek");
+        let kek = Kek::create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(&path).unwrap().len(), 65);
+        assert_eq!(Kek::load(&path).unwrap().bytes(), kek.bytes());
+        assert_ne!(kek.bytes(), &[0; 32]);
+    }
+
+    #[test]
+    fn a_key_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kek");
+        let kek = Kek::create(&path).unwrap();
+        let refused = Kek::create(&path).err().unwrap().to_string();
+        assert!(refused.contains("already exists"), "{refused}");
+        assert_eq!(Kek::load(&path).unwrap().bytes(), kek.bytes());
+    }
+
+    #[test]
+    fn a_file_that_others_have_access_to_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kek");
+        Kek::create(&path).unwrap();
+        for (mode, sound) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, false),
+            (0o604, false),
+            (0o620, false),
+            (0o601, false),
+        ] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let loaded = Kek::load(&path);
+            assert_eq!(loaded.is_ok(), sound, "{mode:o}");
+            if let Err(refused) = loaded {
+                let told = refused.to_string();
+                assert!(told.ends_with(&format!("chmod 600 {}", path.display())), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_holds_no_key_is_refused_without_showing_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kek");
+        Kek::create(&path).unwrap();
+        let sound = fs::read_to_string(&path).unwrap();
+        for (text, loads) in [
+            (sound.clone(), true),
+            (sound.trim().to_owned(), true),
+            (sound.to_uppercase(), true),
+            (String::new(), false),
+            (sound[..62].to_owned(), false),
+            (format!("{}00", sound.trim()), false),
+            (sound.replacen(char::is_alphanumeric, "g", 1), false),
+            (format!("+{}", &sound[1..]), false),
+            ("0".repeat(1_000), false),
+        ] {
+            fs::write(&path, &text).unwrap();
+            let loaded = Kek::load(&path);
+            assert_eq!(loaded.is_ok(), loads, "{} bytes", text.len());
+            let told = loaded.err().map(|refused| refused.to_string()).unwrap_or_default();
+            assert!(text.trim().is_empty() || !told.contains(text.trim()));
+        }
+        let missing = Kek::load(&folder.path().join("none")).err().unwrap().to_string();
+        assert!(missing.contains("cannot read"), "{missing}");
+    }
+}

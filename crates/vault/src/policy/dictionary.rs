@@ -106,3 +106,72 @@ impl Rule for NoDictionaryWord {
             .then(|| "must not contain a word of the password dictionary".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        Dictionary::parse(text).unwrap().words().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn comments_blank_lines_and_the_first_locale_line_are_not_words() {
+        let text = "\u{feff}# comment with blanks\r\n\r\n  \nlocale=en_US\r\nSummer\r\n#x\nwinter";
+        assert_eq!(words(text), ["Summer", "winter"]);
+        assert_eq!(words("locale:de\nlocale=fr\nlocale:it"), ["locale=fr", "locale:it"]);
+        assert_eq!(words("word#1"), ["word#1"]);
+    }
+
+    #[test]
+    fn a_fault_names_its_line() {
+        let long = "x".repeat(129);
+        let many = "word\n".repeat(2_501);
+        for (text, told) in [
+            ("good\ntwo words", "line 2 has white space"),
+            (" begins\n", "line 1 has white space"),
+            ("ends \n", "line 1 has white space"),
+            (&format!("# fine\n{long}"), "line 2 has more than 128"),
+            (&format!("#{long}"), "line 1 has more than 128"),
+            (&many, "line 2501 is one word more"),
+            ("a\0b", "line 1 has a control character"),
+            ("", "no word"),
+            ("# only\nlocale=en\n\n", "no word"),
+        ] {
+            let fault = Dictionary::parse(text).err().unwrap();
+            assert!(fault.contains(told), "{fault}");
+        }
+        assert_eq!(words(&format!("#\n\n{}", "word\n".repeat(2_500))).len(), 2_500);
+        assert_eq!(words(&"ä".repeat(128)).len(), 1);
+    }
+
+    #[test]
+    fn words_match_anywhere_without_regard_to_case() {
+        let dictionary = Dictionary::parse("Sun\nsunday\nÄrger\nzz").unwrap();
+        for text in ["SUNDAY", "mysun", "keinärger", "KEINÄRGER!", "abczz", "sun"] {
+            assert!(dictionary.contains_word_in(text), "{text}");
+        }
+        for text in ["", "su n", "z", "arger", "moon"] {
+            assert!(!dictionary.contains_word_in(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_search_finds_what_trying_each_word_finds(
+            words in prop::collection::vec("[abAä]{1,4}", 1..30), text in "[abcAä]{0,12}",
+        ) {
+            let dictionary = Dictionary::parse(&words.join("\n")).unwrap();
+            let folded = fold(&text);
+            let plain = words.iter().any(|word| folded.contains(fold(word).as_str()));
+            prop_assert_eq!(dictionary.contains_word_in(&text), plain);
+        }
+
+        #[test]
+        fn no_file_makes_the_parser_panic(text in "(.|\n|#|\r){0,200}") {
+            drop(Dictionary::parse(&text));
+        }
+    }
+}

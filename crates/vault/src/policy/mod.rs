@@ -150,3 +150,6 @@ fn set(number: i32) -> Option<usize> {
 fn count(number: usize, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! `maxRepeatedChars`.
 
-use super::{Policy, Rule, Subject, set};
+use super::{Policy, Rule, Subject, count, set};
 
 pub(super) struct MaxRepeatedChars;
 
@@ -11,8 +11,9 @@ impl Rule for MaxRepeatedChars {
 
     fn violation(&self, policy: &Policy, subject: &Subject<'_>) -> Option<String> {
         let most = set(policy.max_repeated_chars)?;
-        (longest_run(subject.text) > most)
-            .then(|| format!("must not have the same character more than {most} times in a row"))
+        (longest_run(subject.text) > most).then(|| {
+            format!("must not have the same character more than {} in a row", count(most, "time"))
+        })
     }
 }
 
