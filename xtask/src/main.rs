@@ -1,2 +1,44 @@
-//! x
-fn main() {}
+//! The project's own commands.
+//!
+//! 1. `cargo xtask ci` is everything a change must pass: [`ci`], with the crates that must not
+//!    come in listed in [`bans`].
+//! 2. `cargo xtask test` starts real servers and runs every suite against them: [`test`].
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
+
+mod bans;
+mod ci;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["bans"] => bans::check(),
+        ["ci"] => ci::run(),
+        ["targets"] => test::targets(),
+        ["test", options @ ..] => test::run(options),
+        [] | ["help" | "--help" | "-h", ..] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        [unknown, ..] => Err(format!("there is no command {unknown:?}\n\n{HELP}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("xtask: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const HELP: &str = "\
+cargo xtask ci                  format, lints, documentation, forbidden crates, then every test
+cargo xtask bans                only the forbidden crates
+cargo xtask targets             only the target systems, for as long as you want them
+cargo xtask test                every test, against real servers it starts itself
+cargo xtask test --list         the suites
+cargo xtask test --only NAME    one suite; may be given more than once";

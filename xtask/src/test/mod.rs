@@ -1,0 +1,104 @@
+//! Every test of the project, against real servers.
+//!
+//! 1. What the tests need and the machine lacks is installed: [`install`], [`clients`].
+//! 2. Real target systems are started on free loopback ports: [`targets`].
+//! 3. `cargo test` runs with the way to them in its environment: [`workspace`].
+//! 4. The real binary is started on each kind of store ([`site`]), and real clients talk to it:
+//!    [`end_to_end`].
+//! 5. What passed, failed and was skipped, and why, is said: [`report`].
+
+mod ca;
+mod chance;
+mod clients;
+mod end_to_end;
+mod http;
+mod install;
+mod postgres;
+mod report;
+mod run;
+mod server;
+mod site;
+mod slapd;
+mod suite;
+mod targets;
+mod workspace;
+
+use crate::shell::{self, Result, cargo};
+use report::Report;
+use run::Run;
+use suite::{SUITES, Suite};
+use targets::Targets;
+
+pub(crate) fn run(options: &[&str]) -> Result {
+    let Some(wanted) = wanted(options)? else {
+        for suite in SUITES {
+            println!("{:<16}{}", suite.name(), suite.about());
+        }
+        return Ok(());
+    };
+    install::debian_packages();
+    shell::run(cargo().args(["build", "--workspace"]))?;
+
+    let run = Run::begin()?;
+    let mut report = Report::default();
+    let (rust, scripts): (Vec<Suite>, Vec<Suite>) =
+        wanted.into_iter().partition(|suite| matches!(suite, Suite::Workspace));
+    if !rust.is_empty() {
+        let targets = Targets::start(&run.folder("workspace")?);
+        workspace::run(&targets, &mut report);
+    }
+    if !scripts.is_empty() {
+        // Servers of their own: a test above may have left an account locked.
+        let targets = Targets::start(&run.folder("end-to-end")?);
+        for suite in scripts {
+            end_to_end::run(suite, &targets, &run, &mut report);
+        }
+    }
+    report.print();
+    run.end(report.failed() == 0);
+    match report.failed() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} failed")),
+    }
+}
+
+/// Starts the target systems and keeps them until Enter is pressed or the input ends.
+pub(crate) fn targets() -> Result {
+    install::debian_packages();
+    let run = Run::begin()?;
+    let targets = Targets::start(&run.folder("targets")?);
+    for missing in [targets.ldap.as_ref().err(), targets.postgres.as_ref().err()] {
+        missing.inspect(|reason| println!("# {reason}"));
+    }
+    for (name, value) in targets.variables()? {
+        println!("export {name}='{value}'");
+    }
+    println!("# Enter stops them");
+    let _ = std::io::stdin().read_line(&mut String::new());
+    drop(targets);
+    run.end(true);
+    Ok(())
+}
+
+/// The suites asked for; none if only their names are wanted.
+fn wanted(options: &[&str]) -> Result<Option<Vec<Suite>>> {
+    let mut wanted = Vec::new();
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        match *option {
+            "--list" => return Ok(None),
+            "--only" => {
+                let name = options.next().copied().unwrap_or_default();
+                let suite = SUITES.iter().find(|suite| suite.name() == name);
+                wanted.push(*suite.ok_or_else(|| {
+                    format!("there is no suite {name:?}; `cargo xtask test --list` names them")
+                })?);
+            }
+            unknown => return Err(format!("there is no option {unknown:?}")),
+        }
+    }
+    if wanted.is_empty() {
+        wanted.extend(SUITES);
+    }
+    Ok(Some(wanted))
+}

@@ -1,0 +1,147 @@
+//! PostgreSQL with TLS and SCRAM: a target system, and a store for the tests that want one.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::ca::Ca;
+use super::chance::secret;
+use super::server::{self, Server, free_port};
+use super::targets::PEOPLE;
+use crate::shell::{self, Result};
+
+pub(crate) struct Postgres {
+    _server: Server,
+    pub(crate) port: u16,
+    pub(crate) admin_password: String,
+    /// The password of [`SERVICE`].
+    pub(crate) password: String,
+    pub(crate) log: PathBuf,
+}
+
+/// The superuser; the tests of the store make and drop databases as this role.
+pub(crate) const ADMIN: &str = "rekey_admin";
+/// What rekey signs in as: it may change roles, and is not a superuser.
+pub(crate) const SERVICE: &str = "rekey_service";
+
+impl Postgres {
+    pub(crate) fn start(folder: &Path, ca: &Ca) -> Result<Self> {
+        let programs = programs().ok_or("PostgreSQL 14 or newer is not installed")?;
+        // initdb refuses to run as root.
+        let user = is_root().then_some("postgres");
+        let folder = reachable(folder, user)?;
+        let (admin_password, password, port) = (secret()?, secret()?, free_port()?);
+
+        shell::write(&folder.join("pw"), &admin_password)?;
+        let identity = ca.issue("postgres")?;
+        for (file, name) in [(&identity.certificate, "server.pem"), (&identity.key, "server.key")] {
+            std::fs::copy(file, folder.join(name)).map_err(|e| format!("no certificate: {e}"))?;
+        }
+        shell::output(Command::new("chmod").args(["-R", "go="]).arg(&folder))?;
+        if let Some(user) = user {
+            shell::output(Command::new("chown").args(["-R", user]).arg(&folder))?;
+        }
+
+        let data = folder.join("data");
+        let mut init = server::command(&programs.join("initdb"), "INT", user);
+        init.current_dir(&folder).arg("-D").arg(&data).arg("--pwfile=pw");
+        init.args(["-U", ADMIN, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]);
+        shell::output(&mut init)?;
+
+        let log = folder.join("postgres.log");
+        let mut command = server::command(&programs.join("postgres"), "INT", user);
+        command.current_dir(&folder).arg("-D").arg(&data);
+        for setting in settings(&folder, port) {
+            command.arg("-c").arg(setting);
+        }
+        let mut server = Server::start("postgres", &mut command, &log, "INT")?;
+        let mut probe = Command::new(programs.join("pg_isready"));
+        probe.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+        server.wait_until(|| shell::output(&mut probe).is_ok())?;
+
+        let postgres = Self { _server: server, port, admin_password, password, log };
+        postgres.psql(&roles(&postgres.password)?)?;
+        Ok(postgres)
+    }
+
+    /// Where the tests of the store may make databases.
+    pub(crate) fn admin_url(&self, database: &str) -> String {
+        format!("postgres://{ADMIN}:{}@127.0.0.1:{}/{database}", self.admin_password, self.port)
+    }
+
+    /// Runs statements as the superuser; they go through standard input, for they hold secrets.
+    pub(crate) fn psql(&self, statements: &str) -> Result {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", ADMIN]);
+        psql.args(["-p", &self.port.to_string(), "-d", "postgres"]);
+        psql.env("PGPASSWORD", &self.admin_password);
+        psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = psql.spawn().map_err(|e| format!("cannot start psql: {e}"))?;
+        if let Some(mut input) = child.stdin.take() {
+            let _ = input.write_all(statements.as_bytes());
+        }
+        let out = child.wait_with_output().map_err(|e| format!("psql: {e}"))?;
+        if out.status.success() {
+            return Ok(());
+        }
+        Err(format!("psql failed: {}", String::from_utf8_lossy(&out.stderr).trim_end()))
+    }
+}
+
+/// The service role makes the people itself: from version 16 on, only that lets it change them.
+fn roles(service_password: &str) -> Result<String> {
+    let mut sql = format!(
+        "create role {SERVICE} login createrole password '{service_password}';
+         alter role {SERVICE} set log_statement = 'all';
+         set role {SERVICE};\n"
+    );
+    for number in 1..=PEOPLE {
+        let password = secret()?;
+        let _ = writeln!(sql, "create role u{number} login password '{password}';");
+    }
+    Ok(sql)
+}
+
+fn settings(folder: &Path, port: u16) -> [String; 9] {
+    [
+        "listen_addresses=127.0.0.1".to_owned(),
+        "unix_socket_directories=".to_owned(),
+        format!("port={port}"),
+        "max_connections=300".to_owned(),
+        "password_encryption=scram-sha-256".to_owned(),
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", folder.join("server.pem").display()),
+        format!("ssl_key_file={}", folder.join("server.key").display()),
+        "log_line_prefix=%m [%p] %u@%d ".to_owned(),
+    ]
+}
+
+/// Where the newest installed server's programs are; Debian keeps them off the path.
+pub(crate) fn programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|version| *version >= 14)
+        .max()?;
+    let folder = PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin"));
+    folder.join("initdb").is_file().then_some(folder)
+}
+
+/// A folder the server's user can get to: a checkout below `/root` is closed to it.
+fn reachable(folder: &Path, user: Option<&str>) -> Result<PathBuf> {
+    let Some(user) = user else {
+        return Ok(folder.to_path_buf());
+    };
+    let mut look = server::command(Path::new("test"), "INT", Some(user));
+    if shell::output(look.arg("-x").arg(folder)).is_ok() {
+        return Ok(folder.to_path_buf());
+    }
+    let elsewhere = std::env::temp_dir().join(format!("rekey-test-{}", std::process::id()));
+    shell::make_folder(&elsewhere)?;
+    Ok(elsewhere)
+}
+
+pub(crate) fn is_root() -> bool {
+    shell::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}

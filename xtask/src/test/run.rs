@@ -1,0 +1,40 @@
+//! The folder of one run: every server's data, logs and secrets, gone when all is well.
+
+use std::path::{Path, PathBuf};
+
+use crate::shell::{self, Result};
+
+pub(crate) struct Run {
+    folder: PathBuf,
+}
+
+impl Run {
+    /// Also clears away what runs that are over have left behind.
+    pub(crate) fn begin() -> Result<Self> {
+        let runs = shell::target().join("test-run");
+        shell::make_folder(&runs)?;
+        for old in std::fs::read_dir(&runs).into_iter().flatten().flatten() {
+            if !Path::new("/proc").join(old.file_name()).exists() {
+                let _ = std::fs::remove_dir_all(old.path());
+            }
+        }
+        let folder = runs.join(std::process::id().to_string());
+        shell::make_folder(&folder)?;
+        Ok(Self { folder })
+    }
+
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        shell::make_folder(&folder)?;
+        Ok(folder)
+    }
+
+    /// Keeps the folder of a run that failed until the next one, for whoever wants to look.
+    pub(crate) fn end(self, well: bool) {
+        if well {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        } else {
+            println!("logs: {}", self.folder.display());
+        }
+    }
+}
