@@ -1,1 +1,36 @@
-//! x
+//! rekey changes people's passwords where they live.
+//!
+//! Read it along one request, `POST /set-password`:
+//!
+//! 1. [`api`] reads the request and names the caller;
+//! 2. [`password::accept`] decides on public facts only, and takes the request's place in the
+//!    order of acceptance, in one durable transaction: the `202`;
+//! 3. [`store`] keeps it, in SQLite or in PostgreSQL;
+//! 4. [`jobs::change_password`] decrypts, judges, announces, writes, verifies and ends it;
+//! 5. `rekey_connectors` speaks to the system that holds the account.
+//!
+//! The modules at this level are the vocabulary; they know no SQL and no HTTP. `api` and `jobs`
+//! call them; they call `store`, which knows their shapes and none of their rules.
+
+pub mod access;
+pub mod account;
+pub mod api;
+pub mod app;
+pub mod builtin;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod id;
+pub mod identity;
+pub mod jobs;
+pub mod keys;
+pub mod password;
+pub mod policy;
+pub mod secrets;
+pub mod serve;
+pub mod source;
+pub mod store;
+pub mod tls;
+pub mod token;
+
+pub use self::{app::App, error::Error};

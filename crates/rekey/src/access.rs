@@ -1,0 +1,117 @@
+//! Who is asking, and what they may do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    id::{ClientId, IdentityId},
+};
+
+/// Every right of the caller's level.
+pub const ALL: &str = "sp:scopes:all";
+
+/// The authenticated side of a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The personal access token or API client the token was issued to.
+    pub client_id: ClientId,
+    /// The person the token speaks for; none for an API client of its own ("API authority").
+    pub identity_id: Option<IdentityId>,
+    /// The person's alias, or the client's name: for logs and audit.
+    pub name: String,
+    /// The person's user levels; empty for an API client.
+    pub levels: Vec<Level>,
+    /// The token's scopes.
+    pub scope: Vec<String>,
+}
+
+/// What a person may do beyond being one (contract, section 16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the contract's own words")]
+pub enum Level {
+    CertAdmin,
+    CloudGovAdmin,
+    CloudGovUser,
+    Helpdesk,
+    Internal,
+    OrgAdmin,
+    PolicyAdmin,
+    ReportAdmin,
+    RoleAdmin,
+    RoleSubadmin,
+    SaasManagementAdmin,
+    SaasManagementReader,
+    SourceAdmin,
+    SourceSubadmin,
+}
+
+/// What an operation asks of its caller (contract, section 18).
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Any one of these scopes; empty for none.
+    pub scopes: &'static [&'static str],
+    /// Any one of these levels for a person; empty for none.
+    pub levels: &'static [Level],
+    /// Whether an API client without a person may call it.
+    pub api_client: bool,
+}
+
+impl Caller {
+    /// Who this is in the store and the audit: the person behind a user token, else the client.
+    pub fn principal(&self) -> &str {
+        self.identity_id.as_ref().map_or(self.client_id.as_str(), IdentityId::as_str)
+    }
+
+    /// Whether the caller is an API client of its own right, without a person.
+    pub fn is_api_authority(&self) -> bool {
+        self.identity_id.is_none()
+    }
+
+    /// Whether the caller is a person with one of these levels.
+    pub fn has_level(&self, levels: &[Level]) -> bool {
+        levels.iter().any(|level| self.levels.contains(level))
+    }
+
+    /// Whether the caller is this person.
+    pub fn is(&self, identity: &IdentityId) -> bool {
+        self.identity_id.as_ref() == Some(identity)
+    }
+
+    /// Fails unless the caller meets what an operation asks.
+    pub fn require(&self, access: &Access) -> Result<(), Error> {
+        if self.is_api_authority() && !access.api_client {
+            return Err(Error::Forbidden(
+                "this operation needs a user token: a personal access token or an authorization_code token, not an API client's".into(),
+            ));
+        }
+        let scoped = access.scopes.is_empty()
+            || self
+                .scope
+                .iter()
+                .any(|scope| scope == ALL || access.scopes.contains(&scope.as_str()));
+        if !scoped {
+            return Err(Error::Forbidden(format!(
+                "the token lacks the scope {}: ask for a token with it",
+                access.scopes.join(" or ")
+            )));
+        }
+        if !access.levels.is_empty() && !self.is_api_authority() && !self.has_level(access.levels) {
+            return Err(Error::Forbidden(
+                "the caller's user level does not allow this operation".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Who may change whose password (contract, sections 3.2 and 17): people their own, API
+    /// clients anyone's.
+    pub fn may_change_password_of(&self, identity: &IdentityId) -> Result<(), Error> {
+        if self.is_api_authority() || self.is(identity) {
+            return Ok(());
+        }
+        Err(Error::Forbidden(
+            "a user token may change its own identity's passwords only: use the token of an API client (client_credentials) for anyone else's".into(),
+        ))
+    }
+}

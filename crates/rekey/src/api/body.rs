@@ -1,0 +1,135 @@
+//! Reading JSON bodies, with the contract's errors instead of the framework's.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::error::answer;
+use crate::{App, Error, error::BadRequest};
+
+/// The largest JSON body, in bytes.
+pub(super) const JSON_LIMIT: usize = 64 * 1024;
+/// The deepest nesting.
+const DEPTH: usize = 16;
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A JSON body of at most [`JSON_LIMIT`] bytes and 16 levels. A body that repeats a member, is not
+/// UTF-8 or has the wrong type answers 400, never 422.
+pub(super) struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Response> {
+        if !is_json(&request) {
+            return Err(answer(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "415 Unsupported media type",
+                "send the body as Content-Type: application/json",
+            ));
+        }
+        let bytes = read(request.into_body(), JSON_LIMIT).await?;
+        parse(&bytes).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Response> {
+    let whole = tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await;
+    match whole {
+        Err(_) => Err(answer(
+            StatusCode::REQUEST_TIMEOUT,
+            "408 Request timeout",
+            "the body did not arrive within 10 seconds",
+        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(answer(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "413 Payload too large",
+            format!("the body is larger than {limit} bytes"),
+        )),
+        Ok(Err(_)) => {
+            Err(Error::bad(BadRequest::Syntax, "the body could not be read to its end")
+                .into_response())
+        }
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+    }
+}
+
+/// Parses JSON; the error says where.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    if depth(bytes) > DEPTH {
+        return Err(Error::bad(
+            BadRequest::Syntax,
+            format!("The request could not be parsed: it is nested deeper than {DEPTH} levels"),
+        ));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = if bytes.iter().all(u8::is_ascii_whitespace) {
+            "The request could not be parsed: the body is empty, send a JSON object".to_owned()
+        } else {
+            format!("The request could not be parsed: {}", without_values(&error))
+        };
+        Error::bad(BadRequest::Syntax, text)
+    })
+}
+
+/// serde's sentence names the wrong value; a value may be a secret, so only its kind may be said.
+fn without_values(error: &serde_json::Error) -> String {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Data => {
+            let text = error.to_string();
+            let expected =
+                text.find("expected ").and_then(|at| text.get(at..)).unwrap_or("another type");
+            let expected = expected.split(" at line").next().unwrap_or(expected);
+            if text.starts_with("missing field")
+                || text.starts_with("duplicate field")
+                || text.starts_with("unknown field")
+            {
+                text
+            } else {
+                format!("wrong type, {expected} at {place}")
+            }
+        }
+        serde_json::error::Category::Eof => format!("it ends too early, at {place}"),
+        serde_json::error::Category::Io | serde_json::error::Category::Syntax => {
+            format!("it is not JSON, at {place}")
+        }
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let Some(value) = request.headers().get(header::CONTENT_TYPE) else { return true };
+    let kind = value.to_str().unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn depth(bytes: &[u8]) -> usize {
+    let (mut now, mut most, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in bytes {
+        match (in_text, *byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true, b'"') => in_text = false,
+            (true, _) => {}
+            (false, b'"') => in_text = true,
+            (false, b'{' | b'[') => {
+                now += 1;
+                most = most.max(now);
+            }
+            (false, b'}' | b']') => now = now.saturating_sub(1),
+            (false, _) => {}
+        }
+    }
+    most
+}

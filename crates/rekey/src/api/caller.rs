@@ -1,0 +1,64 @@
+//! Turns a bearer token into a [`Caller`], before anything else is looked at.
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{header::AUTHORIZATION, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    App, Error,
+    access::{Access, Caller},
+};
+
+/// Lets only requests with a valid token through.
+pub(super) async fn authenticate(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let token = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim().to_owned())
+        .filter(|token| !token.is_empty());
+    let Some(token) = token else {
+        return Error::Unauthenticated("JWT is required".into()).into_response();
+    };
+    match app.caller(&token).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Lets only callers through who meet what the operation asks.
+pub(super) async fn require(access: &Access, request: Request, next: Next) -> Response {
+    let allowed = request
+        .extensions()
+        .get::<Caller>()
+        .ok_or_else(|| Error::Unauthenticated("JWT is required".into()))
+        .and_then(|caller| caller.require(access));
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Error::Unauthenticated("JWT is required".into()))
+    }
+}

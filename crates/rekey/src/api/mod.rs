@@ -1,0 +1,107 @@
+//! The contract, as HTTP.
+//!
+//! An endpoint is one file in this folder and one line in [`router`]. What is asked of its caller
+//! stands in the same file, as `ACCESS`; the tests over all routes read it from [`routes`].
+
+use axum::{Router, handler::Handler, http::Method, middleware, routing::on};
+
+use crate::{App, access::Access};
+
+mod body;
+mod caller;
+mod error;
+mod password_change_status;
+mod path;
+mod query_password_info;
+mod set_password;
+
+pub use self::{
+    error::{ErrorBody, tracking},
+    path::normalise,
+};
+
+/// Every endpoint that needs a token. This is the table of contents.
+fn table() -> Table {
+    Table::default()
+        .get(
+            "/password-change-status/{id}",
+            &password_change_status::ACCESS,
+            password_change_status::handler,
+        )
+        .post("/query-password-info", &query_password_info::ACCESS, query_password_info::handler)
+        .post("/set-password", &set_password::ACCESS, set_password::handler)
+}
+
+/// Everything under one roof: tokens, health, and the table behind authentication.
+pub fn router(app: App) -> Router {
+    let guarded = table()
+        .router
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), caller::authenticate));
+    Router::new().merge(guarded).layer(middleware::from_fn(error::tracking)).with_state(app)
+}
+
+/// A line of the table, for the tests over all routes.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path without a version.
+    pub path: &'static str,
+    /// What is asked of the caller.
+    pub access: &'static Access,
+}
+
+/// Every route that needs a token.
+pub fn routes() -> Vec<Route> {
+    table().routes
+}
+
+#[derive(Default)]
+struct Table {
+    router: Router<App>,
+    routes: Vec<Route>,
+}
+
+impl Table {
+    fn get<H: Handler<T, App>, T: 'static>(
+        self,
+        path: &'static str,
+        access: &'static Access,
+        handler: H,
+    ) -> Self {
+        self.add(Method::GET, path, access, handler)
+    }
+
+    fn post<H: Handler<T, App>, T: 'static>(
+        self,
+        path: &'static str,
+        access: &'static Access,
+        handler: H,
+    ) -> Self {
+        self.add(Method::POST, path, access, handler)
+    }
+
+    fn add<H, T>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        access: &'static Access,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let Ok(filter) = method.clone().try_into() else { return self };
+        let checked = on(filter, handler).layer(middleware::from_fn(
+            move |request: axum::extract::Request, next: middleware::Next| {
+                caller::require(access, request, next)
+            },
+        ));
+        self.router = self.router.route(path, checked);
+        self.routes.push(Route { method, path, access });
+        self
+    }
+}

@@ -1,0 +1,112 @@
+//! `POST /set-password`
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+
+use super::body::JsonBody;
+use crate::{
+    App, Error,
+    access::{Access, Caller},
+    error::BadRequest,
+    id::{ChangeId, IdentityId, KeyId, SourceId},
+    password::{
+        self,
+        accept::{self, Ask},
+        status,
+    },
+};
+
+pub(super) const ACCESS: Access =
+    Access { scopes: &["idn:password-change:manage"], levels: &[], api_client: true };
+
+/// The longest `Prefer: wait`, in seconds.
+const LONGEST_WAIT: u64 = 30;
+/// A ciphertext of the largest key, wrapped, and room to spare.
+const LONGEST: usize = 16 * 1024;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request {
+    identity_id: Option<String>,
+    encrypted_password: Option<String>,
+    public_key_id: Option<String>,
+    account_id: Option<String>,
+    source_id: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    request_id: ChangeId,
+    state: password::State,
+}
+
+pub(super) async fn handler(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<Request>,
+) -> Result<Response, Error> {
+    let accepted = accept::accept(&app, &caller, request.ask()?).await?;
+    let mut state = accepted.state;
+    let wait = wait(&headers);
+    if let Some(seconds) = wait.filter(|_| state == password::State::InProgress) {
+        state = status::wait(&app, &accepted.id, Duration::from_secs(seconds)).await?;
+    }
+    let body = Json(Body { request_id: accepted.id, state });
+    let mut response = (StatusCode::ACCEPTED, body).into_response();
+    if let Some(applied) = wait.and_then(|s| HeaderValue::from_str(&format!("wait={s}")).ok()) {
+        response.headers_mut().insert(HeaderName::from_static("preference-applied"), applied);
+    }
+    Ok(response)
+}
+
+impl Request {
+    fn ask(self) -> Result<Ask, Error> {
+        let encrypted_password = required(self.encrypted_password, "encryptedPassword")?;
+        if encrypted_password.len() > LONGEST {
+            return Err(Error::bad(
+                BadRequest::Length,
+                format!(
+                    "encryptedPassword is longer than {LONGEST} characters: send one RSA ciphertext in base64"
+                ),
+            ));
+        }
+        Ok(Ask {
+            identity_id: IdentityId(required(self.identity_id, "identityId")?),
+            source_id: SourceId(required(self.source_id, "sourceId")?),
+            account_id: self.account_id.filter(|account| !account.is_empty()),
+            public_key_id: KeyId(required(self.public_key_id, "publicKeyId")?),
+            encrypted_password,
+        })
+    }
+}
+
+fn required(member: Option<String>, name: &str) -> Result<String, Error> {
+    member.filter(|text| !text.is_empty()).ok_or_else(|| {
+        Error::bad(
+            BadRequest::Missing,
+            format!("{name} is missing: take it from the answer of query-password-info"),
+        )
+    })
+}
+
+/// `Prefer: wait=N` (RFC 7240), N capped at [`LONGEST_WAIT`].
+fn wait(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .filter_map(|preference| preference.trim().split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse::<u64>().ok())
+        .map(|seconds| seconds.min(LONGEST_WAIT))
+}

@@ -1,0 +1,66 @@
+//! What every request and every job may use.
+
+use std::{ops::Deref, sync::Arc};
+
+use rekey_vault::Sealer;
+use tokio::sync::Notify;
+
+use crate::{
+    clock::Clock, config::Config, keys::Keys, password::links::Links, store::Store, token::Tokens,
+};
+
+/// The running service; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// What is inside [`App`].
+pub struct Inner {
+    /// The settings.
+    pub config: Config,
+    /// Everything that lasts.
+    pub store: Store,
+    /// The one clock.
+    pub clock: Clock,
+    /// Hides secrets at rest.
+    pub sealer: Sealer,
+    /// Signs and verifies access tokens.
+    pub tokens: Tokens,
+    /// The opened private keys of sources.
+    pub keys: Keys,
+    /// The live links to sources.
+    pub links: Links,
+    /// Wakes the workers of this node when there is something to do.
+    pub wake: Notify,
+    /// This node's name in claims: random per start.
+    pub node: String,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub async fn new(
+        config: Config,
+        store: Store,
+        sealer: Sealer,
+        clock: Clock,
+    ) -> Result<Self, crate::Error> {
+        let tokens = Tokens::load(&store, &sealer, &clock).await?;
+        Ok(Self(Arc::new(Inner {
+            config,
+            store,
+            clock,
+            sealer,
+            tokens,
+            keys: Keys::default(),
+            links: Links::default(),
+            wake: Notify::new(),
+            node: uuid::Uuid::new_v4().simple().to_string(),
+        })))
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,168 @@
+//! The built-in source: passwords kept in rekey's own store, as Argon2id verifiers.
+//!
+//! Its accounts are the people rekey knows, under their alias. The one named `IdentityNow` is
+//! what people sign in with.
+
+use std::time::Instant;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
+use rekey_connectors::{
+    Change, Connector, Entry, Fault, FaultKind, Feature, Kind, Listed, Outcome, Stamp, Verdict,
+    Verification,
+};
+use rekey_vault::Password;
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use crate::{
+    id::SourceId,
+    store::{self, Store, Tx},
+};
+
+/// The `connector` value.
+pub const NAME: &str = "rekey";
+/// The line beside those of the connectors' crate.
+pub const KIND: Entry = Entry::of::<BuiltIn>();
+
+/// Argon2id: 19 MiB, 2 passes, 1 lane (OWASP's first choice).
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// One built-in source.
+pub struct BuiltIn {
+    store: Store,
+    source: SourceId,
+}
+
+impl BuiltIn {
+    /// The source `source` of `store`.
+    pub fn new(store: Store, source: SourceId) -> Self {
+        Self { store, source }
+    }
+
+    /// Whether `password` is the one in force. Takes the same time whether or not there is such
+    /// an account.
+    pub async fn sign_in(&self, native_identity: &str, password: &Password) -> Result<bool, Fault> {
+        let stored = self.stored(native_identity).await?;
+        let (verifier, exists) = match &stored {
+            Some((verifier, _)) => (verifier.clone(), true),
+            None => (format!("{}$", BASE64_STANDARD_NO_PAD.encode([0; 16])), false),
+        };
+        let salt = salt_of(&verifier).unwrap_or_default();
+        let made = hash(password, salt).await?;
+        Ok(bool::from(made.as_bytes().ct_eq(verifier.as_bytes())) && exists)
+    }
+
+    async fn stored(&self, native_identity: &str) -> Result<Option<(String, i64)>, Fault> {
+        let (source, native) = (self.source.clone(), native_identity.to_owned());
+        self.store
+            .read(move |tx: &mut Tx<'_>| tx.builtin_password(&source, &native))
+            .await
+            .map_err(unreachable)
+    }
+}
+
+impl Kind for BuiltIn {
+    const NAME: &'static str = NAME;
+    const DISPLAY_NAME: &'static str = "IdentityNow";
+    const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
+    const SECRETS: &'static [&'static str] = &[];
+    const VERIFICATION: Verification = Verification::Exact;
+    type Config = Map<String, Value>;
+
+    fn open(_: Self::Config) -> Result<Self, Fault> {
+        Err(Fault::new(FaultKind::Unsupported, "the built-in source is opened with its store"))
+    }
+}
+
+#[async_trait]
+impl Connector for BuiltIn {
+    async fn test(&self) -> Result<(), Fault> {
+        self.stored("").await.map(|_| ())
+    }
+
+    async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
+        let people = self.store.read(|tx| tx.identities()).await.map_err(unreachable)?;
+        for person in people {
+            let mut attributes = Map::new();
+            attributes.insert("alias".into(), person.alias.clone().into());
+            let listed = Listed {
+                native_identity: person.alias,
+                name: person.name,
+                attributes,
+                disabled: !person.enabled,
+                locked: false,
+            };
+            if to.send(listed).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
+        let changes = self.stored(native_identity).await?.map_or(0, |(_, changes)| changes);
+        Ok(Stamp(changes.to_string()))
+    }
+
+    async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
+        let verifier = match hash(change.password, change.salt).await {
+            Ok(verifier) => verifier,
+            Err(fault) => return Outcome::NotApplied(fault),
+        };
+        if Instant::now() >= deadline {
+            return Outcome::NotApplied(Fault::new(FaultKind::Unreachable, "rekey was too slow"));
+        }
+        let (source, native) = (self.source.clone(), change.native_identity.to_owned());
+        let expected = observed.0.parse().unwrap_or(0);
+        let done = self
+            .store
+            .write(move |tx| tx.set_builtin_password(&source, &native, &verifier, expected))
+            .await;
+        match done {
+            Ok(true) => Outcome::Applied,
+            Ok(false) => Outcome::NotApplied(Fault::new(
+                FaultKind::Unreachable,
+                "the password was changed at the same moment",
+            )),
+            Err(error) => Outcome::Unknown(unreachable(error)),
+        }
+    }
+
+    async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
+        let yes = self.sign_in(change.native_identity, change.password).await?;
+        Ok(if yes { Verdict::Yes } else { Verdict::No })
+    }
+}
+
+/// `SALT$HASH`, both base64 without padding. Off the threads that serve requests.
+pub async fn hash(password: &Password, salt: [u8; 16]) -> Result<String, Fault> {
+    let clear = Zeroizing::new(password.expose().to_owned());
+    tokio::task::spawn_blocking(move || {
+        let broken = |_| Fault::new(FaultKind::Misconfigured, "Argon2id failed");
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(32)).map_err(broken)?;
+        let mut made = Zeroizing::new([0_u8; 32]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(clear.as_bytes(), &salt, made.as_mut())
+            .map_err(broken)?;
+        let (salt, made) =
+            (BASE64_STANDARD_NO_PAD.encode(salt), BASE64_STANDARD_NO_PAD.encode(made.as_ref()));
+        Ok(format!("{salt}${made}"))
+    })
+    .await
+    .map_err(|_| Fault::new(FaultKind::Unreachable, "rekey is stopping"))?
+}
+
+fn salt_of(verifier: &str) -> Option<[u8; 16]> {
+    let (salt, _) = verifier.split_once('$')?;
+    BASE64_STANDARD_NO_PAD.decode(salt).ok()?.try_into().ok()
+}
+
+fn unreachable(error: store::Error) -> Fault {
+    Fault::new(FaultKind::Unreachable, "rekey's own store cannot be reached").caused_by(error)
+}

@@ -1,0 +1,88 @@
+//! The one clock, which tests may turn.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// Microseconds since 1970, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Micros(pub i64);
+
+impl Micros {
+    /// Later by `span`.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// Whole seconds since 1970.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// As the wire has it: RFC 3339, UTC, milliseconds.
+    pub fn rfc3339(self) -> String {
+        jiff::Timestamp::from_microsecond(self.0).map(|at| format!("{at:.3}")).unwrap_or_default()
+    }
+}
+
+impl rusqlite::ToSql for Micros {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+impl rusqlite::types::FromSql for Micros {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        i64::column_result(value).map(Self)
+    }
+}
+type Boxed = Box<dyn std::error::Error + Sync + Send>;
+impl tokio_postgres::types::ToSql for Micros {
+    fn to_sql(
+        &self,
+        kind: &tokio_postgres::types::Type,
+        out: &mut bytes::BytesMut,
+    ) -> Result<tokio_postgres::types::IsNull, Boxed> {
+        self.0.to_sql(kind, out)
+    }
+    fn accepts(kind: &tokio_postgres::types::Type) -> bool {
+        <i64 as tokio_postgres::types::ToSql>::accepts(kind)
+    }
+    tokio_postgres::types::to_sql_checked!();
+}
+impl<'a> tokio_postgres::types::FromSql<'a> for Micros {
+    fn from_sql(kind: &tokio_postgres::types::Type, raw: &'a [u8]) -> Result<Self, Boxed> {
+        i64::from_sql(kind, raw).map(Self)
+    }
+    fn accepts(kind: &tokio_postgres::types::Type) -> bool {
+        <i64 as tokio_postgres::types::FromSql>::accepts(kind)
+    }
+}
+
+/// Tells the time; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Arc<AtomicI64>);
+
+impl Clock {
+    /// Now.
+    pub fn now(&self) -> Micros {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX) + self.offset())
+    }
+
+    /// How far a test has turned it, in microseconds.
+    pub fn offset(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Turns it, for a test.
+    pub fn turn(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,4 @@
+//! Work that outlives the request that asked for it.
+
+pub mod change_password;
+pub mod worker;

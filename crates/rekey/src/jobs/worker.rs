@@ -1,0 +1,77 @@
+//! The loop that claims password changes and carries them out.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+use super::change_password;
+use crate::App;
+
+/// How long a claim lasts unless it is renewed.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// Changes claimed in one transaction at most.
+const BATCH: usize = 64;
+/// How often to look when nothing wakes the loop: another node may have accepted something.
+const POLL: Duration = Duration::from_millis(150);
+
+/// Runs until `stop` says so, then waits for the changes under way.
+pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    let capacity = Arc::new(Semaphore::new(app.config.changes.workers.max(1)));
+    let mut under_way = JoinSet::new();
+    while !*stop.borrow() {
+        while under_way.try_join_next().is_some() {}
+        let free = capacity.available_permits().min(BATCH);
+        let claimed =
+            if free == 0 { 0 } else { round(&app, free, &capacity, &mut under_way).await };
+        if claimed > 0 && claimed == free {
+            continue;
+        }
+        tokio::select! {
+            () = app.wake.notified() => {}
+            () = tokio::time::sleep(POLL) => {}
+            _ = stop.changed() => {}
+        }
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+/// Claims what is due and starts it; how many that was.
+async fn round(
+    app: &App,
+    free: usize,
+    capacity: &Arc<Semaphore>,
+    under_way: &mut JoinSet<()>,
+) -> usize {
+    match app.store.read(|tx| tx.anything_due()).await {
+        Ok(false) => return 0,
+        Ok(true) => {}
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read");
+            return 0;
+        }
+    }
+    let (node, busy) = (app.node.clone(), app.links.busy());
+    let limit = i64::try_from(free).unwrap_or(1);
+    let claimed = app.store.write(move |tx| tx.claim(&node, LEASE, limit, &busy)).await;
+    let claimed = match claimed {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "nothing can be claimed");
+            return 0;
+        }
+    };
+    let count = claimed.len();
+    for change in claimed {
+        let Ok(permit) = capacity.clone().try_acquire_owned() else { break };
+        let app = app.clone();
+        under_way.spawn(async move {
+            change_password::run(&app, change).await;
+            drop(permit);
+            app.wake.notify_one();
+        });
+    }
+    count
+}

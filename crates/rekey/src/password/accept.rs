@@ -1,0 +1,263 @@
+//! Accepting a password change: everything up to the 202.
+//!
+//! Only public facts decide here: the private key is not used, so nothing a caller sees or times
+//! can depend on the padding. One transaction is the promise; it holds all the request's accounts,
+//! locked in sorted order, while it takes its place in the order of acceptance.
+
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use rekey_vault::{CiphertextFault, Purpose, sha256};
+use serde_json::json;
+
+use super::State;
+use crate::{
+    App, Error,
+    access::Caller,
+    clock::Micros,
+    error::BadRequest,
+    id::{AccountId, ChangeId, IdentityId, KeyId, SourceId, sortable},
+    store::{NewChange, Target, Tx},
+};
+
+/// How long a resend of the same ciphertext is the same request.
+const RESEND: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// Base64 as clients send it: with or without `=`.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What the caller asks for, as they sent it.
+#[derive(Clone)]
+pub struct Ask {
+    /// Whose password.
+    pub identity_id: IdentityId,
+    /// On which source.
+    pub source_id: SourceId,
+    /// The account's native identity; may be left out where there is only one.
+    pub account_id: Option<String>,
+    /// Which key the password was encrypted for.
+    pub public_key_id: KeyId,
+    /// The ciphertext in base64, with any white space.
+    pub encrypted_password: String,
+}
+
+/// What the caller gets.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The request's name.
+    pub id: ChangeId,
+    /// Where it stands: a resend may find it ended.
+    pub state: State,
+}
+
+/// Accepts a change durably, or says what is wrong with it.
+pub async fn accept(app: &App, caller: &Caller, ask: Ask) -> Result<Accepted, Error> {
+    caller.may_change_password_of(&ask.identity_id)?;
+    let ciphertext = decode(&ask.encrypted_password);
+    let (deed_app, caller) = (app.clone(), caller.clone());
+    let answer = app
+        .store
+        .write(move |tx| decide(&deed_app, tx, &caller, &ask, ciphertext.as_deref()))
+        .await?;
+    if answer.as_ref().is_ok_and(|accepted| accepted.state == State::InProgress) {
+        app.wake.notify_one();
+    }
+    answer
+}
+
+/// The deed. A refusal is an inner error: it undoes nothing, and keeps the audit row of a replay.
+fn decide(
+    app: &App,
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    ask: &Ask,
+    ciphertext: Option<&[u8]>,
+) -> Result<Result<Accepted, Error>, Error> {
+    let refuse = |code, text: String| Ok(Err(Error::bad(code, text)));
+    let Some(source) = tx.change_source(&ask.source_id)? else {
+        return refuse(
+            BadRequest::Referenced,
+            "sourceId names no source: take it from query-password-info".into(),
+        );
+    };
+    if !source.has_password() {
+        return refuse(
+            BadRequest::IllegalValue,
+            format!(
+                "the source {} does not offer password changes: add PASSWORD to its features",
+                source.name
+            ),
+        );
+    }
+    let accounts = match &ask.account_id {
+        Some(native) => {
+            tx.target_on(&ask.source_id, native, &ask.identity_id)?.into_iter().collect()
+        }
+        None => tx.targets_of(&ask.identity_id, &ask.source_id)?,
+    };
+    let asked = match accounts.as_slice() {
+        [one] => one.clone(),
+        [] => {
+            return refuse(
+                BadRequest::Referenced,
+                "the identity has no such account on this source: take identityId, accountId and sourceId from query-password-info".into(),
+            );
+        }
+        _ => {
+            return refuse(
+                BadRequest::Missing,
+                "accountId is missing and the identity has several accounts on this source: name one".into(),
+            );
+        }
+    };
+    let now = tx.now()?;
+    let key = tx.source_key(&ask.public_key_id)?;
+    let Some(key) = key.filter(|key| key.source_id == ask.source_id) else {
+        return refuse(
+            BadRequest::IllegalValue,
+            "publicKeyId is not a key of this source: call query-password-info again".into(),
+        );
+    };
+    if key.accept_until.is_some_and(|until| until < now) {
+        return refuse(
+            BadRequest::IllegalValue,
+            "publicKeyId has expired: call query-password-info again".into(),
+        );
+    }
+    let Some(ciphertext) = ciphertext else {
+        return refuse(
+            BadRequest::IllegalValue,
+            "encryptedPassword is not base64: send the output of base64, with or without line breaks".into(),
+        );
+    };
+    if let Err(fault) = app.keys.public(&key)?.check(ciphertext) {
+        return refuse(BadRequest::IllegalValue, in_words(fault));
+    }
+
+    let mut targets = tx.change_targets(&asked)?;
+    targets.sort_by(|a, b| a.account_id.cmp(&b.account_id));
+    tx.lock_accounts(&targets)?;
+    let change = NewChange {
+        id: ChangeId(sortable(now)),
+        digest: sha256(ciphertext).to_vec(),
+        caller: caller.principal().to_owned(),
+        identity_id: ask.identity_id.clone(),
+        source_id: ask.source_id.clone(),
+        account_id: asked.account_id.clone(),
+        key_id: key.id.clone(),
+        created: now,
+        deadline: now.plus(source.deadline(app)),
+    };
+    enter(app, tx, caller, change, ciphertext, &targets)
+}
+
+/// Takes the request's place in the order, unless this ciphertext was here before.
+fn enter(
+    app: &App,
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    mut change: NewChange,
+    ciphertext: &[u8],
+    targets: &[Target],
+) -> Result<Result<Accepted, Error>, Error> {
+    let payload = app.sealer.seal(Purpose::PasswordChange, change.id.as_str(), ciphertext)?;
+    let mut seq = tx.insert_change(&change, &payload)?;
+    if seq.is_none() {
+        let known = tx.change_with_digest(&change.digest)?;
+        if known.caller != change.caller || known.identity_id != change.identity_id {
+            return replayed(tx, caller, &known.id);
+        }
+        if known.account_id == change.account_id {
+            return Ok(resent(known, change.created));
+        }
+        // The same caller, for another account of the same source: allowed, under a digest of its own.
+        change.digest = digest_for(&change.digest, &change.account_id);
+        seq = tx.insert_change(&change, &payload)?;
+        if seq.is_none() {
+            return Ok(resent(tx.change_with_digest(&change.digest)?, change.created));
+        }
+    }
+    let Some(seq) = seq else { return Err(Error::Internal("no place in the order".into())) };
+    for target in targets {
+        tx.insert_target(seq, target)?;
+    }
+    for target in targets {
+        tx.supersede_older(&target.account_id, seq, &change.id)?;
+    }
+    tx.audit(crate::store::Audit {
+        actor: caller.principal(),
+        action: "PasswordsRequestStart",
+        object: change.id.as_str(),
+        detail: json!({
+            "identityId": change.identity_id,
+            "sourceId": change.source_id,
+            "accounts": targets.iter().map(|target| &target.account_id).collect::<Vec<_>>(),
+            "clientId": caller.client_id,
+            "publicKeyId": change.key_id,
+        }),
+    })?;
+    Ok(Ok(Accepted { id: change.id, state: State::InProgress }))
+}
+
+fn resent(known: crate::store::KnownChange, now: Micros) -> Result<Accepted, Error> {
+    if known.created.plus(RESEND) < now {
+        return Err(Error::bad(BadRequest::IllegalValue, ALREADY_USED));
+    }
+    Ok(Accepted { id: known.id, state: State::of(known.state) })
+}
+
+fn replayed(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    known: &ChangeId,
+) -> Result<Result<Accepted, Error>, Error> {
+    tx.audit(crate::store::Audit {
+        actor: caller.principal(),
+        action: "PASSWORD_REPLAY_REFUSED",
+        object: known.as_str(),
+        detail: json!({ "clientId": caller.client_id }),
+    })?;
+    Ok(Err(Error::bad(BadRequest::IllegalValue, ALREADY_USED)))
+}
+
+const ALREADY_USED: &str = "encryptedPassword was already used: encrypt the password again";
+
+/// White space anywhere is fine: `base64` wraps its lines.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    BASE64.decode(dense).ok()
+}
+
+fn digest_for(digest: &[u8], account: &AccountId) -> Vec<u8> {
+    sha256(&[digest, account.as_str().as_bytes()].concat()).to_vec()
+}
+
+fn in_words(fault: CiphertextFault) -> String {
+    match fault {
+        CiphertextFault::WrongLength { expected, actual } => format!(
+            "encryptedPassword decodes to {actual} bytes where this key makes {expected}: encrypt with the key of publicKeyId, then base64 once"
+        ),
+        CiphertextFault::OutOfRange => {
+            "encryptedPassword is not a ciphertext of this key: encrypt with the key of publicKeyId"
+                .into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_may_be_wrapped_and_unpadded() {
+        for text in ["aGVsbG8=", "aGVs\nbG8=", "aGVs\r\nbG8", " aGVsbG8 \t", "aGVsbG8=\n"] {
+            assert_eq!(decode(text).unwrap(), b"hello");
+        }
+        assert!(decode("aGVs*bG8=").is_none());
+    }
+}

@@ -1,0 +1,76 @@
+//! What a client needs to know before it can change a password.
+
+use rekey_vault::Padding;
+
+use crate::{
+    App, Error,
+    access::{Caller, Level},
+    account::Account,
+    error::BadRequest,
+    id::IdentityId,
+    identity::Identity,
+    keys::{KeyPadding, SourceKey},
+    policy,
+    source::Source,
+    store::Tx,
+};
+
+/// The answer.
+pub struct Info {
+    /// Whose password.
+    pub identity_id: IdentityId,
+    /// On which source.
+    pub source: Source,
+    /// Which key to encrypt with.
+    pub key: SourceKey,
+    /// The person's accounts there.
+    pub accounts: Vec<Account>,
+    /// The rules in force: `passwordMinLength is 5`.
+    pub policies: Vec<String>,
+}
+
+/// Looks it up. Whatever is wrong with the two names, the caller hears the same sentence: who is
+/// known and who has an account where is nobody's business.
+pub async fn info(
+    app: &App,
+    caller: &Caller,
+    user_name: String,
+    source_name: String,
+    padding: Padding,
+) -> Result<Info, Error> {
+    let caller = caller.clone();
+    app.store
+        .read(move |tx| {
+            let identity = find(tx, &user_name)?;
+            let source = tx.source_named(&source_name)?;
+            let (Some(identity), Some(source)) = (identity, source) else { return Err(nothing()) };
+            let accounts = tx.accounts_of(&identity.id, &source.id)?;
+            let key = tx.active_source_key(&source.id, KeyPadding(padding))?;
+            let may = caller.is_api_authority()
+                || caller.is(&identity.id)
+                || caller.has_level(&[Level::Helpdesk, Level::OrgAdmin]);
+            let Some(key) = key.filter(|_| may && source.has_password() && !accounts.is_empty())
+            else {
+                return Err(nothing());
+            };
+            let policies = policy::in_force(tx, &source.id, source.policy_id.as_ref())?.rules();
+            Ok(Info { identity_id: identity.id, source, key, accounts, policies })
+        })
+        .await
+}
+
+/// By alias, else by uid where that is one person.
+fn find(tx: &mut Tx<'_>, user_name: &str) -> Result<Option<Identity>, Error> {
+    if let Some(identity) = tx.identity_with_alias(user_name)? {
+        return Ok(Some(identity));
+    }
+    let mut with_uid = tx.identities_with_uid(user_name)?;
+    Ok(if with_uid.len() == 1 { with_uid.pop() } else { None })
+}
+
+fn nothing() -> Error {
+    Error::bad(
+        BadRequest::Referenced,
+        "there is no such account whose password this caller may change: check userName (the login name) and sourceName (the display name of a source with PASSWORD)",
+    )
+}

@@ -1,0 +1,106 @@
+//! The live links to sources: kept by source and version, with a bound on concurrency and a
+//! breaker each.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use rekey_connectors::{Connector, Fault, Verification};
+use tokio::sync::Semaphore;
+
+use crate::{
+    App, Error,
+    builtin::BuiltIn,
+    id::SourceId,
+    secrets,
+    source::{self, Source},
+};
+
+/// Failures in a row that open the breaker.
+const FAILURES: u32 = 5;
+/// How long it stays open before one change may try.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Every link of this node.
+#[derive(Default)]
+pub struct Links(Mutex<HashMap<SourceId, Arc<Link>>>);
+
+/// The way to one source, as one version of its configuration has it.
+pub struct Link {
+    version: i64,
+    /// How a confirmed change is verified.
+    pub verification: Verification,
+    /// The connector.
+    pub connector: Arc<dyn Connector>,
+    /// Bounds the changes at once.
+    pub permits: Arc<Semaphore>,
+    breaker: Mutex<Breaker>,
+}
+
+#[derive(Default)]
+struct Breaker {
+    failures: u32,
+    open_until: Option<Instant>,
+}
+
+impl Links {
+    /// The link to a source; opened when it is new or its configuration has changed.
+    pub fn link(&self, app: &App, source: &Source) -> Result<Arc<Link>, Error> {
+        let mut links = self.0.lock().map_err(|_| Error::Internal("links are poisoned".into()))?;
+        if let Some(link) = links.get(&source.id).filter(|link| link.version == source.version) {
+            return Ok(link.clone());
+        }
+        let link = Arc::new(Link {
+            version: source.version,
+            verification: source::kind(&source.connector)?.verification,
+            connector: open(app, source)?,
+            permits: Arc::new(Semaphore::new(app.config.changes.per_source.max(1))),
+            breaker: Mutex::default(),
+        });
+        links.insert(source.id.clone(), link.clone());
+        Ok(link)
+    }
+
+    /// The sources that take no change just now, as one text of their ids.
+    pub fn busy(&self) -> String {
+        let Ok(links) = self.0.lock() else { return String::new() };
+        let busy = links.iter().filter(|(_, link)| link.is_busy()).map(|(id, _)| id.as_str());
+        busy.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Opens a connector with the source's opened secrets.
+pub fn open(app: &App, source: &Source) -> Result<Arc<dyn Connector>, Error> {
+    if source.is_built_in() {
+        return Ok(Arc::new(BuiltIn::new(app.store.clone(), source.id.clone())));
+    }
+    let attributes = secrets::open(&app.sealer, &source.id, &source.connector_attributes.0)?;
+    Ok(source::kind(&source.connector)?.open(attributes)?)
+}
+
+impl Link {
+    fn is_busy(&self) -> bool {
+        let Ok(breaker) = self.breaker.lock() else { return false };
+        self.permits.available_permits() == 0
+            || breaker.open_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// The source answered, whatever it said.
+    pub fn answered(&self) {
+        if let Ok(mut breaker) = self.breaker.lock() {
+            *breaker = Breaker::default();
+        }
+    }
+
+    /// The source did not answer.
+    pub fn failed(&self, fault: &Fault) {
+        if let Ok(mut breaker) = self.breaker.lock() {
+            breaker.failures += 1;
+            if breaker.failures >= FAILURES {
+                breaker.open_until = Some(Instant::now() + fault.retry_after.unwrap_or(PAUSE));
+            }
+        }
+    }
+}

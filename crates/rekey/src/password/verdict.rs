@@ -1,0 +1,130 @@
+//! What to make of what a target said: decisions without any I/O, so that they can be tested and
+//! simulated by themselves.
+
+use std::time::Duration;
+
+use rekey_connectors::{Fault, Rejection, Stamp, Verdict, Verification};
+
+/// What is known of one account after an attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The password is in force.
+    Applied,
+    /// It will not be, for good; in words.
+    Failed(String),
+    /// Nothing was written; ask again later.
+    NotYet(String),
+    /// A write may have happened; look again later, and write nothing before.
+    Unknown(String),
+}
+
+/// What to do with an account whose last write may or may not have happened.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// One verification decides.
+    Verify,
+    /// Nothing was written: the write is safe.
+    Write,
+}
+
+/// After a lost answer: an unchanged stamp proves that nothing was written; a changed or unknown
+/// one proves nothing.
+pub fn after_unknown(before: &Stamp, now: &Stamp) -> Next {
+    if before.is_known() && before == now { Next::Write } else { Next::Verify }
+}
+
+/// What the one verification after a lost answer found.
+pub fn resolved(verdict: Verdict, stamp_known: bool) -> Option<Found> {
+    match (verdict, stamp_known) {
+        (Verdict::Yes, _) => Some(Found::Applied),
+        // Another password is in force and the source cannot tell whether it is a new one: the
+        // write did not happen, or was overwritten; writing once more is what was asked.
+        (Verdict::No, false) => None,
+        (Verdict::No, true) => Some(Found::Failed(
+            "the password was changed outside rekey while the change was under way; nothing more was written".into(),
+        )),
+        (Verdict::CannotTell, _) => Some(Found::Failed(
+            "the answer was lost and it cannot be found out whether the password is in force: change it again".into(),
+        )),
+    }
+}
+
+/// How a confirmed write is to be verified.
+pub fn confirmed(verification: Verification, before: &Stamp, now: Option<&Stamp>) -> Option<Found> {
+    match (verification, now) {
+        (Verification::Stamp, Some(now)) if now.is_known() && now != before => Some(Found::Applied),
+        // Not even the stamp can be read: the source's word is all there is.
+        (Verification::Stamp, None) => Some(Found::Applied),
+        (Verification::Stamp | Verification::Exact, _) => None,
+    }
+}
+
+/// What the exact verification of a confirmed write found.
+pub fn verified(verdict: Verdict) -> Found {
+    match verdict {
+        Verdict::CannotTell | Verdict::Yes => Found::Applied,
+        Verdict::No => Found::Failed(
+            "the source confirmed the change, but another password is in force: it was changed again outside rekey".into(),
+        ),
+    }
+}
+
+/// A refusal: final, unless it may be the echo of our own success.
+pub fn rejected(rejection: &Rejection, after_unknown: bool) -> Option<Found> {
+    if rejection.reused && after_unknown {
+        return None;
+    }
+    Some(Found::Failed(rejection.message.clone()))
+}
+
+/// A fault before anything was written.
+pub fn faulted(fault: &Fault) -> Found {
+    if fault.is_transient() {
+        Found::NotYet(fault.message.clone())
+    } else {
+        Found::Failed(fault.message.clone())
+    }
+}
+
+/// When to try again after the `attempt`-th try (from 1): full jitter over `min(60 s, 1 s · 2^n)`.
+pub fn pause(attempt: i64, asked: Option<Duration>, random: u64) -> Duration {
+    let doublings = u32::try_from(attempt.clamp(0, 6)).unwrap_or(6);
+    let most = Duration::from_secs(1).saturating_mul(1 << doublings).min(Duration::from_secs(60));
+    jitter(most, random).max(asked.unwrap_or_default())
+}
+
+/// A random length of time up to `most`, from the given random number.
+fn jitter(most: Duration, random: u64) -> Duration {
+    let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
+    Duration::from_micros(random % most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(text: &str) -> Stamp {
+        Stamp(text.to_owned())
+    }
+
+    #[test]
+    fn only_an_unchanged_known_stamp_allows_a_second_write() {
+        assert_eq!(after_unknown(&stamp("1"), &stamp("1")), Next::Write);
+        assert_eq!(after_unknown(&stamp("1"), &stamp("2")), Next::Verify);
+        assert_eq!(after_unknown(&stamp(""), &stamp("")), Next::Verify);
+    }
+
+    #[test]
+    fn a_reuse_refusal_is_final_only_where_no_answer_was_lost() {
+        let refusal = Rejection { message: "in history".into(), reused: true };
+        assert!(rejected(&refusal, true).is_none());
+        assert_eq!(rejected(&refusal, false), Some(Found::Failed("in history".into())));
+    }
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_jitter_over_all_of_it() {
+        assert!(pause(1, None, u64::MAX) < Duration::from_secs(2));
+        assert!((0..1000).all(|n| pause(40, None, n * 7_919_113) < Duration::from_secs(60)));
+        assert_eq!(pause(3, Some(Duration::from_secs(30)), 0), Duration::from_secs(30));
+    }
+}

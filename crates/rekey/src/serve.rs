@@ -1,0 +1,89 @@
+//! The accept loop: our own on hyper, since the framework's sets no time for headers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, http::Request};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulConnection, GracefulShutdown},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+use tower::ServiceExt;
+
+use crate::{App, api, jobs};
+
+/// How long a client may take to send its headers.
+const HEADERS: Duration = Duration::from_secs(5);
+/// Header fields at most.
+const FIELDS: usize = 100;
+/// Connections at once.
+const CONNECTIONS: usize = 4096;
+/// How long the requests under way may take when it stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves requests and carries out changes until `stop` says so.
+pub async fn run(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let worker = tokio::spawn(jobs::worker::run(app.clone(), stop.clone()));
+    accept(app.clone(), listener, stop).await;
+    if worker.await.is_err() {
+        tracing::error!("the worker broke");
+    }
+    app.store.close().await;
+}
+
+async fn accept(app: App, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let router = api::router(app);
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    while !*stop.borrow() {
+        let Ok(permit) = room.clone().acquire_owned().await else { break };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors: wait for some to come back.
+                    tracing::error!(%error, "no connection can be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            _ = stop.changed() => break,
+        };
+        let connection = connection(stream, router.clone());
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that goes away in the middle is no event.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+}
+
+fn connection(
+    stream: TcpStream,
+    router: axum::Router,
+) -> impl GracefulConnection<Error = hyper::Error> {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let (mut parts, body) = request.into_parts();
+            if let Some((uri, style)) = api::normalise(&parts.uri) {
+                parts.uri = uri;
+                parts.extensions.insert(style);
+            }
+            router.oneshot(Request::from_parts(parts, Body::new(body))).await
+        }
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_headers(FIELDS)
+        .serve_connection(TokioIo::new(stream), service)
+}

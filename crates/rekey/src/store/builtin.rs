@@ -1,0 +1,37 @@
+//! The verifiers of built-in sources.
+
+use super::{Result, Tx, from_row};
+use crate::id::SourceId;
+
+struct Stored {
+    verifier: String,
+    changes: i64,
+}
+from_row!(Stored { verifier, changes });
+
+impl Tx<'_> {
+    /// An account's verifier, and how often it was changed.
+    pub fn builtin_password(
+        &mut self,
+        source: &SourceId,
+        native: &str,
+    ) -> Result<Option<(String, i64)>> {
+        let sql = "SELECT verifier, changes FROM builtin_password WHERE source_id = $1 AND native_identity = $2";
+        let stored: Option<Stored> = self.maybe(sql, &[source, &native])?;
+        Ok(stored.map(|stored| (stored.verifier, stored.changes)))
+    }
+
+    /// Keeps a verifier if the one there was changed `expected` times; whether it did.
+    pub fn set_builtin_password(
+        &mut self,
+        source: &SourceId,
+        native: &str,
+        verifier: &str,
+        expected: i64,
+    ) -> Result<bool> {
+        let sql = "INSERT INTO builtin_password (source_id, native_identity, verifier, changes) VALUES ($1, $2, $3, $4 + 1)
+                   ON CONFLICT (source_id, native_identity) DO UPDATE SET verifier = excluded.verifier, changes = excluded.changes
+                   WHERE builtin_password.changes = $4";
+        Ok(self.run(sql, &[source, &native, &verifier, &expected])? == 1)
+    }
+}

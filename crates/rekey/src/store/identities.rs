@@ -1,0 +1,82 @@
+//! People.
+
+use super::{Result, Tx};
+use crate::{
+    id::IdentityId,
+    identity::{Identity, name_key},
+};
+
+const COLUMNS: &str =
+    "id, alias, name, email, capabilities, attributes, enabled, generation, created, modified";
+
+impl Tx<'_> {
+    /// A person by their id.
+    pub fn identity(&mut self, id: &IdentityId) -> Result<Option<Identity>> {
+        self.maybe(&format!("SELECT {COLUMNS} FROM identity WHERE id = $1"), &[id])
+    }
+
+    /// A person by their login name.
+    pub fn identity_with_alias(&mut self, alias: &str) -> Result<Option<Identity>> {
+        let sql = format!("SELECT {COLUMNS} FROM identity WHERE alias_key = $1");
+        self.maybe(&sql, &[&name_key(alias)])
+    }
+
+    /// The people whose `uid` attribute this is; more than one is ambiguous.
+    pub fn identities_with_uid(&mut self, uid: &str) -> Result<Vec<Identity>> {
+        let sql = format!("SELECT {COLUMNS} FROM identity WHERE uid_key = $1 ORDER BY id");
+        self.all(&sql, &[&name_key(uid)])
+    }
+
+    /// Everyone, by login name.
+    pub fn identities(&mut self) -> Result<Vec<Identity>> {
+        self.all(&format!("SELECT {COLUMNS} FROM identity ORDER BY alias_key"), &[])
+    }
+
+    /// Adds a person.
+    pub fn insert_identity(&mut self, who: &Identity) -> Result<()> {
+        let sql = "INSERT INTO identity (id, alias, alias_key, uid_key, name, email, capabilities, attributes,
+                       enabled, generation, created, modified)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        self.run_one(
+            sql,
+            &[
+                &who.id,
+                &who.alias,
+                &name_key(&who.alias),
+                &uid_key(who),
+                &who.name,
+                &who.email,
+                &who.capabilities,
+                &who.attributes,
+                &who.enabled,
+                &who.generation,
+                &who.created,
+                &who.modified,
+            ],
+        )
+    }
+
+    /// Keeps what may change of a person.
+    pub fn update_identity(&mut self, who: &Identity) -> Result<()> {
+        let sql = "UPDATE identity SET uid_key = $2, name = $3, email = $4, capabilities = $5, attributes = $6,
+                       enabled = $7, generation = $8, modified = $9 WHERE id = $1";
+        self.run_one(
+            sql,
+            &[
+                &who.id,
+                &uid_key(who),
+                &who.name,
+                &who.email,
+                &who.capabilities,
+                &who.attributes,
+                &who.enabled,
+                &who.generation,
+                &who.modified,
+            ],
+        )
+    }
+}
+
+fn uid_key(who: &Identity) -> Option<String> {
+    who.attribute("uid").map(|uid| name_key(&uid))
+}

@@ -1,0 +1,80 @@
+//! Source keys and signing keys.
+
+use super::{Result, Tx, from_row};
+use crate::{
+    clock::Micros,
+    id::{KeyId, SourceId},
+    keys::{KeyPadding, SourceKey},
+};
+
+/// A key access tokens are signed with, as the store has it.
+pub struct SigningKey {
+    /// The `kid`.
+    pub id: String,
+    /// Sealed PKCS#8.
+    pub sealed: Vec<u8>,
+}
+from_row!(SigningKey { id, sealed });
+
+impl Tx<'_> {
+    /// Adds a source key.
+    pub fn insert_source_key(&mut self, key: &SourceKey) -> Result<()> {
+        let sql =
+            "INSERT INTO source_key (id, source_id, padding, spki, sealed, created, accept_until)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let SourceKey { id, source_id, padding, spki, sealed, created, accept_until } = key;
+        self.run_one(sql, &[id, source_id, padding, spki, sealed, created, accept_until])
+    }
+
+    /// Lets a source's present keys end at `until`.
+    pub fn retire_source_keys(&mut self, source: &SourceId, until: Micros) -> Result<u64> {
+        let sql =
+            "UPDATE source_key SET accept_until = $2 WHERE source_id = $1 AND accept_until IS NULL";
+        self.run(sql, &[source, &until])
+    }
+
+    /// The key clients should use now.
+    pub fn active_source_key(
+        &mut self,
+        source: &SourceId,
+        padding: KeyPadding,
+    ) -> Result<Option<SourceKey>> {
+        let sql =
+            "SELECT id, source_id, padding, spki, sealed, created, accept_until FROM source_key
+                   WHERE source_id = $1 AND padding = $2 AND accept_until IS NULL ORDER BY created";
+        self.maybe(sql, &[source, &padding])
+    }
+
+    /// A key, whatever its age.
+    pub fn source_key(&mut self, id: &KeyId) -> Result<Option<SourceKey>> {
+        let sql = "SELECT id, source_id, padding, spki, sealed, created, accept_until FROM source_key WHERE id = $1";
+        self.maybe(sql, &[id])
+    }
+
+    /// All keys, newest last.
+    pub fn source_keys(&mut self) -> Result<Vec<SourceKey>> {
+        let sql =
+            "SELECT id, source_id, padding, spki, sealed, created, accept_until FROM source_key
+                   ORDER BY source_id, padding, created";
+        self.all(sql, &[])
+    }
+
+    /// Destroys the keys that no longer decrypt and that no unfinished change needs.
+    pub fn remove_ended_source_keys(&mut self, now: Micros) -> Result<u64> {
+        let sql = "DELETE FROM source_key WHERE accept_until < $1
+                   AND NOT EXISTS (SELECT 1 FROM password_change c WHERE c.key_id = source_key.id AND c.state = 0)";
+        self.run(sql, &[&now])
+    }
+
+    /// The keys tokens are signed with, the newest first.
+    pub fn signing_keys(&mut self) -> Result<Vec<SigningKey>> {
+        self.all("SELECT id, sealed FROM signing_key ORDER BY created DESC, id", &[])
+    }
+
+    /// Adds a signing key.
+    pub fn insert_signing_key(&mut self, id: &str, sealed: &[u8]) -> Result<()> {
+        let now = self.now()?;
+        let sql = "INSERT INTO signing_key (id, sealed, created) VALUES ($1, $2, $3)";
+        self.run_one(sql, &[&id, &sealed, &now])
+    }
+}

@@ -1,0 +1,68 @@
+//! Numbered schema changes, each applied once, in one transaction.
+
+use super::{Error, Result, Tx, from_row};
+
+struct Migration {
+    number: i64,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    number: 1,
+    sqlite: include_str!("../../migrations/sqlite/0001_first.sql"),
+    postgres: include_str!("../../migrations/postgres/0001_first.sql"),
+}];
+
+struct Applied {
+    number: i64,
+    digest: String,
+}
+from_row!(Applied { number, digest });
+
+/// Brings the schema up to date.
+pub(super) fn run(tx: &mut Tx<'_>) -> Result<()> {
+    tx.script("CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY NOT NULL, digest TEXT NOT NULL)")?;
+    if tx.is_postgres() {
+        // Two nodes that start at once take turns.
+        tx.script("LOCK TABLE migration IN EXCLUSIVE MODE")?;
+    }
+    let applied: Vec<Applied> =
+        tx.all("SELECT number, digest FROM migration ORDER BY number", &[])?;
+    for known in &applied {
+        let ours = MIGRATIONS.iter().find(|ours| ours.number == known.number).ok_or_else(|| {
+            Error::Open(format!(
+                "the store was written by a newer rekey (schema {}): start that version, or restore a backup",
+                known.number
+            ))
+        })?;
+        if digest(ours.text(tx)) != known.digest {
+            return Err(Error::Open(format!(
+                "schema change {} in the store differs from this build's: start the build that wrote it",
+                known.number
+            )));
+        }
+    }
+    for migration in MIGRATIONS.iter().skip(applied.len()) {
+        let text = migration.text(tx);
+        tx.script(text)?;
+        let sql = "INSERT INTO migration (number, digest) VALUES ($1, $2)";
+        tx.run_one(sql, &[&migration.number, &digest(text)])?;
+    }
+    Ok(())
+}
+
+impl Migration {
+    fn text(&self, tx: &Tx<'_>) -> &'static str {
+        if tx.is_postgres() { self.postgres } else { self.sqlite }
+    }
+}
+
+fn digest(text: &str) -> String {
+    rekey_vault::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The schema's texts, SQLite's and PostgreSQL's, for the test that keeps them equal.
+pub fn schema() -> Vec<(&'static str, &'static str)> {
+    MIGRATIONS.iter().map(|migration| (migration.sqlite, migration.postgres)).collect()
+}

@@ -1,0 +1,145 @@
+//! Everything that lasts, in SQLite or in PostgreSQL.
+//!
+//! One SQL text serves both, with `$1` for the first parameter. A new query is a method on
+//! [`Tx`], in the file of the thing it returns. A deed is a closure over a [`Tx`]: it cannot
+//! await, so nothing slow can happen inside a transaction.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
+
+use crate::clock::Clock;
+
+mod accounts;
+mod audit;
+mod builtin;
+mod changes;
+mod clients;
+mod codes;
+pub mod filter;
+mod groups;
+mod identities;
+mod jobs;
+mod keys;
+mod migrate;
+mod policies;
+mod postgres;
+mod readers;
+mod row;
+mod settings;
+mod sources;
+mod tx;
+mod value;
+mod writer;
+
+pub use self::{
+    audit::Audit,
+    changes::{ChangeStatus, Claimed, ClaimedTarget, KnownChange, NewChange, Target, is_lost},
+    groups::SyncGroup,
+    keys::SigningKey,
+    migrate::schema,
+    row::{Error, Fail, FromRow, Param, Result, Row},
+    tx::Tx,
+    value::Json,
+};
+use self::{readers::Readers, writer::Writer};
+pub(crate) use self::{row::from_row, value::text_value};
+
+/// The database; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine,
+    clock: Clock,
+}
+
+#[derive(Clone)]
+enum Engine {
+    /// One file beside the service: one writer thread, a pool of readers.
+    Sqlite { writer: Writer, readers: Arc<Readers> },
+    /// A server, for any number of nodes.
+    Postgres(deadpool_postgres::Pool),
+}
+
+impl Store {
+    /// Opens the store at `url`, a file or a `postgres://` URL, and brings its schema up to date.
+    ///
+    /// Fails with a sentence for people when it cannot be opened or is of a newer version.
+    pub async fn open(url: &str, clock: Clock) -> Result<Self> {
+        let engine = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Engine::Postgres(postgres::open(url).await?)
+        } else {
+            let path = Path::new(url.strip_prefix("sqlite:").unwrap_or(url));
+            let writer = Writer::start(writer::open(path)?, clock.clone());
+            Engine::Sqlite { writer, readers: Arc::new(Readers::new(path)) }
+        };
+        let store = Self { engine, clock };
+        store.write(migrate::run).await?;
+        Ok(store)
+    }
+
+    /// Does a deed in one transaction, and returns when it is on stable storage.
+    ///
+    /// The deed may run twice: when another took part in a failed commit, or when PostgreSQL
+    /// asks for it (40001, 40P01). It must touch nothing but `tx`. An `Err` undoes it all.
+    pub async fn write<T, E, F>(&self, deed: F) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fail + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    {
+        match &self.engine {
+            Engine::Sqlite { writer, .. } => {
+                let (tell, told) = oneshot::channel();
+                writer.send(writer::work(deed, tell))?;
+                told.await.map_err(|_| Error::Closed)?
+            }
+            Engine::Postgres(pool) => {
+                let client = pool.get().await.map_err(Error::from)?;
+                let clock = self.clock.clone();
+                spawn_blocking(move || postgres::transact(&client, &clock, &deed))
+                    .await
+                    .map_err(|_| Error::Closed)?
+            }
+        }
+    }
+
+    /// Reads. Every query sees what was committed before it began.
+    pub async fn read<T, E, F>(&self, look: F) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fail + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    {
+        match &self.engine {
+            // A read from the page cache takes microseconds; handing it to a thread takes more.
+            Engine::Sqlite { readers, .. } => {
+                let reader = readers.take()?;
+                let done = look(&mut Tx::sqlite(&reader, &self.clock));
+                readers.put_back(reader);
+                done
+            }
+            Engine::Postgres(pool) => {
+                let client = pool.get().await.map_err(Error::from)?;
+                let clock = self.clock.clone();
+                spawn_blocking(move || {
+                    look(&mut Tx::postgres(&client, Handle::current(), &clock, false))
+                })
+                .await
+                .map_err(|_| Error::Closed)?
+            }
+        }
+    }
+
+    /// Whether the two databases' own ways must differ: only accept, claim and finish may ask.
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
+    /// Ends the writer after the deeds that wait; later ones are refused.
+    pub async fn close(&self) {
+        match &self.engine {
+            Engine::Sqlite { writer, .. } => writer.close(Duration::from_secs(5)).await,
+            Engine::Postgres(pool) => pool.close(),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Password policies.
+
+use super::{Result, Tx};
+use crate::{id::PolicyId, identity::name_key, policy::PasswordPolicy};
+
+const COLUMNS: &str = "id, name, description, members, default_policy, created, modified";
+
+impl Tx<'_> {
+    /// A policy by its id.
+    pub fn policy(&mut self, id: &PolicyId) -> Result<Option<PasswordPolicy>> {
+        self.maybe(&format!("SELECT {COLUMNS} FROM password_policy WHERE id = $1"), &[id])
+    }
+
+    /// A policy by its name.
+    pub fn policy_named(&mut self, name: &str) -> Result<Option<PasswordPolicy>> {
+        let sql = format!("SELECT {COLUMNS} FROM password_policy WHERE name_key = $1");
+        self.maybe(&sql, &[&name_key(name)])
+    }
+
+    /// The tenant's default policy.
+    pub fn default_policy(&mut self) -> Result<Option<PasswordPolicy>> {
+        let sql = format!("SELECT {COLUMNS} FROM password_policy WHERE default_policy = $1");
+        self.maybe(&sql, &[&true])
+    }
+
+    /// All policies by name.
+    pub fn policies(&mut self) -> Result<Vec<PasswordPolicy>> {
+        self.all(&format!("SELECT {COLUMNS} FROM password_policy ORDER BY name_key"), &[])
+    }
+
+    /// Adds a policy.
+    pub fn insert_policy(&mut self, policy: &PasswordPolicy) -> Result<()> {
+        let sql = "INSERT INTO password_policy (id, name, name_key, description, members, default_policy, created, modified)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let PasswordPolicy { id, name, description, members, default_policy, created, modified } =
+            policy;
+        self.run_one(
+            sql,
+            &[id, name, &name_key(name), description, members, default_policy, created, modified],
+        )
+    }
+
+    /// Keeps what may change of a policy.
+    pub fn update_policy(&mut self, policy: &PasswordPolicy) -> Result<()> {
+        let sql =
+            "UPDATE password_policy SET name = $2, name_key = $3, description = $4, members = $5,
+                       default_policy = $6, modified = $7 WHERE id = $1";
+        let PasswordPolicy { id, name, description, members, default_policy, created: _, modified } =
+            policy;
+        self.run_one(
+            sql,
+            &[id, name, &name_key(name), description, members, default_policy, modified],
+        )
+    }
+}

@@ -1,0 +1,19 @@
+//! Single values: the tenant's id, the dictionary.
+
+use super::{Result, Tx, row::One};
+
+impl Tx<'_> {
+    /// A setting's value.
+    pub fn setting(&mut self, name: &str) -> Result<Option<String>> {
+        let value: Option<One<String>> =
+            self.maybe("SELECT value FROM setting WHERE name = $1", &[&name])?;
+        Ok(value.map(|One(value)| value))
+    }
+
+    /// Keeps a setting.
+    pub fn set_setting(&mut self, name: &str, value: &str) -> Result<()> {
+        let sql = "INSERT INTO setting (name, value) VALUES ($1, $2)
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.run_one(sql, &[&name, &value])
+    }
+}
