@@ -63,3 +63,18 @@ impl Fault {
         }
     }
 }
+
+/// Somebody else changed the account between observation and write: worth observing again.
+pub(crate) fn conflict() -> Fault {
+    let mut fault = Fault::new(
+        FaultKind::Throttled,
+        "the account was changed by somebody else at the same moment",
+    );
+    fault.retry_after = Some(Duration::from_secs(1));
+    fault
+}
+
+/// The deadline passed before anything was sent.
+pub(crate) fn late() -> Fault {
+    Fault::new(FaultKind::Unreachable, "the source took too long: nothing was sent to it in time")
+}

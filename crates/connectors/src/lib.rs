@@ -14,12 +14,27 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod fault;
+#[cfg(feature = "ldap")]
+pub mod ldap;
+mod net;
+#[cfg(feature = "postgresql")]
+pub mod postgresql;
+mod scrub;
+mod secret;
+mod tls;
 
 pub use self::fault::{Fault, FaultKind};
 
 /// Every kind of connector in this crate and build.
-pub const KINDS: &[Entry] = &[];
+pub const KINDS: &[Entry] = &[
+    #[cfg(feature = "ldap")]
+    Entry::of::<ldap::Directory>(),
+    #[cfg(feature = "postgresql")]
+    Entry::of::<postgresql::Database>(),
+];
 
 /// A live link to one source. The host keeps one per source and version of its configuration,
 /// and bounds how many calls run at once.

@@ -1,0 +1,307 @@
+//! OpenLDAP and other directories that have the Password Modify operation (RFC 3062).
+//!
+//! A change is one extended operation on a pooled connection. The directory hashes the password and
+//! judges it by its own policy, as long as its access rules give `bindDn` `write`, not `manage`, on
+//! `userPassword`: with `manage`, OpenLDAP skips the policy.
+//!
+//! The change stamp is `pwdChangedTime` and `entryCSN`: the first has a resolution of one second, so
+//! the second, which moves with any change of the entry, decides. An unrelated change between two
+//! readings therefore looks like a change of the password, never the other way round. OpenLDAP 2.5
+//! refuses the assertion control (RFC 4528) on this operation (result 12), so the stamp is compared
+//! by a search on the same connection right before: the window is one round trip.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use ldap3::{
+    Scope,
+    adapters::{Adapter, EntriesOnly, PagedResults},
+    exop::PasswordModify,
+};
+use tokio::sync::mpsc;
+
+use self::{
+    entry::Entry,
+    pool::{Lease, Pool, within},
+    ppolicy::Refusal,
+};
+use crate::{
+    Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Outcome, Rejection, Stamp, Verdict,
+    Verification,
+    net::OPERATION,
+    scrub::{plain, scrub},
+};
+
+mod answer;
+mod config;
+mod dn;
+mod entry;
+mod pool;
+mod ppolicy;
+
+pub use self::config::Config;
+
+/// How many accounts one page holds, and so the most that wait in memory.
+const PAGE: i32 = 500;
+
+/// The value of `pwdAccountLockedTime` that an administrator sets: locked until unlocked.
+const LOCKED_FOR_GOOD: &str = "000001010000Z";
+
+/// A directory.
+pub struct Directory {
+    config: Arc<Config>,
+    pool: Pool,
+}
+
+impl Kind for Directory {
+    const NAME: &'static str = "ldap";
+    const DISPLAY_NAME: &'static str = "OpenLDAP";
+    const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
+    const SECRETS: &'static [&'static str] = &["bindPassword"];
+    const VERIFICATION: Verification = Verification::Stamp;
+    type Config = Config;
+
+    fn open(config: Config) -> Result<Self, Fault> {
+        let tls = config.check()?;
+        let config = Arc::new(config);
+        Ok(Self { pool: Pool::new(Arc::clone(&config), tls), config })
+    }
+}
+
+#[async_trait]
+impl Connector for Directory {
+    async fn test(&self) -> Result<(), Fault> {
+        let (lease, found) = self.read(self.pool.take().await?, &self.config.base_dn, ANY).await?;
+        lease.give_back(&self.pool);
+        match found {
+            Some(_) => Ok(()),
+            None => Err(Fault::new(
+                FaultKind::Misconfigured,
+                "baseDn is not in the directory, or bindDn may not see it",
+            )),
+        }
+    }
+
+    async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
+        let mut wanted = self.config.attributes.clone();
+        if !wanted.iter().any(|name| name.eq_ignore_ascii_case(&self.config.name_attribute)) {
+            wanted.push(self.config.name_attribute.clone());
+        }
+        let mut asked = wanted.clone();
+        asked.push("pwdAccountLockedTime".to_owned());
+
+        let mut lease = self.pool.take().await?;
+        let adapters: Vec<Box<dyn Adapter<_, _>>> =
+            vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(PAGE))];
+        let search = lease.ldap().streaming_search_with(
+            adapters,
+            &self.config.base_dn,
+            Scope::Subtree,
+            &self.config.account_filter,
+            asked,
+        );
+        let mut stream = within(OPERATION, search).await.map_err(|broken| broken.fault)?;
+        while let Some(entry) =
+            within(OPERATION, stream.next()).await.map_err(|broken| broken.fault)?
+        {
+            let Some(entry) = Entry::read(entry) else { continue };
+            if to.send(self.listed(&entry, &wanted)).await.is_err() {
+                return Ok(());
+            }
+        }
+        let answer = stream.finish().await;
+        drop(stream);
+        lease.give_back(&self.pool);
+        if answer.rc == 0 { Ok(()) } else { Err(answer::fault(&answer, &plain(&answer.text))) }
+    }
+
+    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
+        self.check_scope(native_identity)?;
+        let (lease, found) = self.account(native_identity).await?;
+        lease.give_back(&self.pool);
+        changeable(found.as_ref())
+    }
+
+    async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
+        if change.password.expose().is_empty() {
+            // RFC 3062, section 2: the directory would make up a password of its own.
+            return Outcome::Rejected(Rejection {
+                message: "the password is empty".to_owned(),
+                reused: false,
+            });
+        }
+        match self.prepared(change.native_identity, observed, deadline).await {
+            Ok(lease) => self.modify(lease, change).await,
+            Err(fault) => Outcome::NotApplied(fault),
+        }
+    }
+
+    async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
+        self.check_scope(change.native_identity)?;
+        if change.password.expose().is_empty() {
+            // RFC 4513, section 5.1.2: an empty password signs in nobody, with success.
+            return Ok(Verdict::No);
+        }
+        let (lease, found) = self.account(change.native_identity).await?;
+        lease.give_back(&self.pool);
+        let entry = found.ok_or_else(no_account)?;
+        if entry.first("pwdAccountLockedTime").is_some() {
+            return Ok(Verdict::CannotTell);
+        }
+        self.sign_in_once(change).await
+    }
+}
+
+/// What the entry must match when it need not be an account.
+const ANY: &str = "(objectClass=*)";
+
+impl Directory {
+    /// Refuses what is no account: everything outside `baseDn`, and rekey's own.
+    fn check_scope(&self, native_identity: &str) -> Result<(), Fault> {
+        if dn::is_same(native_identity, &self.config.bind_dn) {
+            return Err(Fault::new(
+                FaultKind::NotPermitted,
+                "this is the account that rekey itself signs in with",
+            ));
+        }
+        if dn::is_below(native_identity, &self.config.base_dn) {
+            return Ok(());
+        }
+        Err(Fault::new(FaultKind::NoAccount, "the account is not below the source's baseDn"))
+    }
+
+    /// Reads an account, on a connection that has just proved to be alive.
+    async fn account(&self, native_identity: &str) -> Result<(Lease, Option<Entry>), Fault> {
+        let lease = self.pool.take().await?;
+        self.read(lease, native_identity, &self.config.account_filter).await
+    }
+
+    /// Reads the one entry at `base`. A pooled connection that turns out to be dead is replaced.
+    async fn read(
+        &self,
+        mut lease: Lease,
+        base: &str,
+        filter: &str,
+    ) -> Result<(Lease, Option<Entry>), Fault> {
+        let found = loop {
+            let attributes =
+                ["pwdChangedTime", "entryCSN", "modifyTimestamp", "pwdAccountLockedTime"];
+            let search = lease.ldap().search(base, Scope::Base, filter, attributes);
+            match within(OPERATION, search).await {
+                Ok(found) => break found,
+                Err(_) if lease.is_reused => lease = self.pool.renew(lease).await?,
+                Err(broken) => return Err(broken.fault),
+            }
+        };
+        match found.1.rc {
+            0 => Ok((lease, found.0.into_iter().find_map(Entry::read))),
+            32 | 34 => Ok((lease, None)),
+            _ => {
+                lease.give_back(&self.pool);
+                Err(answer::fault(&found.1, &plain(&found.1.text)))
+            }
+        }
+    }
+
+    /// Everything before the write: still in scope, still as observed, still in time.
+    async fn prepared(
+        &self,
+        native_identity: &str,
+        observed: &Stamp,
+        deadline: Instant,
+    ) -> Result<Lease, Fault> {
+        self.check_scope(native_identity)?;
+        check_deadline(deadline)?;
+        let (lease, found) = self.account(native_identity).await?;
+        let checked = changeable(found.as_ref()).and_then(|stamp| {
+            if observed.is_known() && stamp != *observed {
+                return Err(crate::fault::conflict());
+            }
+            check_deadline(deadline)
+        });
+        match checked {
+            Ok(()) => Ok(lease),
+            Err(fault) => {
+                lease.give_back(&self.pool);
+                Err(fault)
+            }
+        }
+    }
+
+    /// The write: sent once, whatever happens.
+    async fn modify(&self, mut lease: Lease, change: &Change<'_>) -> Outcome {
+        let request = PasswordModify {
+            user_id: Some(change.native_identity),
+            old_pass: None,
+            new_pass: Some(change.password.expose()),
+        };
+        let call = lease.ldap().with_controls(ppolicy::request()).extended(request);
+        match within(OPERATION, call).await {
+            Ok(answer) => {
+                lease.give_back(&self.pool);
+                answer::outcome(&answer.1, &scrub(&answer.1.text, change.password))
+            }
+            Err(broken) if broken.is_sent => Outcome::Unknown(broken.fault),
+            Err(broken) => Outcome::NotApplied(broken.fault),
+        }
+    }
+
+    /// One login with the password, on a connection of its own.
+    async fn sign_in_once(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
+        let mut lease = self.pool.anonymous().await?;
+        let bind = lease
+            .ldap()
+            .with_controls(ppolicy::request())
+            .simple_bind(change.native_identity, change.password.expose());
+        let answer = within(OPERATION, bind).await.map_err(|broken| broken.fault)?;
+        Ok(match (answer.rc, ppolicy::refusal(&answer)) {
+            // The policy tells an expired password only to who knows it.
+            (0, _) | (49, Some(Refusal::Expired | Refusal::ChangeAfterReset)) => Verdict::Yes,
+            (49, None) => Verdict::No,
+            _ => Verdict::CannotTell,
+        })
+    }
+
+    fn listed(&self, entry: &Entry, wanted: &[String]) -> Listed {
+        let locked = entry.first("pwdAccountLockedTime");
+        Listed {
+            native_identity: entry.dn.clone(),
+            name: entry.first(&self.config.name_attribute).unwrap_or(&entry.dn).to_owned(),
+            attributes: entry.listed(wanted),
+            disabled: locked == Some(LOCKED_FOR_GOOD),
+            locked: locked.is_some(),
+        }
+    }
+}
+
+/// The change stamp of an account whose password may be changed now.
+///
+/// An account that locked itself by failed logins may: setting a password is how such a lock is
+/// meant to end, and OpenLDAP lifts it. One that an administrator locked may not, because OpenLDAP
+/// would lift that too.
+fn changeable(entry: Option<&Entry>) -> Result<Stamp, Fault> {
+    let entry = entry.ok_or_else(no_account)?;
+    if entry.first("pwdAccountLockedTime") == Some(LOCKED_FOR_GOOD) {
+        return Err(Fault::new(
+            FaultKind::Locked,
+            "an administrator locked the account in the directory: have it unlocked there",
+        ));
+    }
+    let changed = entry.first("pwdChangedTime");
+    let moved = entry.first("entryCSN").or_else(|| entry.first("modifyTimestamp"));
+    if changed.is_none() && moved.is_none() {
+        return Ok(Stamp::default());
+    }
+    Ok(Stamp(format!("{}|{}", changed.unwrap_or_default(), moved.unwrap_or_default())))
+}
+
+fn no_account() -> Fault {
+    Fault::new(
+        FaultKind::NoAccount,
+        "the account is not in the directory, or does not match the source's accountFilter",
+    )
+}
+
+fn check_deadline(deadline: Instant) -> Result<(), Fault> {
+    if Instant::now() < deadline { Ok(()) } else { Err(crate::fault::late()) }
+}

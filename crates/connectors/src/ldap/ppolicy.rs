@@ -1,0 +1,91 @@
+//! The password policy control of directories: draft-behera-ldap-password-policy-10, section 6.
+
+use ldap3::{LdapResult, controls::RawControl};
+
+const OID: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
+
+/// What the directory's password policy objected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Expired,
+    Locked,
+    ChangeAfterReset,
+    ModificationNotAllowed,
+    MustSupplyOld,
+    InsufficientQuality,
+    TooShort,
+    TooYoung,
+    InHistory,
+    TooLong,
+}
+
+/// Asks for the policy's word; a server without a policy ignores it.
+pub(super) fn request() -> RawControl {
+    RawControl { ctype: OID.to_owned(), crit: false, val: None }
+}
+
+/// The policy's word in an answer, if there is one.
+pub(super) fn refusal(answer: &LdapResult) -> Option<Refusal> {
+    let control = answer.ctrls.iter().find(|control| control.1.ctype == OID)?;
+    parse(control.1.val.as_deref()?)
+}
+
+/// Reads `SEQUENCE { warning [0] CHOICE …, error [1] ENUMERATED }`, both optional.
+fn parse(value: &[u8]) -> Option<Refusal> {
+    let (tag, mut rest, _) = element(value)?;
+    if tag != 0x30 {
+        return None;
+    }
+    while let Some((tag, content, next)) = element(rest) {
+        if let (0x81, [code]) = (tag, content) {
+            return match code {
+                0 => Some(Refusal::Expired),
+                1 => Some(Refusal::Locked),
+                2 => Some(Refusal::ChangeAfterReset),
+                3 => Some(Refusal::ModificationNotAllowed),
+                4 => Some(Refusal::MustSupplyOld),
+                5 => Some(Refusal::InsufficientQuality),
+                6 => Some(Refusal::TooShort),
+                7 => Some(Refusal::TooYoung),
+                8 => Some(Refusal::InHistory),
+                9 => Some(Refusal::TooLong),
+                _ => None,
+            };
+        }
+        rest = next;
+    }
+    None
+}
+
+/// Splits off one BER element with a short length, all this control ever needs.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let [tag, length, rest @ ..] = bytes else { return None };
+    if *length >= 0x80 {
+        return None;
+    }
+    let (content, next) = rest.split_at_checked(usize::from(*length))?;
+    Some((*tag, content, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_openldap_sends_is_understood() {
+        assert_eq!(parse(&[0x30, 3, 0x81, 1, 6]), Some(Refusal::TooShort));
+        assert_eq!(parse(&[0x30, 3, 0x81, 1, 8]), Some(Refusal::InHistory));
+        // A warning (three grace logins left) before the error.
+        assert_eq!(parse(&[0x30, 8, 0xa0, 3, 0x81, 1, 3, 0x81, 1, 0]), Some(Refusal::Expired));
+        assert_eq!(parse(&[0x30, 0]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_server_sends_can_break_it(value: Vec<u8>) {
+            parse(&value);
+        }
+    }
+}

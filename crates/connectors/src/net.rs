@@ -1,0 +1,114 @@
+//! How every connector reaches its target: one resolved address, bounded in time.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+
+use crate::{Fault, FaultKind};
+
+/// How long reaching a target may take: the name, the TCP handshake, then the TLS handshake and
+/// the sign-in, each on its own.
+pub(crate) const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a target may take to answer one request.
+pub(crate) const OPERATION: Duration = Duration::from_secs(10);
+
+/// Opens a TCP connection to `host`, without Nagle's delay.
+///
+/// Bytes that the target has not acknowledged within [`OPERATION`] are given up by the kernel, so
+/// that a request cannot arrive long after its deadline.
+pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, Fault> {
+    let unreachable = |error: io::Error| {
+        Fault::new(FaultKind::Unreachable, format!("{host}:{port} cannot be reached: {error}"))
+            .caused_by(error)
+    };
+    let connect = async {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for address in lookup_host((host, port)).await? {
+            if is_forbidden(address.ip()) {
+                last = io::Error::other("link-local and metadata addresses are not allowed");
+                continue;
+            }
+            match open(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    };
+    match timeout(CONNECT, connect).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(unreachable(error)),
+        Err(_) => Err(unreachable(io::Error::other("no answer within 5 seconds"))),
+    }
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(&stream).set_tcp_user_timeout(Some(OPERATION))?;
+    SockRef::from(&stream).set_keepalive(true)?;
+    Ok(stream)
+}
+
+/// Addresses at which clouds serve their machines' credentials: no directory lives there.
+fn is_forbidden(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => {
+            v6.is_unicast_link_local() || v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+        }
+    }
+}
+
+/// Checks a configured host: a name or an address, nothing that could change a URL.
+pub(crate) fn check_host(host: &str) -> Result<(), Fault> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_name = !host.is_empty() && host.len() <= 253 && host.chars().all(is_plain);
+    if is_name {
+        Ok(())
+    } else if host.parse::<IpAddr>().is_ok() {
+        Err(misconfigured("host: an IPv6 address is not supported: give a name or an IPv4 address"))
+    } else {
+        Err(misconfigured("host: give a host name or an IPv4 address, without scheme or port"))
+    }
+}
+
+/// A fault of the source's configuration.
+pub(crate) fn misconfigured(message: impl Into<String>) -> Fault {
+    Fault::new(FaultKind::Misconfigured, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for host in ["ldap.example.com", "127.0.0.1", "localhost", "a_b"] {
+            check_host(host).unwrap();
+        }
+        for host in ["", "ldap://x", "x/y", "x:389", "x@y", "a b", "::1", "x?y", "é"] {
+            assert_eq!(check_host(host).unwrap_err().kind, FaultKind::Misconfigured, "{host}");
+        }
+    }
+
+    #[test]
+    fn metadata_addresses_are_refused() {
+        for address in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254"] {
+            assert!(is_forbidden(address.parse().unwrap()), "{address}");
+        }
+        for address in ["127.0.0.1", "10.0.0.1", "fd00::1"] {
+            assert!(!is_forbidden(address.parse().unwrap()), "{address}");
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! PostgreSQL roles.
+//!
+//! The server never sees a password: rekey computes the SCRAM-SHA-256 verifier and sends that, so
+//! nothing else can reach the server's log or `pg_stat_statements`. The price is that the server
+//! cannot judge the password (`passwordcheck` sees a verifier only).
+//!
+//! With a superuser, a change is one transaction that locks the role's row, compares the verifier
+//! with the one observed, and replaces it; and whether a password is in force is read exactly.
+//! With a role that has CREATEROLE only, verifiers cannot be read: there is no stamp, nothing to
+//! compare, and verification is one login.
+
+use std::{fmt::Write as _, sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+use rekey_vault::Password;
+use serde_json::{Map, Value};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_postgres::{Error, Row};
+
+use self::pool::{Lease, Pool};
+use crate::{
+    Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Outcome, Rejection, Stamp, Verdict,
+    Verification, net::OPERATION,
+};
+
+mod answer;
+mod config;
+mod pool;
+mod scram;
+
+pub use self::config::Config;
+
+/// How many accounts one page holds, and so the most that wait in memory.
+const PAGE: i64 = 1_000;
+
+/// A database server.
+pub struct Database {
+    config: Arc<Config>,
+    pool: Pool,
+}
+
+impl Kind for Database {
+    const NAME: &'static str = "postgresql";
+    const DISPLAY_NAME: &'static str = "PostgreSQL";
+    const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
+    const SECRETS: &'static [&'static str] = &["password"];
+    const VERIFICATION: Verification = Verification::Exact;
+    type Config = Config;
+
+    fn open(config: Config) -> Result<Self, Fault> {
+        let tls = config.check()?;
+        let config = Arc::new(config);
+        Ok(Self { pool: Pool::new(Arc::clone(&config), tls), config })
+    }
+}
+
+#[async_trait]
+impl Connector for Database {
+    async fn test(&self) -> Result<(), Fault> {
+        let (lease, _) = self.role(&self.config.user).await?;
+        lease.give_back(&self.pool);
+        Ok(())
+    }
+
+    async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
+        let mut last = String::new();
+        loop {
+            let mut lease = self.pool.take().await?;
+            let page = within(lease.client().query(LIST, &[&last, &PAGE])).await?;
+            lease.give_back(&self.pool);
+            let Some(row) = page.last() else { return Ok(()) };
+            last = row.get(0);
+            for row in &page {
+                if to.send(listed(row)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
+        let (lease, role) = self.role(native_identity).await?;
+        let rights = lease.rights();
+        lease.give_back(&self.pool);
+        self.changeable(native_identity, role, rights.is_superuser).map(|role| role.stamp)
+    }
+
+    async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
+        if change.password.expose().is_empty() {
+            return Outcome::Rejected(Rejection {
+                message: "the password is empty".to_owned(),
+                reused: false,
+            });
+        }
+        let verifier = scram::verifier(change.password, &change.salt);
+        let lease = match self.prepared(change.native_identity, deadline).await {
+            Ok(lease) => lease,
+            Err(fault) => return Outcome::NotApplied(fault),
+        };
+        self.alter(lease, change.native_identity, &verifier, observed, deadline).await
+    }
+
+    async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
+        let (lease, role) = self.role(change.native_identity).await?;
+        let reads = lease.rights().reads;
+        lease.give_back(&self.pool);
+        let role = role.ok_or_else(no_account)?;
+        if reads {
+            let ours = scram::verifier(change.password, &change.salt);
+            let is_ours = role.verifier.as_deref() == Some(ours.as_str());
+            return Ok(if is_ours { Verdict::Yes } else { Verdict::No });
+        }
+        if role.is_expired || !role.can_log_in || self.config.tls == config::Tls::None {
+            // The server answers as for a wrong password, or a server without TLS that trusts
+            // everybody answers as for a right one.
+            return Ok(Verdict::CannotTell);
+        }
+        self.sign_in_once(change.native_identity, change.password).await
+    }
+}
+
+/// The roles that can log in, after `$1`, `$2` at most.
+const LIST: &str = "SELECT rolname::text, coalesce(rolvaliduntil < now(), false) \
+     FROM pg_catalog.pg_roles \
+     WHERE rolcanlogin AND rolname::text COLLATE \"C\" > $1::text AND rolname !~ '^pg_' \
+     ORDER BY rolname::text COLLATE \"C\" LIMIT $2::bigint";
+
+/// One role, with its verifier.
+const ROLE: &str = "SELECT rolcanlogin, rolsuper, coalesce(rolvaliduntil < now(), false), rolpassword \
+     FROM pg_catalog.pg_authid WHERE rolname::text = $1::text";
+
+/// One role, where verifiers may not be read.
+const ROLE_WITHOUT_VERIFIER: &str = "SELECT rolcanlogin, rolsuper, \
+     coalesce(rolvaliduntil < now(), false), NULL::text \
+     FROM pg_catalog.pg_roles WHERE rolname::text = $1::text";
+
+/// Its row stays ours until the transaction ends.
+const LOCK: &str =
+    "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname::text = $1::text FOR UPDATE";
+
+/// `ALTER ROLE` takes no parameters: the server itself quotes the name and the verifier.
+const STATEMENT: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)";
+
+/// What rekey needs to know of a role.
+struct Role {
+    can_log_in: bool,
+    is_superuser: bool,
+    is_expired: bool,
+    /// `None` where there is no password, or it may not be read.
+    verifier: Option<String>,
+    stamp: Stamp,
+}
+
+fn read(row: &Row, is_readable: bool) -> Role {
+    let verifier: Option<String> = row.get(3);
+    let stamp = if is_readable { stamp(verifier.as_deref()) } else { Stamp::default() };
+    Role {
+        can_log_in: row.get(0),
+        is_superuser: row.get(1),
+        is_expired: row.get(2),
+        verifier,
+        stamp,
+    }
+}
+
+/// The hash of a verifier: it tells a change and tells nothing else.
+fn stamp(verifier: Option<&str>) -> Stamp {
+    let hash = digest::digest(&digest::SHA256, verifier.unwrap_or_default().as_bytes());
+    Stamp(hash.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+impl Database {
+    /// Reads a role, on a connection that has just proved to be alive. A pooled one that turns out
+    /// to be dead is replaced.
+    async fn role(&self, name: &str) -> Result<(Lease, Option<Role>), Fault> {
+        let mut lease = self.pool.take().await?;
+        loop {
+            let is_readable = lease.rights().reads;
+            let query = if is_readable { ROLE } else { ROLE_WITHOUT_VERIFIER };
+            match timeout(OPERATION, lease.client().query_opt(query, &[&name])).await {
+                Ok(Ok(row)) => {
+                    let role = row.map(|row| read(&row, is_readable));
+                    return Ok((lease, role));
+                }
+                Ok(Err(error)) if error.as_db_error().is_some() => {
+                    return Err(answer::fault(error));
+                }
+                Ok(Err(_)) | Err(_) if lease.is_reused => lease = self.pool.renew(lease).await?,
+                Ok(Err(error)) => return Err(answer::fault(error)),
+                Err(_) => return Err(silent()),
+            }
+        }
+    }
+
+    /// Refuses what rekey must not or cannot change.
+    fn changeable(
+        &self,
+        name: &str,
+        role: Option<Role>,
+        is_superuser: bool,
+    ) -> Result<Role, Fault> {
+        let role = role.ok_or_else(no_account)?;
+        if name == self.config.user {
+            return Err(Fault::new(
+                FaultKind::NotPermitted,
+                "this is the role that rekey itself signs in with",
+            ));
+        }
+        if !role.can_log_in {
+            return Err(Fault::new(
+                FaultKind::Unsupported,
+                "the role cannot log in (NOLOGIN): a password would be of no use",
+            ));
+        }
+        if role.is_superuser && !is_superuser {
+            return Err(Fault::new(
+                FaultKind::NotPermitted,
+                "the role is a superuser: only a superuser may change its password",
+            ));
+        }
+        Ok(role)
+    }
+
+    /// Everything before the transaction: a live connection, a role that can be changed, in time.
+    async fn prepared(&self, name: &str, deadline: Instant) -> Result<Lease, Fault> {
+        check_deadline(deadline)?;
+        let (lease, role) = self.role(name).await?;
+        let checked = self
+            .changeable(name, role, lease.rights().is_superuser)
+            .and_then(|_| check_deadline(deadline));
+        match checked {
+            Ok(()) => Ok(lease),
+            Err(fault) => {
+                lease.give_back(&self.pool);
+                Err(fault)
+            }
+        }
+    }
+
+    /// The write. Until the commit is sent, nothing has changed; only the commit's answer can be
+    /// lost in a way that matters.
+    async fn alter(
+        &self,
+        mut lease: Lease,
+        name: &str,
+        verifier: &str,
+        observed: &Stamp,
+        deadline: Instant,
+    ) -> Outcome {
+        let rights = lease.rights();
+        let committed = async {
+            let transaction = within(lease.client().transaction()).await?;
+            if rights.locks {
+                let row = within(transaction.query_opt(LOCK, &[&name])).await?;
+                let current: Option<String> = row.ok_or_else(no_account)?.get(0);
+                if observed.is_known() && stamp(current.as_deref()) != *observed {
+                    return Err(crate::fault::conflict());
+                }
+            }
+            let row = within(transaction.query_one(STATEMENT, &[&name, &verifier])).await?;
+            let statement: String = row.get(0);
+            check_deadline(deadline)?;
+            within(transaction.batch_execute(&statement)).await?;
+            check_deadline(deadline)?;
+            Ok(timeout(OPERATION, transaction.commit()).await)
+        }
+        .await;
+        let committed = match committed {
+            Ok(committed) => committed,
+            // Dropping the lease ends the connection, and with it the transaction.
+            Err(fault) => return Outcome::NotApplied(fault),
+        };
+        match committed {
+            Ok(Ok(())) => {
+                lease.give_back(&self.pool);
+                Outcome::Applied
+            }
+            // The server's own word: it rolled back.
+            Ok(Err(error)) if error.as_db_error().is_some_and(is_certain) => {
+                Outcome::NotApplied(answer::fault(error))
+            }
+            Ok(Err(error)) => Outcome::Unknown(answer::fault(error)),
+            Err(_) => Outcome::Unknown(silent()),
+        }
+    }
+
+    /// One login with the password, on a connection of its own.
+    async fn sign_in_once(&self, role: &str, password: &Password) -> Result<Verdict, Fault> {
+        let Err(error) = self.pool.sign_in_as(role, password.expose()).await? else {
+            return Ok(Verdict::Yes);
+        };
+        let Some(answer) = error.as_db_error() else { return Err(answer::sign_in_fault(error)) };
+        match answer.code().code() {
+            "28P01" => Ok(Verdict::No),
+            // These come after the password was found to be right: no right on the database.
+            "42501" | "3D000" => Ok(Verdict::Yes),
+            code if code.starts_with("28") => Ok(Verdict::CannotTell),
+            _ => Err(answer::fault(error)),
+        }
+    }
+}
+
+/// Whether an error that answers a commit says that nothing was committed. A shutdown (class 57)
+/// may come after the commit record was written.
+fn is_certain(answer: &tokio_postgres::error::DbError) -> bool {
+    let code = answer.code().code();
+    !code.starts_with("57") && !code.starts_with("08")
+}
+
+fn listed(row: &Row) -> Listed {
+    let name: String = row.get(0);
+    let mut attributes = Map::new();
+    attributes.insert("rolname".to_owned(), Value::from(name.as_str()));
+    Listed { native_identity: name.clone(), name, attributes, disabled: row.get(1), locked: false }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
+    match timeout(OPERATION, call).await {
+        Ok(answer) => answer.map_err(answer::fault),
+        Err(_) => Err(silent()),
+    }
+}
+
+fn silent() -> Fault {
+    Fault::new(FaultKind::Unreachable, "the server did not answer within 10 seconds")
+}
+
+fn no_account() -> Fault {
+    Fault::new(FaultKind::NoAccount, "there is no such role")
+}
+
+fn check_deadline(deadline: Instant) -> Result<(), Fault> {
+    if Instant::now() < deadline { Ok(()) } else { Err(crate::fault::late()) }
+}

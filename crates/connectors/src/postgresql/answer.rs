@@ -1,0 +1,94 @@
+//! What PostgreSQL's SQLSTATE codes mean (PostgreSQL documentation, appendix A).
+
+use std::time::Duration;
+
+use tokio_postgres::Error;
+
+use crate::{Fault, FaultKind, scrub::plain, tls};
+
+/// The fault of a statement that failed.
+pub(super) fn fault(error: Error) -> Fault {
+    let Some(answer) = error.as_db_error() else {
+        return Fault::new(FaultKind::Unreachable, "the connection to the server broke")
+            .caused_by(error);
+    };
+    let code = answer.code().code();
+    let (kind, advice) = match code {
+        "42501" => (
+            FaultKind::NotPermitted,
+            "rekey's own role may not do this: give it CREATEROLE, from PostgreSQL 16 on with \
+             ADMIN OPTION on the role",
+        ),
+        "42704" => (FaultKind::NoAccount, "there is no such role"),
+        "25006" => (
+            FaultKind::Misconfigured,
+            "the server is a read-only standby: give the one that accepts changes",
+        ),
+        "0A000" => (FaultKind::Unsupported, "the server does not support what was asked"),
+        // Two changed the same role at once; a lock or the server's own time limit ran out.
+        "XX000" | "40001" | "40P01" | "55P03" | "57014" => {
+            (FaultKind::Throttled, "the server was too busy with this role")
+        }
+        code if code.starts_with("53") => (FaultKind::Throttled, "the server is out of resources"),
+        code if code.starts_with("08") || code.starts_with("57") || code.starts_with("58") => {
+            (FaultKind::Unreachable, "the server cannot do this at the moment")
+        }
+        _ => (FaultKind::Misconfigured, "the server refused"),
+    };
+    let mut fault =
+        Fault::new(kind, format!("{advice} ({}, SQLSTATE {code})", plain(answer.message())));
+    if kind == FaultKind::Throttled {
+        fault.retry_after = Some(Duration::from_secs(1));
+    }
+    fault.caused_by(error)
+}
+
+/// The fault of a sign-in with rekey's own role that failed.
+pub(super) fn sign_in_fault(error: Error) -> Fault {
+    if tls::certificate_error(&error).is_some() {
+        return tls::fault(error);
+    }
+    let Some(answer) = error.as_db_error() else {
+        let message = format!("the server could not be signed in to: {}", reason(&error));
+        return Fault::new(sign_in_kind(&error), message).caused_by(error);
+    };
+    let text = plain(answer.message());
+    match answer.code().code() {
+        "28P01" | "28000" => Fault::new(
+            FaultKind::Denied,
+            format!(
+                "the server refused rekey's own role: check user, password and pg_hba.conf ({text})"
+            ),
+        )
+        .caused_by(error),
+        "3D000" => Fault::new(
+            FaultKind::Misconfigured,
+            format!("database: it is not on the server ({text})"),
+        )
+        .caused_by(error),
+        _ => fault(error),
+    }
+}
+
+/// An authentication that this side broke off is a matter of configuration; a connection that
+/// broke is not.
+fn sign_in_kind(error: &Error) -> FaultKind {
+    let text = error.to_string();
+    let is_ours = text.starts_with("authentication error")
+        || text.starts_with("unsupported authentication")
+        || reason(error).contains("does not support TLS");
+    if is_ours { FaultKind::Misconfigured } else { FaultKind::Unreachable }
+}
+
+fn reason(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(error) = next {
+        let inner = error.to_string();
+        if !text.ends_with(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        next = error.source();
+    }
+    plain(&text)
+}

@@ -1,0 +1,131 @@
+//! What a source of kind `postgresql` is configured with.
+
+use std::sync::Arc;
+
+use rekey_vault::Password;
+use rustls::ClientConfig;
+use serde::Deserialize;
+
+use crate::{
+    Fault,
+    net::{check_host, misconfigured},
+    secret::secret,
+    tls,
+};
+
+/// The connector attributes of a database server.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// A name, or an IPv4 address; the server's certificate must carry it.
+    pub(super) host: String,
+    #[serde(default = "port")]
+    pub(super) port: u16,
+    /// The database to connect to; roles belong to the whole server.
+    #[serde(default = "database")]
+    pub(super) database: String,
+    #[serde(default)]
+    pub(super) tls: Tls,
+    /// Allows `tls: none`.
+    #[serde(default)]
+    pub(super) allow_insecure: bool,
+    /// The authority that signed the server's certificate, as PEM text; else the system's count.
+    pub(super) ca_certificate: Option<String>,
+    /// The role rekey signs in with.
+    pub(super) user: String,
+    #[serde(deserialize_with = "secret")]
+    pub(super) password: Password,
+    /// How many connections are open at once, 1 to 64.
+    #[serde(default = "max_connections")]
+    pub(super) max_connections: usize,
+}
+
+/// How the connection is secured.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Tls {
+    /// Nothing at all; for tests on one machine.
+    None,
+    /// TLS with a verified certificate and name, and SCRAM bound to that very channel: the server
+    /// cannot ask for a weaker login.
+    #[default]
+    VerifyFull,
+}
+
+fn port() -> u16 {
+    5432
+}
+
+fn database() -> String {
+    "postgres".to_owned()
+}
+
+fn max_connections() -> usize {
+    4
+}
+
+impl Config {
+    /// Checks what can be checked without a connection, and makes the client side of TLS.
+    pub(super) fn check(&self) -> Result<Option<Arc<ClientConfig>>, Fault> {
+        check_host(&self.host)?;
+        for (name, value) in [
+            ("user", self.user.as_str()),
+            ("password", self.password.expose()),
+            ("database", self.database.as_str()),
+        ] {
+            if value.is_empty() || value.contains('\0') {
+                return Err(misconfigured(format!("{name}: must not be empty or contain NUL")));
+            }
+        }
+        if !(1..=64).contains(&self.max_connections) {
+            return Err(misconfigured("maxConnections: give a number from 1 to 64"));
+        }
+        match self.tls {
+            Tls::VerifyFull => tls::client(self.ca_certificate.as_deref()).map(Some),
+            Tls::None if self.allow_insecure => Ok(None),
+            Tls::None => Err(misconfigured(
+                "tls: \"none\" protects nothing: use \"verify-full\", or set allowInsecure to \
+                 true on a test system",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{FaultKind, kind};
+
+    fn open(change: &Value) -> Result<(), String> {
+        let mut attributes = json!({
+            "host": "db.example.com", "user": "rekey", "password": "x",
+            "tls": "none", "allowInsecure": true
+        });
+        for (name, value) in change.as_object().unwrap() {
+            attributes[name] = value.clone();
+        }
+        kind("postgresql").unwrap().open(attributes).map(drop).map_err(|fault| {
+            assert_eq!(fault.kind, FaultKind::Misconfigured);
+            fault.message
+        })
+    }
+
+    #[test]
+    fn a_wrong_attribute_is_named() {
+        open(&json!({})).unwrap();
+        for (change, named) in [
+            (json!({"host": "/var/run"}), "host"),
+            (json!({"user": ""}), "user"),
+            (json!({"password": ""}), "password"),
+            (json!({"allowInsecure": false}), "tls"),
+            (json!({"tls": "prefer"}), "prefer"),
+            (json!({"maxConnections": 65}), "maxConnections"),
+            (json!({"surprise": 1}), "surprise"),
+            (json!({"tls": "verify-full", "caCertificate": "no"}), "caCertificate"),
+        ] {
+            let message = open(&change).unwrap_err();
+            assert!(message.contains(named), "{named}: {message}");
+        }
+    }
+}

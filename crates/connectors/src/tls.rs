@@ -1,0 +1,102 @@
+//! TLS towards targets: verified names, AWS-LC, and the operator's own authority or the system's.
+
+use std::{error::Error, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use crate::{Fault, FaultKind, net::misconfigured};
+
+/// Makes the client side of TLS. With `authority`, PEM text of one or more certificates, nothing
+/// else is trusted; without, the system's certificates are.
+///
+/// The name in the configuration is what the server's certificate must carry: as a DNS name, or as
+/// an IP address where the configuration has one (RFC 6125, RFC 9525).
+pub(crate) fn client(authority: Option<&str>) -> Result<Arc<ClientConfig>, Fault> {
+    let roots = match authority {
+        Some(pem) => given(pem)?,
+        None => system()?,
+    };
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map(|builder| Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+        .map_err(|error| misconfigured(format!("TLS is not available: {error}")).caused_by(error))
+}
+
+fn given(pem: &str) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| {
+            misconfigured(format!("caCertificate: not a PEM certificate: {error}"))
+        })?;
+        roots.add(certificate).map_err(|error| {
+            misconfigured(format!("caCertificate: not usable as an authority: {error}"))
+                .caused_by(error)
+        })?;
+    }
+    if roots.is_empty() {
+        return Err(misconfigured("caCertificate: holds no certificate: give it as PEM text"));
+    }
+    Ok(roots)
+}
+
+fn system() -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(misconfigured(
+            "this system has no trusted certificates: set caCertificate to the PEM text of the \
+             authority that signed the server's certificate",
+        ));
+    }
+    Ok(roots)
+}
+
+/// The fault of a TLS handshake that failed.
+///
+/// A certificate that does not verify is a matter of configuration (nothing is sent until a person
+/// looked at it); anything else may go away by itself.
+pub(crate) fn fault(error: impl Error + Send + Sync + 'static) -> Fault {
+    match certificate_error(&error) {
+        Some(reason) => misconfigured(format!(
+            "the server's certificate was not accepted ({reason}): check host and caCertificate"
+        ))
+        .caused_by(error),
+        None => Fault::new(FaultKind::Unreachable, format!("TLS could not be set up: {error}"))
+            .caused_by(error),
+    }
+}
+
+/// Finds what was wrong with the certificate, if that is why TLS failed.
+pub(crate) fn certificate_error(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An `io::Error` hides the error it wraps from `source`.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        let tls = error
+            .downcast_ref::<rustls::Error>()
+            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+        if let Some(rustls::Error::InvalidCertificate(reason)) = tls {
+            return Some(reason.to_string());
+        }
+        next = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_must_be_a_certificate() {
+        for pem in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            let fault = client(Some(pem)).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Misconfigured, "{pem}");
+            assert!(fault.message.starts_with("caCertificate: "), "{}", fault.message);
+        }
+    }
+}
