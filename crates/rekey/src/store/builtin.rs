@@ -29,7 +29,7 @@ impl Tx<'_> {
         verifier: &str,
         expected: i64,
     ) -> Result<bool> {
-        let sql = "INSERT INTO builtin_password (source_id, native_identity, verifier, changes) VALUES ($1, $2, $3, $4 + 1)
+        let sql = "INSERT INTO builtin_password (source_id, native_identity, verifier, changes) VALUES ($1, $2, $3, $4 + CAST(1 AS BIGINT))
                    ON CONFLICT (source_id, native_identity) DO UPDATE SET verifier = excluded.verifier, changes = excluded.changes
                    WHERE builtin_password.changes = $4";
         Ok(self.run(sql, &[source, &native, &verifier, &expected])? == 1)

@@ -1,0 +1,10 @@
+//! Tests that need a whole rekey: one binary, one file per subject.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic and says what it skipped"
+)]
+
+mod password_change;
+mod site;
