@@ -92,6 +92,12 @@ impl<'a> Tx<'a> {
         self.maybe(sql, params)?.ok_or(Error::Rows(0))
     }
 
+    /// The number a query named `value`: for tests and for the operator's view.
+    pub fn count(&mut self, sql: &str) -> Result<i64> {
+        let One(count) = self.one(sql, &[])?;
+        Ok(count)
+    }
+
     /// Writes, and says how many rows.
     pub fn run(&mut self, sql: &str, params: &[&dyn Param]) -> Result<u64> {
         match &self.link {

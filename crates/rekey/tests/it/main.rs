@@ -6,5 +6,8 @@
     reason = "a test may panic and says what it skipped"
 )]
 
+mod layers;
 mod password_change;
+mod quiet;
+mod schema;
 mod site;

@@ -1,0 +1,252 @@
+//! A rekey in which nothing works by itself: the test is the worker.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use rekey::{
+    App, Error,
+    access::Caller,
+    account::Account,
+    builtin::{self, BuiltIn},
+    clock::Clock,
+    config::Config,
+    id::{AccountId, ClientId, IdentityId, PolicyId, SourceId, SyncGroupId},
+    identity::Identity,
+    jobs::change_password,
+    keys,
+    password::{
+        State,
+        accept::{self, Accepted, Ask},
+        status::{self, Status},
+    },
+    policy::PasswordPolicy,
+    source::{IDENTITY_NOW, Source},
+    store::{Claimed, Json, Store, SyncGroup},
+};
+use rekey_vault::{Kek, Padding, Password, Policy, PublicKey, Sealer};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+/// Runs each test twice: with the store in SQLite and in PostgreSQL.
+macro_rules! quiet_on_both_stores {
+    ($($test:ident),* $(,)?) => {$(
+        mod $test {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                let folder = tempfile::tempdir().unwrap();
+                let url = folder.path().join("rekey.db").display().to_string();
+                super::$test($crate::quiet::Quiet::on(&url, folder).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                if let Some(url) = $crate::site::postgres_url().await {
+                    let folder = tempfile::tempdir().unwrap();
+                    super::$test($crate::quiet::Quiet::on(&url, folder).await).await;
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use quiet_on_both_stores;
+
+pub(crate) struct Quiet {
+    pub(crate) app: App,
+    pub(crate) login: SourceId,
+    pub(crate) client: Caller,
+    _folder: TempDir,
+}
+
+impl Quiet {
+    pub(crate) async fn on(url: &str, folder: TempDir) -> Self {
+        let clock = Clock::default();
+        let store = Store::open(url, clock.clone()).await.unwrap();
+        let sealer = Sealer::new(Kek::create(&folder.path().join("master.key")).unwrap());
+        let app = App::new(Config::default(), store, sealer, clock).await.unwrap();
+        let client = Caller {
+            client_id: ClientId::new(),
+            identity_id: None,
+            name: "portal".into(),
+            levels: vec![],
+            scope: vec![rekey::access::ALL.into()],
+        };
+        let mut quiet = Self { app, login: SourceId::new(), client, _folder: folder };
+        quiet.login = quiet.source(IDENTITY_NOW, builtin::NAME, json!({})).await;
+        quiet
+    }
+
+    pub(crate) async fn source(&self, name: &str, connector: &str, attributes: Value) -> SourceId {
+        let now = self.app.clock.now();
+        let source = Source {
+            id: SourceId::new(),
+            name: name.into(),
+            description: None,
+            connector: connector.into(),
+            owner_id: IdentityId::new(),
+            features: Json(vec!["PASSWORD".into()]),
+            connector_attributes: Json(attributes.as_object().unwrap().clone()),
+            extra: Json::default(),
+            policy_id: None,
+            deadline: None,
+            version: 1,
+            healthy: true,
+            status: "SOURCE_STATE_HEALTHY".into(),
+            created: now,
+            modified: now,
+        };
+        let id = source.id.clone();
+        let pair = keys::generate(&self.app.sealer, &id, Padding::Pkcs1v15, now).unwrap();
+        self.write(move |tx| {
+            tx.insert_source(&source)?;
+            Ok(tx.insert_source_key(&pair)?)
+        })
+        .await;
+        id
+    }
+
+    pub(crate) async fn person(&self, alias: &str, sources: &[&SourceId]) -> IdentityId {
+        let now = self.app.clock.now();
+        let identity = Identity {
+            id: IdentityId::new(),
+            alias: alias.into(),
+            name: alias.to_uppercase(),
+            email: None,
+            capabilities: Json::default(),
+            attributes: Json(Map::new()),
+            enabled: true,
+            generation: 0,
+            created: now,
+            modified: now,
+        };
+        let id = identity.id.clone();
+        self.write(move |tx| Ok(tx.insert_identity(&identity)?)).await;
+        for source in sources {
+            self.account(&id, source, alias).await;
+        }
+        id
+    }
+
+    pub(crate) async fn account(&self, who: &IdentityId, source: &SourceId, native: &str) {
+        let now = self.app.clock.now();
+        let account = Account {
+            id: AccountId::new(),
+            source_id: source.clone(),
+            identity_id: Some(who.clone()),
+            native_identity: native.into(),
+            name: native.into(),
+            attributes: Json::default(),
+            disabled: false,
+            locked: false,
+            created: now,
+            modified: now,
+        };
+        self.write(move |tx| Ok(tx.insert_account(&account)?)).await;
+    }
+
+    pub(crate) async fn group(&self, policy: Policy, sources: &[&SourceId]) {
+        let now = self.app.clock.now();
+        let policy = PasswordPolicy {
+            id: PolicyId::new(),
+            name: "Group".into(),
+            description: None,
+            members: Json(policy),
+            default_policy: false,
+            created: now,
+            modified: now,
+        };
+        let group = SyncGroup {
+            id: SyncGroupId::new(),
+            name: "Group".into(),
+            policy_id: policy.id.clone(),
+            created: now,
+            modified: now,
+        };
+        let sources: Vec<_> = sources.iter().map(|source| (*source).clone()).collect();
+        self.write(move |tx| {
+            tx.insert_policy(&policy)?;
+            tx.insert_group(&group)?;
+            Ok(tx.set_group_sources(&group.id, &sources)?)
+        })
+        .await;
+    }
+
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        deed: impl Fn(&mut rekey::store::Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> T {
+        self.app.store.write(deed).await.unwrap()
+    }
+
+    pub(crate) async fn ciphertext(
+        &self,
+        source: &SourceId,
+        clear: &[u8],
+    ) -> (rekey::id::KeyId, String) {
+        let source = source.clone();
+        let key = self
+            .write(move |tx| {
+                let padding = keys::KeyPadding(Padding::Pkcs1v15);
+                Ok(tx.active_source_key(&source, padding)?.unwrap())
+            })
+            .await;
+        let public = PublicKey::from_spki(&key.spki).unwrap();
+        let bytes = public.encrypt(Padding::Pkcs1v15, clear).unwrap();
+        (key.id, BASE64_STANDARD.encode(bytes))
+    }
+
+    pub(crate) async fn ask(&self, who: &IdentityId, source: &SourceId, clear: &[u8]) -> Ask {
+        let (public_key_id, encrypted_password) = self.ciphertext(source, clear).await;
+        Ask {
+            identity_id: who.clone(),
+            source_id: source.clone(),
+            account_id: None,
+            public_key_id,
+            encrypted_password,
+        }
+    }
+
+    pub(crate) async fn change(
+        &self,
+        who: &IdentityId,
+        source: &SourceId,
+        clear: &str,
+    ) -> Accepted {
+        let ask = self.ask(who, source, clear.as_bytes()).await;
+        accept::accept(&self.app, &self.client, ask).await.unwrap()
+    }
+
+    pub(crate) async fn claim(&self, node: &str) -> Vec<Claimed> {
+        let node = node.to_owned();
+        self.write(move |tx| Ok(tx.claim(&node, Duration::from_secs(30), 10, "")?)).await
+    }
+
+    /// Claims and carries out what is due; how many changes that was.
+    pub(crate) async fn work(&self) -> usize {
+        let claimed = self.claim(&self.app.node).await;
+        let count = claimed.len();
+        for change in claimed {
+            change_password::run(&self.app, change).await;
+        }
+        count
+    }
+
+    pub(crate) async fn status(&self, accepted: &Accepted) -> Status {
+        status::status(&self.app, &self.client, accepted.id.clone()).await.unwrap()
+    }
+
+    pub(crate) async fn assert_ended(&self, accepted: &Accepted, state: State) -> Vec<String> {
+        let status = self.status(accepted).await;
+        assert_eq!(status.state, state, "{:?}", status.errors);
+        status.errors
+    }
+
+    pub(crate) async fn signs_in(&self, source: &SourceId, native: &str, clear: &str) -> bool {
+        let link = BuiltIn::new(self.app.store.clone(), source.clone());
+        link.sign_in(native, &Password::new(clear.into())).await.unwrap()
+    }
+
+    /// A number the store counts.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        self.write(move |tx| Ok(tx.count(sql)?)).await
+    }
+}

@@ -1,0 +1,55 @@
+//! The two schemas say the same.
+
+use std::collections::BTreeSet;
+
+/// `(table, column, whether it may be null)` and the indexes, read from the schema's own text.
+fn says(schema: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut table = String::new();
+    for line in schema.lines().map(str::trim).filter(|line| !line.starts_with("--")) {
+        if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+            rest.trim_end_matches(" (").clone_into(&mut table);
+        } else if line.starts_with("CREATE ")
+            || line.starts_with("UNIQUE")
+            || line.starts_with("PRIMARY")
+        {
+            found.insert(format!("{table}: {line}"));
+        } else if let Some((column, rest)) = line.split_once(' ').filter(|_| !line.starts_with(')'))
+        {
+            let nullable = !rest.contains("NOT NULL") && !rest.contains("PRIMARY KEY");
+            let unique = rest.contains("UNIQUE") || rest.contains("PRIMARY KEY");
+            found.insert(format!(
+                "{table}.{column} {} nullable={nullable} unique={unique}",
+                kind(rest)
+            ));
+        }
+    }
+    found
+}
+
+/// The kind of value a column takes.
+fn kind(rest: &str) -> &'static str {
+    match rest.split([' ', ',']).next().unwrap_or_default() {
+        "BLOB" | "BYTEA" => "bytes",
+        "INTEGER" | "BIGINT" | "BOOLEAN" => "number",
+        "TEXT" => "text",
+        other => panic!("a column of a kind of its own: {other}"),
+    }
+}
+
+#[test]
+fn both_databases_have_the_same_tables_columns_and_indexes() {
+    for (sqlite, postgres) in rekey::store::schema() {
+        let (sqlite, postgres) = (says(sqlite), says(postgres));
+        assert!(sqlite.len() > 50);
+        assert_eq!(sqlite, postgres);
+    }
+}
+
+#[test]
+fn a_difference_is_found() {
+    let (sqlite, postgres) = rekey::store::schema().remove(0);
+    let other = postgres.replace("email TEXT,", "email TEXT NOT NULL,");
+    assert_ne!(postgres, other);
+    assert_ne!(says(sqlite), says(&other));
+}
