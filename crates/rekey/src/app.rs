@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use rekey_vault::Sealer;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     clock::Clock, config::Config, keys::Keys, password::links::Links, store::Store, token::Tokens,
@@ -29,6 +29,8 @@ pub struct Inner {
     pub keys: Keys,
     /// The live links to sources.
     pub links: Links,
+    /// Private-key operations at once: one per processor, so that requests still get their turn.
+    pub decryptions: Semaphore,
     /// Wakes the workers of this node when there is something to do.
     pub wake: Notify,
     /// This node's name in claims: random per start.
@@ -52,6 +54,9 @@ impl App {
             tokens,
             keys: Keys::default(),
             links: Links::default(),
+            decryptions: Semaphore::new(
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            ),
             wake: Notify::new(),
             node: uuid::Uuid::new_v4().simple().to_string(),
         })))

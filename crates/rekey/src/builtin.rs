@@ -15,7 +15,7 @@ use rekey_connectors::{
 use rekey_vault::Password;
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -32,6 +32,9 @@ pub const KIND: Entry = Entry::of::<BuiltIn>();
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+
+/// Hashes at once: each takes its 19 MiB, and anyone may ask for one by trying to sign in.
+static HASHES: Semaphore = Semaphore::const_new(2);
 
 /// One built-in source.
 pub struct BuiltIn {
@@ -142,6 +145,10 @@ impl Connector for BuiltIn {
 
 /// `SALT$HASH`, both base64 without padding. Off the threads that serve requests.
 pub async fn hash(password: &Password, salt: [u8; 16]) -> Result<String, Fault> {
+    let _turn = HASHES
+        .acquire()
+        .await
+        .map_err(|_| Fault::new(FaultKind::Unreachable, "rekey is stopping"))?;
     let clear = Zeroizing::new(password.expose().to_owned());
     tokio::task::spawn_blocking(move || {
         let broken = |_| Fault::new(FaultKind::Misconfigured, "Argon2id failed");

@@ -79,6 +79,22 @@ impl Keys {
     }
 }
 
+/// Destroys the keys whose grace has passed and that no unfinished change needs.
+pub async fn remove_ended(app: &App) -> Result<usize, Error> {
+    let ended: Vec<KeyId> = app
+        .store
+        .write(|tx| {
+            let now = tx.now()?;
+            Ok::<_, Error>(tx.remove_ended_source_keys(now)?)
+        })
+        .await?;
+    for id in &ended {
+        app.keys.private.remove(id);
+        app.keys.public.remove(id);
+    }
+    Ok(ended.len())
+}
+
 /// What a sealed key is bound to: its own name and its source's.
 fn row(id: &KeyId, source: &SourceId) -> String {
     format!("{id}|{source}")

@@ -28,9 +28,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Serves requests and carries out changes until `stop` says so.
 pub async fn run(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
     let worker = tokio::spawn(jobs::worker::run(app.clone(), stop.clone()));
+    let sweeper = tokio::spawn(jobs::sweep::run(app.clone(), stop.clone()));
     accept(app.clone(), listener, stop).await;
-    if worker.await.is_err() {
-        tracing::error!("the worker broke");
+    if worker.await.is_err() || sweeper.await.is_err() {
+        tracing::error!("a part of rekey broke");
     }
     app.store.close().await;
 }

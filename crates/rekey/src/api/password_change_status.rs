@@ -1,11 +1,9 @@
 //! `GET /password-change-status/{id}`
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde::Serialize;
 
+use super::path::Id;
 use crate::{
     App, Error,
     access::{Access, Caller},
@@ -28,7 +26,7 @@ pub(super) struct Response {
 pub(super) async fn handler(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<ChangeId>,
+    Id(id): Id<ChangeId>,
 ) -> Result<Json<Response>, Error> {
     let status = status::status(&app, &caller, id).await?;
     Ok(Json(Response {

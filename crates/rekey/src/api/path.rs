@@ -1,7 +1,25 @@
 //! One path for every style (contract, section 1.1): `/v3/X`, `/beta/X`, `/v2024/X`, `/latest/X`
 //! and `/X/v1` are `/X`; doubled and trailing slashes do not count.
 
-use axum::http::Uri;
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::{Uri, request::Parts},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{App, Error};
+
+/// An id in the path. One that cannot be read is one that names nothing.
+pub(super) struct Id<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Id<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let path = Path::<T>::from_request_parts(parts, app).await;
+        path.map(|Path(id)| Self(id)).map_err(|_| Error::NotFound("thing"))
+    }
+}
 
 /// How the caller spelled the version: some members are written differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,7 @@
 //! The clear text exists only in here and in the connectors, and only while they work.
 
 use std::{
+    collections::BTreeMap,
     error::Error as StdError,
     sync::Arc,
     time::{Duration, Instant},
@@ -12,6 +13,7 @@ use std::{
 use futures_util::future::join_all;
 use rekey_connectors::{Change, Outcome, Stamp};
 use rekey_vault::{About, Dictionary, Judgement, Password, Policy, Purpose};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::worker::LEASE;
 use crate::{
@@ -32,8 +34,8 @@ use crate::{
 
 /// No write is sent later than this after it was announced: well inside the lease.
 const WRITE_BY: Duration = Duration::from_secs(15);
-/// Changes that took a node with them this often are ended instead of tried again.
-const POISONED: i64 = 1000;
+/// How long a claimed change waits for room on its sources before it is given back.
+const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
 /// Carries it out as far as it goes now. What fails on rekey's side is logged and left to the
 /// lease; what fails on a target's side stands in the change.
@@ -60,7 +62,7 @@ struct Target {
 async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
     let case = read(app, change).await?;
     let mut targets = case.targets(app)?;
-    if app.clock.now() >= change.deadline || change.attempt > POISONED {
+    if app.clock.now() >= change.deadline {
         return expire(app, change, targets).await;
     }
     if !case.identity.as_ref().is_some_and(|identity| identity.enabled) {
@@ -76,18 +78,7 @@ async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
         }
     };
 
-    let mut permits = Vec::with_capacity(targets.len());
-    let links: Vec<_> = targets.iter().filter_map(|target| target.link.clone().ok()).collect();
-    for link in links {
-        // In the order of account ids, so that two groups never wait for each other.
-        permits.push(
-            link.permits
-                .clone()
-                .acquire_owned()
-                .await
-                .map_err(|e| Error::Internal(e.to_string()))?,
-        );
-    }
+    let Some(permits) = room(&targets).await else { return give_back(app, change).await };
     join_all(targets.iter_mut().map(|target| look(target, &password))).await;
     hold_back(&mut targets);
     if targets.iter().any(Target::is_ready) {
@@ -99,6 +90,35 @@ async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
     drop(permits);
     drop(password);
     settle(app, change, targets).await
+}
+
+/// One place on every source of the change. They are taken in the order of the sources' ids, so
+/// that two groups never wait for each other.
+async fn room(targets: &[Target]) -> Option<Vec<OwnedSemaphorePermit>> {
+    let links: BTreeMap<_, _> = targets
+        .iter()
+        .filter_map(|target| Some((&target.row.source_id, target.link.as_ref().ok()?)))
+        .collect();
+    let take = async {
+        let mut permits = Vec::with_capacity(links.len());
+        for link in links.values() {
+            permits.push(link.permits.clone().acquire_owned().await.ok()?);
+        }
+        Some(permits)
+    };
+    tokio::time::timeout(ROOM_WITHIN, take).await.ok().flatten()
+}
+
+/// Gives the claim back untouched: there was no room.
+async fn give_back(app: &App, change: &Claimed) -> Result<(), Error> {
+    let pause = verdict::pause(1, None, u64::from_le_bytes(rekey_vault::random()?));
+    let (node, claimed) = (app.node.clone(), change.clone());
+    app.store
+        .write(move |tx| {
+            let due = tx.now()?.plus(pause).min(claimed.deadline);
+            Ok(tx.release(&node, &claimed, due)?)
+        })
+        .await
 }
 
 /// What is known about a change, read once.
@@ -179,6 +199,7 @@ async fn judge(app: &App, change: &Claimed, case: &Case) -> Result<Judgement, Er
     let name = case.account.as_ref().map(|a| a.name.clone()).unwrap_or_default();
     let account = case.account.as_ref().map(|a| texts(&a.attributes.0)).unwrap_or_default();
     let identity = case.identity.as_ref().map(values).unwrap_or_default();
+    let _turn = app.decryptions.acquire().await.map_err(|e| Error::Internal(e.to_string()))?;
     tokio::task::spawn_blocking(move || {
         let about = About {
             dictionary: dictionary.as_ref(),

@@ -430,6 +430,19 @@ impl Tx<'_> {
         Ok(self.all::<One<SourceId>>(sql, &[id])?.into_iter().map(|One(id)| id).collect())
     }
 
+    /// Forgets those of the oldest `limit` changes that ended before `before`, once their keys are destroyed:
+    /// until then a ciphertext must be known again.
+    pub fn remove_ended_changes(&mut self, before: Micros, limit: i64) -> Result<()> {
+        let sql = "SELECT c.seq AS value FROM (
+                       SELECT seq, key_id, ended FROM password_change ORDER BY seq LIMIT $2) c
+                   WHERE c.ended < $1 AND NOT EXISTS (SELECT 1 FROM source_key k WHERE k.id = c.key_id)";
+        for One(seq) in self.all::<One<i64>>(sql, &[&before, &limit])? {
+            self.run("DELETE FROM password_change_target WHERE change_seq = $1", &[&seq])?;
+            self.run_one("DELETE FROM password_change WHERE seq = $1", &[&seq])?;
+        }
+        Ok(())
+    }
+
     /// Fails every unfinished change of a source that no worker holds: it is reached in another
     /// way now, so what was encrypted for it must not be sent there.
     pub fn cancel_changes(&mut self, source: &SourceId, why: &str) -> Result<()> {
