@@ -6,7 +6,12 @@ use rekey_vault::Sealer;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    clock::Clock, config::Config, keys::Keys, password::links::Links, store::Store, token::Tokens,
+    clock::Clock,
+    config::Config,
+    keys::Keys,
+    password::{links::Links, status::Waiting},
+    store::Store,
+    token::Tokens,
 };
 
 /// The running service; cheap to clone.
@@ -31,6 +36,8 @@ pub struct Inner {
     pub links: Links,
     /// Private-key operations at once: one per processor, so that requests still get their turn.
     pub decryptions: Semaphore,
+    /// Who waits for the end of which change.
+    pub waiting: Waiting,
     /// Wakes the workers of this node when there is something to do.
     pub wake: Notify,
     /// This node's name in claims: random per start.
@@ -57,6 +64,7 @@ impl App {
             decryptions: Semaphore::new(
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             ),
+            waiting: Waiting::default(),
             wake: Notify::new(),
             node: uuid::Uuid::new_v4().simple().to_string(),
         })))

@@ -70,7 +70,7 @@ pub struct Changes {
     /// How long a change may take until it fails, 1 min to 24 h; a source may have its own.
     #[serde(deserialize_with = "span")]
     pub deadline: Duration,
-    /// How many changes this node carries out at once.
+    /// How many changes this node carries out at once; 0 for a node that only accepts.
     pub workers: usize,
     /// How many of them on one source.
     pub per_source: usize,

@@ -401,7 +401,9 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
             tx.end_if_done(claimed.seq)?;
             Ok::<_, Error>(())
         })
-        .await
+        .await?;
+    app.waiting.tell(&change.id);
+    Ok(())
 }
 
 fn keep(

@@ -19,7 +19,12 @@ const POLL: Duration = Duration::from_millis(150);
 
 /// Runs until `stop` says so, then waits for the changes under way.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
-    let capacity = Arc::new(Semaphore::new(app.config.changes.workers.max(1)));
+    if app.config.changes.workers == 0 {
+        // A node that only accepts: others carry out.
+        let _ = stop.wait_for(|stopped| *stopped).await;
+        return;
+    }
+    let capacity = Arc::new(Semaphore::new(app.config.changes.workers));
     let mut under_way = JoinSet::new();
     while !*stop.borrow() {
         while under_way.try_join_next().is_some() {}

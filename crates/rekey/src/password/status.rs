@@ -1,6 +1,12 @@
 //! Where a password change stands, and who may know.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
 
 use super::State;
 use crate::{
@@ -47,22 +53,74 @@ pub async fn status(app: &App, caller: &Caller, id: ChangeId) -> Result<Status, 
 
 /// Waits until a change has ended, at most `patience`; where it stands then.
 pub async fn wait(app: &App, id: &ChangeId, patience: Duration) -> Result<State, Error> {
+    let waiter = app.waiting.register(id);
     let look = async {
-        let mut pause = Duration::from_millis(2);
         loop {
+            let told = waiter.ended.notified();
             let looked = id.clone();
-            let status = app
-                .store
-                .read(move |tx| tx.change_status(&looked))
-                .await?
-                .ok_or(Error::NotFound("password change"))?;
-            let state = State::of(status.state);
+            let status = app.store.read(move |tx| tx.change_status(&looked)).await?;
+            let state = State::of(status.ok_or(Error::NotFound("password change"))?.state);
             if state != State::InProgress {
                 return Ok(state);
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(100));
+            // Another node may end it, and cannot tell this one.
+            let _ = tokio::time::timeout(POLL, told).await;
         }
     };
     tokio::time::timeout(patience, look).await.unwrap_or(Ok(State::InProgress))
+}
+
+/// How often to look at a change that another node may end.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Who on this node waits for the end of which change.
+#[derive(Default)]
+pub struct Waiting(Mutex<HashMap<ChangeId, Waiters>>);
+
+struct Waiters {
+    count: usize,
+    ended: Arc<Notify>,
+}
+
+/// One who waits; dropped, it no longer does.
+struct Waiter<'a> {
+    waiting: &'a Waiting,
+    id: ChangeId,
+    ended: Arc<Notify>,
+}
+
+impl Waiting {
+    /// Tells those who wait for this change that it may have ended.
+    pub fn tell(&self, id: &ChangeId) {
+        if let Ok(waiting) = self.0.lock()
+            && let Some(waiters) = waiting.get(id)
+        {
+            waiters.ended.notify_waiters();
+        }
+    }
+
+    fn register(&self, id: &ChangeId) -> Waiter<'_> {
+        let mut ended = Arc::default();
+        if let Ok(mut waiting) = self.0.lock() {
+            let waiters = waiting
+                .entry(id.clone())
+                .or_insert_with(|| Waiters { count: 0, ended: Arc::default() });
+            waiters.count += 1;
+            ended = waiters.ended.clone();
+        }
+        Waiter { waiting: self, id: id.clone(), ended }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut waiting) = self.waiting.0.lock()
+            && let Some(waiters) = waiting.get_mut(&self.id)
+        {
+            waiters.count -= 1;
+            if waiters.count == 0 {
+                waiting.remove(&self.id);
+            }
+        }
+    }
 }

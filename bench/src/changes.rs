@@ -1,0 +1,233 @@
+//! Changes per second, from the `202` to verified on a real directory.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use rekey_connectors::{Change, Connector, Outcome, Stamp};
+use rekey_vault::{About, Judgement, Padding, Password, Policy, PrivateKey, PublicKey};
+use serde_json::{Value, json};
+
+use crate::{
+    Result,
+    http::{self, Connection},
+    row, seconds,
+    server::{Place, Server},
+};
+
+/// Connections, and people: each has one, so that no change waits for another.
+const AT_ONCE: usize = 8;
+
+pub(crate) async fn run(file: &str) -> Result<()> {
+    let directory: Value = serde_json::from_str(&fs::read_to_string(file)?)?;
+    let people: Vec<String> = (1..=AT_ONCE).map(|n| format!("u{n}")).collect();
+
+    let connector =
+        rekey_connectors::kind("ldap").ok_or("no ldap")?.open(attributes(&directory))?;
+    let base = text(&directory, "baseDn");
+    let bare = raw(&connector, &people, &base, false).await?;
+    let same = raw(&connector, &people, &base, true).await?;
+    row("extended operations only, 8 at once", bare, None);
+    row("the same work in a bare loop, 8 at once", same, None);
+
+    let place = Place::new()?;
+    set_up(&place, &directory, &people)?;
+    let server = Server::start(&place, 64).await?;
+    let infos = aggregate(&server, &people).await?;
+    let (rate, mut times) = changes(&server, &infos).await?;
+    row("202 to FINISHED and verified, 8 connections", rate, Some(same));
+    times.sort();
+    let at = |share: usize| times.get((times.len() * share / 100).min(times.len() - 1));
+    if let (Some(half), Some(most)) = (at(50), at(99)) {
+        println!("  one change takes {half:.1?} (p50), {most:.1?} (p99) from the POST to FINISHED");
+    }
+    Ok(())
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn attributes(directory: &Value) -> Value {
+    json!({
+        "host": text(directory, "host"),
+        "port": directory.get("port"),
+        "tls": "ldaps",
+        "caCertificate": text(directory, "caCertificate"),
+        "bindDn": text(directory, "bindDn"),
+        "bindPassword": text(directory, "bindPassword"),
+        "baseDn": text(directory, "baseDn"),
+    })
+}
+
+/// A loop without rekey around it: only the writes, or the same work for each change, which is one
+/// private-key operation, a look, the write, and a look again.
+async fn raw(
+    connector: &Arc<dyn Connector>,
+    people: &[String],
+    base: &str,
+    whole: bool,
+) -> Result<f64> {
+    let key = Arc::new(PrivateKey::generate(Padding::Pkcs1v15)?);
+    let public = PublicKey::from_spki(&key.public_spki()?)?;
+    let clear = "Only-for-the-operation-1";
+    let ciphertext = Arc::new(public.encrypt(Padding::Pkcs1v15, clear.as_bytes())?);
+    let done = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let mut tasks = Vec::new();
+    for who in people {
+        let (connector, key, ciphertext) = (connector.clone(), key.clone(), ciphertext.clone());
+        let (done, dn) = (done.clone(), format!("uid={who},{base}"));
+        tasks.push(tokio::spawn(async move {
+            while started.elapsed() < seconds() {
+                let password = Password::new(chance()?);
+                let mut before = Stamp::default();
+                if whole {
+                    let (key, ciphertext) = (key.clone(), ciphertext.clone());
+                    tokio::task::spawn_blocking(move || decrypt(&key, &ciphertext)).await??;
+                    before = connector.observe(&dn).await?;
+                }
+                let change = Change { native_identity: &dn, password: &password, salt: [0; 16] };
+                let by = Instant::now() + Duration::from_secs(10);
+                let outcome = connector.apply(&change, &before, by).await;
+                if !matches!(outcome, Outcome::Applied) {
+                    return Err(format!("{outcome:?}").into());
+                }
+                if whole && connector.observe(&dn).await? == before {
+                    return Err("nothing changed".into());
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        }));
+    }
+    for task in tasks {
+        task.await??;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+    let count = done.load(Ordering::Relaxed) as f64;
+    Ok(count / started.elapsed().as_secs_f64())
+}
+
+fn decrypt(key: &PrivateKey, ciphertext: &[u8]) -> Result<()> {
+    let about = About {
+        dictionary: None,
+        account_id: "",
+        account_name: "",
+        account_attributes: &[],
+        identity_attributes: &[],
+    };
+    match key.decrypt(ciphertext)?.judge(&Policy::default(), &about) {
+        Judgement::Accepted(_) => Ok(()),
+        Judgement::PayloadInvalid | Judgement::Violations(_) => Err("not decrypted".into()),
+    }
+}
+
+/// A password no history has.
+fn chance() -> Result<String> {
+    Ok(format!("Aa1-{}", BASE64_STANDARD.encode(rekey_vault::random::<12>()?)))
+}
+
+fn set_up(place: &Place, directory: &Value, people: &[String]) -> Result<()> {
+    let mut source = attributes(directory);
+    if let Some(members) = source.as_object_mut() {
+        let correlation = json!({"accountAttribute": "uid", "identityAttribute": "alias"});
+        members.insert("correlation".into(), correlation);
+    }
+    let owner = text(&place.bootstrap, "adminUser");
+    let site = json!({
+        "identities": people.iter().map(|who| json!({"alias": who, "name": who})).collect::<Vec<_>>(),
+        "sources": [{
+            "name": "Directory", "connector": "ldap", "owner": owner, "features": ["PASSWORD"],
+            "connectorAttributes": source,
+        }],
+    });
+    // JSON is YAML.
+    let file = place.folder.path().join("site.yaml");
+    fs::write(&file, site.to_string())?;
+    place.rekey(&["apply", "-f", &file.display().to_string()])?;
+    Ok(())
+}
+
+/// Reads the directory's accounts; each person's password info.
+async fn aggregate(server: &Server, people: &[String]) -> Result<Vec<Value>> {
+    let mut connection = Connection::open(&server.address).await?;
+    let headers = server.headers();
+    let sources = connection.ask(&http::request("GET", "/v3/sources", &headers, "")).await?;
+    let sources: Value = serde_json::from_str(&sources.body)?;
+    let id = sources.get(0).map(|source| text(source, "id")).ok_or("no source")?;
+    let path = format!("/v2024/sources/{id}/load-accounts");
+    let authorization = format!("Authorization: Bearer {}\r\n", server.token);
+    let task = connection.ask(&http::request("POST", &path, &authorization, "")).await?;
+    let task: Value = serde_json::from_str(&task.body)?;
+    let task = task.get("task").map(|task| text(task, "id")).ok_or("no task")?;
+    loop {
+        let path = format!("/v2024/task-status/{task}");
+        let status = connection.ask(&http::request("GET", &path, &headers, "")).await?;
+        let status: Value = serde_json::from_str(&status.body)?;
+        if status.get("completed").is_some_and(|completed| !completed.is_null()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut infos = Vec::new();
+    for who in people {
+        let body = json!({"userName": who, "sourceName": "Directory"}).to_string();
+        let request = http::request("POST", "/v3/query-password-info", &headers, &body);
+        let answer = connection.ask(&request).await?;
+        if answer.status != 200 {
+            return Err(answer.body.into());
+        }
+        infos.push(serde_json::from_str(&answer.body)?);
+    }
+    Ok(infos)
+}
+
+/// Changes one after the other on each connection, each for a person of its own; how many per
+/// second, and how long each took.
+async fn changes(server: &Server, infos: &[Value]) -> Result<(f64, Vec<Duration>)> {
+    let started = Instant::now();
+    let mut tasks = Vec::new();
+    for info in infos {
+        let mut connection = Connection::open(&server.address).await?;
+        let headers = format!("{}Prefer: wait=30\r\n", server.headers());
+        let info = info.clone();
+        tasks.push(tokio::spawn(async move {
+            let key = PublicKey::from_spki(&BASE64_STANDARD.decode(text(&info, "publicKey"))?)?;
+            let account = info.get("accounts").and_then(|a| a.get(0)).map(|a| text(a, "accountId"));
+            let mut times = Vec::new();
+            while started.elapsed() < seconds() {
+                let ciphertext = key.encrypt(Padding::Pkcs1v15, chance()?.as_bytes())?;
+                let body = json!({
+                    "identityId": info.get("identityId"),
+                    "encryptedPassword": BASE64_STANDARD.encode(ciphertext),
+                    "publicKeyId": info.get("publicKeyId"),
+                    "accountId": account,
+                    "sourceId": info.get("sourceId"),
+                });
+                let asked = Instant::now();
+                let request =
+                    http::request("POST", "/v3/set-password", &headers, &body.to_string());
+                let answer = connection.ask(&request).await?;
+                if !answer.body.contains("FINISHED") {
+                    return Err(answer.body.into());
+                }
+                times.push(asked.elapsed());
+            }
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(times)
+        }));
+    }
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await??);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+    let count = times.len() as f64;
+    Ok((count / started.elapsed().as_secs_f64(), times))
+}
