@@ -10,6 +10,7 @@ use crate::{App, access::Access};
 mod body;
 mod caller;
 mod error;
+mod oauth;
 mod password_change_status;
 mod path;
 mod query_password_info;
@@ -39,7 +40,11 @@ pub fn router(app: App) -> Router {
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), caller::authenticate));
-    Router::new().merge(guarded).layer(middleware::from_fn(error::tracking)).with_state(app)
+    Router::new()
+        .merge(oauth::router())
+        .merge(guarded)
+        .layer(middleware::from_fn(error::tracking))
+        .with_state(app)
 }
 
 /// A line of the table, for the tests over all routes.

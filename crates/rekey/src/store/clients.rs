@@ -1,1 +1,151 @@
-//! clients
+//! Personal access tokens and API clients.
+
+use super::{Json, Result, Tx, from_row};
+use crate::{
+    access::Level,
+    client::{Client, ClientKind},
+    clock::Micros,
+    id::{ClientId, IdentityId},
+};
+
+const COLUMNS: &str = "id, kind, name, secret_digest, identity_id, scope, grant_types, redirect_uris, validity, enabled,
+    expires, last_used, generation, created, modified";
+
+/// What an access token stands on, as it is now.
+pub struct Standing {
+    /// The client's name.
+    pub client_name: String,
+    /// Whether the client may be used.
+    pub client_enabled: bool,
+    /// The client's generation: older tokens are revoked.
+    pub client_generation: i64,
+    /// When the client ends.
+    pub client_expires: Option<Micros>,
+    /// The person's alias; none if there is no such person.
+    pub alias: Option<String>,
+    /// The person's user levels.
+    pub capabilities: Option<Json<Vec<Level>>>,
+    /// Whether the person may sign in.
+    pub identity_enabled: Option<bool>,
+    /// The person's generation: older tokens are revoked.
+    pub identity_generation: Option<i64>,
+    /// Whether the authorization code was used twice; none if there is no such code.
+    pub code_revoked: Option<bool>,
+}
+from_row!(Standing {
+    client_name,
+    client_enabled,
+    client_generation,
+    client_expires,
+    alias,
+    capabilities,
+    identity_enabled,
+    identity_generation,
+    code_revoked,
+});
+
+impl Tx<'_> {
+    /// Everything that may have ended a token, in one query; none if the client is gone.
+    pub fn standing(
+        &mut self,
+        client: &ClientId,
+        identity: Option<&IdentityId>,
+        code: Option<&[u8]>,
+    ) -> Result<Option<Standing>> {
+        let sql = "SELECT c.name AS client_name, c.enabled AS client_enabled, c.generation AS client_generation,
+                       c.expires AS client_expires, i.alias, i.capabilities, i.enabled AS identity_enabled,
+                       i.generation AS identity_generation, k.revoked AS code_revoked
+                   FROM client c LEFT JOIN identity i ON i.id = $2 LEFT JOIN authorization_code k ON k.digest = $3
+                   WHERE c.id = $1";
+        self.maybe(sql, &[client, &identity, &code])
+    }
+
+    /// A client by its id.
+    pub fn client(&mut self, id: &ClientId) -> Result<Option<Client>> {
+        self.maybe(&format!("SELECT {COLUMNS} FROM client WHERE id = $1"), &[id])
+    }
+
+    /// The API client of this name; the oldest, where several have it.
+    pub fn api_client_named(&mut self, name: &str) -> Result<Option<Client>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM client WHERE kind = $1 AND name = $2 ORDER BY created DESC, id DESC"
+        );
+        self.maybe(&sql, &[&ClientKind::ApiClient, &name])
+    }
+
+    /// All API clients, by name.
+    pub fn api_clients(&mut self) -> Result<Vec<Client>> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM client WHERE kind = $1 ORDER BY name, created, id");
+        self.all(&sql, &[&ClientKind::ApiClient])
+    }
+
+    /// A person's access tokens, the oldest first.
+    pub fn personal_access_tokens(&mut self, owner: &IdentityId) -> Result<Vec<Client>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM client WHERE kind = $1 AND identity_id = $2 ORDER BY created, id"
+        );
+        self.all(&sql, &[&ClientKind::PersonalAccessToken, owner])
+    }
+
+    /// Adds a client.
+    pub fn insert_client(&mut self, client: &Client) -> Result<()> {
+        let sql = format!(
+            "INSERT INTO client ({COLUMNS})
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+        );
+        self.run_one(
+            &sql,
+            &[
+                &client.id,
+                &client.kind,
+                &client.name,
+                &client.secret_digest,
+                &client.identity_id,
+                &client.scope,
+                &client.grant_types,
+                &client.redirect_uris,
+                &client.validity,
+                &client.enabled,
+                &client.expires,
+                &client.last_used,
+                &client.generation,
+                &client.created,
+                &client.modified,
+            ],
+        )
+    }
+
+    /// Keeps what may change of a client.
+    pub fn update_client(&mut self, client: &Client) -> Result<()> {
+        let sql = "UPDATE client SET name = $2, secret_digest = $3, scope = $4, grant_types = $5, redirect_uris = $6,
+                       validity = $7, enabled = $8, expires = $9, generation = $10, modified = $11 WHERE id = $1";
+        self.run_one(
+            sql,
+            &[
+                &client.id,
+                &client.name,
+                &client.secret_digest,
+                &client.scope,
+                &client.grant_types,
+                &client.redirect_uris,
+                &client.validity,
+                &client.enabled,
+                &client.expires,
+                &client.generation,
+                &client.modified,
+            ],
+        )
+    }
+
+    /// Notes that a client got a token.
+    pub fn set_client_used(&mut self, id: &ClientId) -> Result<()> {
+        let now = self.now()?;
+        self.run("UPDATE client SET last_used = $2 WHERE id = $1", &[id, &now]).map(|_| ())
+    }
+
+    /// Removes a client, and with it every token it has.
+    pub fn delete_client(&mut self, id: &ClientId) -> Result<()> {
+        self.run_one("DELETE FROM client WHERE id = $1", &[id])
+    }
+}

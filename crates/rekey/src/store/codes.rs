@@ -1,1 +1,86 @@
-//! codes
+//! Authorization codes: only their SHA-256 is kept.
+
+use super::{Json, Result, Tx, from_row};
+use crate::{
+    clock::Micros,
+    id::{ClientId, IdentityId},
+};
+
+/// An authorization code as the store has it (RFC 6749, section 4.1.2; RFC 7636).
+pub struct AuthorizationCode {
+    /// SHA-256 of the code.
+    pub digest: Vec<u8>,
+    /// Whom it was given to.
+    pub client_id: ClientId,
+    /// Who signed in.
+    pub identity_id: IdentityId,
+    /// Where it was sent.
+    pub redirect_uri: String,
+    /// The `S256` challenge, if the client sent one.
+    pub challenge: Option<String>,
+    /// What was asked for.
+    pub scope: Json<Vec<String>>,
+    /// When it ends.
+    pub expires: Micros,
+    /// Whether it was exchanged.
+    pub used: bool,
+    /// Whether it was exchanged again: its tokens are revoked.
+    pub revoked: bool,
+}
+from_row!(AuthorizationCode {
+    digest,
+    client_id,
+    identity_id,
+    redirect_uri,
+    challenge,
+    scope,
+    expires,
+    used,
+    revoked,
+});
+
+impl Tx<'_> {
+    /// A code by its digest.
+    pub fn authorization_code(&mut self, digest: &[u8]) -> Result<Option<AuthorizationCode>> {
+        let sql = "SELECT digest, client_id, identity_id, redirect_uri, challenge, scope, expires, used, revoked
+                   FROM authorization_code WHERE digest = $1";
+        self.maybe(sql, &[&digest])
+    }
+
+    /// Adds a code.
+    pub fn insert_authorization_code(&mut self, code: &AuthorizationCode) -> Result<()> {
+        let sql = "INSERT INTO authorization_code (digest, client_id, identity_id, redirect_uri, challenge, scope,
+                       expires, used, revoked)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        self.run_one(
+            sql,
+            &[
+                &code.digest,
+                &code.client_id,
+                &code.identity_id,
+                &code.redirect_uri,
+                &code.challenge,
+                &code.scope,
+                &code.expires,
+                &code.used,
+                &code.revoked,
+            ],
+        )
+    }
+
+    /// Uses a code up; false if it was used before.
+    pub fn use_authorization_code(&mut self, digest: &[u8]) -> Result<bool> {
+        let sql = "UPDATE authorization_code SET used = TRUE WHERE digest = $1 AND used = FALSE";
+        Ok(self.run(sql, &[&digest])? == 1)
+    }
+
+    /// Ends the tokens that were issued from a code.
+    pub fn revoke_authorization_code(&mut self, digest: &[u8]) -> Result<()> {
+        self.run_one("UPDATE authorization_code SET revoked = TRUE WHERE digest = $1", &[&digest])
+    }
+
+    /// Forgets the codes that ended before `before`; their tokens must have ended too.
+    pub fn remove_old_authorization_codes(&mut self, before: Micros) -> Result<u64> {
+        self.run("DELETE FROM authorization_code WHERE expires < $1", &[&before])
+    }
+}

@@ -35,6 +35,8 @@ mod writer;
 pub use self::{
     audit::Audit,
     changes::{ChangeStatus, Claimed, ClaimedTarget, KnownChange, NewChange, Target, is_lost},
+    clients::Standing,
+    codes::AuthorizationCode,
     groups::SyncGroup,
     keys::SigningKey,
     migrate::schema,

@@ -16,4 +16,13 @@ impl Tx<'_> {
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         self.run_one(sql, &[&name, &value])
     }
+
+    /// Keeps `proposal` unless there is a value, and returns the one that is there: nodes that
+    /// start at once agree.
+    pub fn settle_setting(&mut self, name: &str, proposal: &str) -> Result<String> {
+        let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        self.run(sql, &[&name, &proposal])?;
+        let One(value) = self.one("SELECT value FROM setting WHERE name = $1", &[&name])?;
+        Ok(value)
+    }
 }

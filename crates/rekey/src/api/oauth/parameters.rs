@@ -1,0 +1,148 @@
+//! OAuth's parameters, wherever a client puts them: in the query, in a form, in a multipart form,
+//! or in several at once (contract, section 2.1).
+
+use std::collections::HashMap;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Multipart, Query, Request},
+    http::{HeaderMap, Uri, header},
+    response::Response,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use crate::{
+    api::body,
+    grant::{Credentials, Refusal},
+    id::ClientId,
+};
+
+/// The largest body, in bytes.
+pub(super) const LIMIT: usize = 16 * 1024;
+
+/// The parameters by name. One without a value counts as absent (RFC 6749, section 3.1).
+#[derive(Default)]
+pub(super) struct Parameters {
+    values: HashMap<String, String>,
+    /// HTTP Basic's id and secret.
+    basic: Option<(String, String)>,
+}
+
+type Pairs = Vec<(String, String)>;
+
+impl Parameters {
+    /// Reads a whole request; what the body says wins over the query.
+    pub(super) async fn read(request: Request) -> Result<Result<Self, Refusal>, Response> {
+        let (parts, body) = request.into_parts();
+        let bytes = body::read(body, LIMIT).await?;
+        Ok(async {
+            let mut values = once(query(&parts.uri)?)?;
+            let form = form(&parts.headers, bytes).await?;
+            values.extend(once(form)?);
+            Ok(Self { values, basic: basic(&parts.headers)? })
+        }
+        .await)
+    }
+
+    /// Reads the query only.
+    pub(super) fn of_query(uri: &Uri) -> Result<Self, Refusal> {
+        Ok(Self { values: once(query(uri)?)?, basic: None })
+    }
+
+    /// A parameter's value.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// A parameter that must be there.
+    pub(super) fn require(&self, name: &str) -> Result<&str, Refusal> {
+        self.get(name)
+            .ok_or_else(|| Refusal::InvalidRequest(format!("the parameter {name} is missing")))
+    }
+
+    /// The client's id and secret: parameters, or HTTP Basic.
+    pub(super) fn credentials(&self) -> Result<Credentials, Refusal> {
+        let (id, secret) = (self.get("client_id"), self.get("client_secret"));
+        let (id, secret) = match &self.basic {
+            Some((basic, key)) if secret.is_none() && id.is_none_or(|id| id == basic) => {
+                (basic.as_str(), Some(key.as_str()))
+            }
+            _ => (self.require("client_id")?, secret),
+        };
+        Ok(Credentials { id: ClientId(id.to_owned()), secret: secret.map(str::to_owned) })
+    }
+
+    /// Whether the client used HTTP Basic.
+    pub(super) fn is_basic(&self) -> bool {
+        self.basic.is_some()
+    }
+}
+
+/// Each name once, without those that have no value.
+fn once(pairs: Pairs) -> Result<HashMap<String, String>, Refusal> {
+    let mut values = HashMap::new();
+    for (name, value) in pairs {
+        if values.contains_key(&name) {
+            // The name is the caller's own, and may be anything.
+            let text = "a parameter came twice in the same place".to_owned();
+            return Err(Refusal::InvalidRequest(text));
+        }
+        values.insert(name, value);
+    }
+    values.retain(|_, value| !value.is_empty());
+    Ok(values)
+}
+
+fn query(uri: &Uri) -> Result<Pairs, Refusal> {
+    Query::try_from_uri(uri)
+        .map(|Query(pairs)| pairs)
+        .map_err(|_| Refusal::InvalidRequest("the query cannot be parsed".into()))
+}
+
+async fn form(headers: &HeaderMap, bytes: Bytes) -> Result<Pairs, Refusal> {
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = kind.unwrap_or("application/x-www-form-urlencoded").split(';').next();
+    match essence.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/x-www-form-urlencoded" => Ok(form_urlencoded::parse(&bytes)
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect()),
+        "multipart/form-data" => multipart(headers, bytes).await,
+        _ => Err(Refusal::InvalidRequest(
+            "send the parameters as application/x-www-form-urlencoded or multipart/form-data"
+                .into(),
+        )),
+    }
+}
+
+async fn multipart(headers: &HeaderMap, bytes: Bytes) -> Result<Pairs, Refusal> {
+    let unreadable = || Refusal::InvalidRequest("the multipart body cannot be parsed".to_owned());
+    let mut request = Request::new(Body::from(bytes));
+    *request.headers_mut() = headers.clone();
+    let mut parts = Multipart::from_request(request, &()).await.map_err(|_| unreadable())?;
+    let mut pairs = Vec::new();
+    while let Some(part) = parts.next_field().await.map_err(|_| unreadable())? {
+        let name = part.name().ok_or_else(unreadable)?.to_owned();
+        pairs.push((name, part.text().await.map_err(|_| unreadable())?));
+    }
+    Ok(pairs)
+}
+
+/// HTTP Basic (RFC 6749, section 2.3.1); rekey's ids and secrets need no form encoding.
+fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Refusal> {
+    let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
+    else {
+        return Ok(None);
+    };
+    let Some((scheme, encoded)) = value.split_once(' ') else { return Ok(None) };
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Ok(None);
+    }
+    let pair = BASE64_STANDARD.decode(encoded.trim()).ok();
+    let pair = pair.and_then(|bytes| String::from_utf8(bytes).ok());
+    pair.and_then(|pair| pair.split_once(':').map(|(id, key)| (id.to_owned(), key.to_owned())))
+        .map(Some)
+        .ok_or_else(|| Refusal::InvalidRequest("the Basic credentials cannot be parsed".into()))
+}

@@ -1,0 +1,49 @@
+//! Personal access tokens.
+
+use super::{Client, ClientKind, Created, GrantType, audit, new};
+use crate::{
+    App, Error,
+    clock::Micros,
+    error::BadRequest,
+    identity::Identity,
+    store::{Json, Tx},
+};
+
+/// Of one person at most (contract, section 9).
+const MOST: usize = 10;
+
+/// Makes a personal access token for `owner`; its access tokens live `validity` seconds, 15 to
+/// 43,200.
+///
+/// A name the owner has already is a conflict, and ten are the most.
+pub async fn create_personal_access_token(
+    app: &App,
+    owner: &Identity,
+    name: &str,
+    scope: Vec<String>,
+    validity: i64,
+    expires: Option<Micros>,
+) -> Result<Created, Error> {
+    let (mut client, secret): (Client, String) =
+        new(app, ClientKind::PersonalAccessToken, name, scope, validity)?;
+    client.identity_id = Some(owner.id.clone());
+    client.grant_types = Json(vec![GrantType::ClientCredentials]);
+    client.expires = expires;
+    let (id, owner) = (client.id.clone(), owner.id.clone());
+    let deed = move |tx: &mut Tx<'_>| {
+        let others = tx.personal_access_tokens(&owner)?;
+        if others.iter().any(|other| other.name == client.name) {
+            let text = format!("you have a personal access token named `{}` already", client.name);
+            return Err(Error::bad(BadRequest::Conflict, text));
+        }
+        if others.len() >= MOST {
+            let text =
+                format!("a person has at most {MOST} personal access tokens: delete one first");
+            return Err(Error::bad(BadRequest::Limit, text));
+        }
+        tx.insert_client(&client)?;
+        audit(tx, owner.as_str(), "PERSONAL_ACCESS_TOKEN_CREATED", &client)
+    };
+    app.store.write(deed).await?;
+    Ok(Created { id, secret })
+}

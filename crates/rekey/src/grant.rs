@@ -1,0 +1,142 @@
+//! How a client gets an access token (RFC 6749; contract, section 2.1).
+
+use std::time::Duration;
+
+use crate::{
+    App, Error,
+    access::ALL,
+    client::{Client, ClientKind, GrantType},
+    clock::Micros,
+    id::ClientId,
+    identity::Identity,
+    store::{self, Tx},
+    token::{Claims, Grant},
+};
+
+/// How exactly the last use of a client is kept (contract, section 9).
+const LAST_USED: Duration = Duration::from_secs(24 * 3600);
+
+/// A client's id and, unless it is public, its secret.
+pub struct Credentials {
+    /// The `client_id`.
+    pub id: ClientId,
+    /// The `client_secret`.
+    pub secret: Option<String>,
+}
+
+/// A token and what it says.
+pub struct Issued {
+    /// The access token.
+    pub token: String,
+    /// Its claims.
+    pub claims: Claims,
+}
+
+/// Why no token was issued: OAuth's words (RFC 6749, section 5.2), with a sentence each.
+#[derive(Debug)]
+pub enum Refusal {
+    /// rekey could not.
+    Failed(Error),
+    /// No such client, or not its secret, or it may not be used: never which.
+    InvalidClient,
+    /// The code is not, or no longer, good.
+    InvalidGrant(&'static str),
+    /// The request cannot be understood.
+    InvalidRequest(String),
+    /// More than the client has.
+    InvalidScope(String),
+    /// The client may not use this grant.
+    UnauthorizedClient(&'static str),
+    /// There is no such grant.
+    UnsupportedGrantType(String),
+}
+
+impl<E: Into<Error>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl store::Fail for Refusal {
+    fn store(&self) -> Option<&store::Error> {
+        if let Self::Failed(error) = self { error.store() } else { None }
+    }
+}
+
+/// A token for the client itself; a personal access token's speaks for its owner.
+pub async fn client_credentials(
+    app: &App,
+    credentials: &Credentials,
+    scope: Option<&str>,
+) -> Result<Issued, Refusal> {
+    let (client, owner) = authenticate(app, credentials).await?;
+    if client.is_public() {
+        return Err(Refusal::InvalidClient);
+    }
+    if !client.may(GrantType::ClientCredentials) {
+        return Err(Refusal::UnauthorizedClient("the client may not use client_credentials"));
+    }
+    let scope = narrow(&client.scope.0, scope)?;
+    let grant = Grant { client: &client, identity: owner.as_ref(), scope, code: None };
+    issue(app, grant).await
+}
+
+/// The client whose credentials these are, and the owner of a personal access token. A public
+/// client has nothing to prove.
+async fn authenticate(
+    app: &App,
+    credentials: &Credentials,
+) -> Result<(Client, Option<Identity>), Refusal> {
+    let id = credentials.id.clone();
+    let found = app
+        .store
+        .read(move |tx: &mut Tx<'_>| -> Result<_, Error> {
+            let Some(client) = tx.client(&id)? else { return Ok(None) };
+            let owner = client.identity_id.as_ref().map(|owner| tx.identity(owner)).transpose()?;
+            Ok(Some((client, owner.flatten())))
+        })
+        .await?;
+    let client = found.as_ref().map(|(client, _)| client);
+    let secret = credentials.secret.as_deref();
+    let known = app.tokens.is_secret(&credentials.id, client, secret.unwrap_or_default());
+    let (client, owner) = found.ok_or(Refusal::InvalidClient)?;
+    let proven = if client.is_public() { secret.is_none() } else { known };
+    let owned =
+        client.kind == ClientKind::ApiClient || owner.as_ref().is_some_and(|owner| owner.enabled);
+    if proven && owned && client.is_usable(app.clock.now()) {
+        Ok((client, owner))
+    } else {
+        Err(Refusal::InvalidClient)
+    }
+}
+
+/// Signs the token, and notes the client's use once a day.
+async fn issue(app: &App, grant: Grant<'_>) -> Result<Issued, Refusal> {
+    let now: Micros = app.clock.now();
+    let client = grant.client;
+    if client.last_used.is_none_or(|last| now >= last.plus(LAST_USED)) {
+        let id = client.id.clone();
+        let noted = app.store.write(move |tx: &mut Tx<'_>| tx.set_client_used(&id)).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the use of a client could not be noted");
+        }
+    }
+    let (token, claims) = app.tokens.issue(grant, app.config.base_url(), now)?;
+    Ok(Issued { token, claims })
+}
+
+/// The scopes asked for, all of which the client must have; all it has if none are asked for.
+pub(crate) fn narrow(has: &[String], asked: Option<&str>) -> Result<Vec<String>, Refusal> {
+    let asked: Vec<String> =
+        asked.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    if asked.is_empty() {
+        return Ok(has.to_vec());
+    }
+    let whole = has.iter().any(|scope| scope == ALL);
+    match asked.iter().find(|scope| !whole && !has.contains(scope)) {
+        None => Ok(asked),
+        Some(scope) => {
+            Err(Refusal::InvalidScope(format!("the client does not have the scope {scope}")))
+        }
+    }
+}

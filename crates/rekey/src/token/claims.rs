@@ -1,0 +1,131 @@
+//! What a token says (contract, section 2.2).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Grant, hex};
+use crate::{
+    access::Level,
+    clock::Micros,
+    id::{ClientId, IdentityId},
+    store::Standing,
+};
+
+/// The deployment, where ISC names its own: `pod` and `org`.
+pub(crate) const DEPLOYMENT: &str = "rekey";
+
+/// ISC's claims, then rekey's own.
+#[derive(Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the contract's own words, up to `jti`")]
+#[expect(clippy::struct_excessive_bools, reason = "the contract's own members")]
+pub struct Claims {
+    pub tenant_id: String,
+    pub internal: bool,
+    pub pod: String,
+    pub org: String,
+    /// Absent for an API client of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_id: Option<IdentityId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+    pub strong_auth: bool,
+    pub authorities: Vec<Authority>,
+    pub enabled: bool,
+    pub client_id: ClientId,
+    #[serde(rename = "accessType")]
+    pub access_type: String,
+    pub strong_auth_supported: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<IdentityId>,
+    pub scope: Vec<String>,
+    /// Seconds since 1970.
+    pub exp: i64,
+    /// Seconds since 1970.
+    pub iat: i64,
+    pub iss: String,
+    pub jti: String,
+    /// The client's generation when it was issued.
+    pub client_generation: i64,
+    /// The person's generation when it was issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_generation: Option<i64>,
+    /// SHA-256 of the authorization code it comes from, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// A user level, or `API` for an API client of its own.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Authority {
+    /// Of a person.
+    Level(Level),
+    /// Of an API client.
+    Other(String),
+}
+
+impl Claims {
+    pub(super) fn new(grant: Grant<'_>, tenant_id: String, issuer: String, now: Micros) -> Self {
+        let Grant { client, identity, scope, code } = grant;
+        let end = now.seconds().saturating_add(client.validity);
+        let authorities = match identity {
+            Some(identity) => {
+                identity.capabilities.0.iter().copied().map(Authority::Level).collect()
+            }
+            None => vec![Authority::Other("API".into())],
+        };
+        Self {
+            tenant_id,
+            internal: false,
+            pod: DEPLOYMENT.into(),
+            org: DEPLOYMENT.into(),
+            identity_id: identity.map(|identity| identity.id.clone()),
+            user_name: identity.map(|identity| identity.alias.clone()),
+            strong_auth: false,
+            authorities,
+            enabled: true,
+            client_id: client.id.clone(),
+            access_type: "OFFLINE".into(),
+            strong_auth_supported: false,
+            user_id: identity.map(|identity| identity.id.clone()),
+            scope,
+            exp: client.expires.map_or(end, |expires| end.min(expires.seconds())),
+            iat: now.seconds(),
+            iss: issuer,
+            jti: uuid::Uuid::new_v4().to_string(),
+            client_generation: client.generation,
+            identity_generation: identity.map(|identity| identity.generation),
+            code: code.map(|digest| hex(&digest)),
+        }
+    }
+
+    /// The digest of the authorization code the token comes from.
+    pub(super) fn code_digest(&self) -> Option<Vec<u8>> {
+        let code = self.code.as_deref()?.as_bytes();
+        code.chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect()
+    }
+
+    /// Why the token no longer holds, if it does not.
+    pub(super) fn check(&self, now: &Standing, at: Micros) -> Result<(), &'static str> {
+        if !now.client_enabled || now.client_expires.is_some_and(|expires| expires <= at) {
+            return Err("the client is disabled or has expired");
+        }
+        if now.client_generation != self.client_generation {
+            return Err("the token was revoked");
+        }
+        if self.identity_id.is_some() {
+            if now.identity_enabled != Some(true) {
+                return Err("the identity is disabled or gone");
+            }
+            if now.identity_generation != self.identity_generation {
+                return Err("the token was revoked");
+            }
+        }
+        // A code is kept longer than its tokens live: a missing one is no better than a revoked.
+        if self.code.is_some() && now.code_revoked != Some(false) {
+            return Err("the token was revoked");
+        }
+        Ok(())
+    }
+}

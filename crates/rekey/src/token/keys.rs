@@ -1,0 +1,146 @@
+//! The keys tokens are signed with: P-256, made at the first start, sealed in the store.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+    errors::ErrorKind,
+};
+use rekey_vault::{Purpose, Sealer};
+
+use super::{Claims, invalid};
+use crate::{
+    Error,
+    clock::{Clock, Micros},
+    store::{SigningKey, Store, Tx},
+};
+
+/// The setting that names the key new tokens are signed with.
+const CURRENT: &str = "signing_key";
+/// How often an unknown `kid` may send a node to the store.
+const REREAD: Duration = Duration::from_secs(5);
+
+/// The signing keys of this installation.
+pub(super) struct Keys {
+    store: Store,
+    sealer: Sealer,
+    clock: Clock,
+    set: RwLock<Arc<Set>>,
+    read: Mutex<Micros>,
+}
+
+/// All keys as they were when they were read.
+struct Set {
+    kid: String,
+    signing: EncodingKey,
+    verifying: HashMap<String, DecodingKey>,
+}
+
+impl Keys {
+    /// Reads the keys, and makes the first. Nodes that start at once agree on one: only the one
+    /// whose key the setting names keeps it.
+    pub(super) async fn load(store: Store, sealer: Sealer, clock: Clock) -> Result<Self, Error> {
+        let kid = uuid::Uuid::new_v4().simple().to_string();
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(broken)?;
+        let pkcs8 = pair.to_pkcs8v1().map_err(broken)?;
+        let sealed = sealer.seal(Purpose::SigningKey, &kid, pkcs8.as_ref())?;
+        store
+            .write(move |tx: &mut Tx<'_>| -> Result<(), Error> {
+                if tx.settle_setting(CURRENT, &kid)? == kid {
+                    tx.insert_signing_key(&kid, &sealed)?;
+                }
+                Ok(())
+            })
+            .await?;
+        let set = RwLock::new(Arc::new(Set::read(&store, &sealer).await?));
+        let read = Mutex::new(clock.now());
+        Ok(Self { store, sealer, clock, set, read })
+    }
+
+    /// The compact JWS; its header has `typ`, `alg` and `kid`.
+    pub(super) fn sign(&self, claims: &Claims) -> Result<String, Error> {
+        let set = self.set();
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(set.kid.clone());
+        encode(&header, claims, &set.signing).map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// The claims, if one of our keys signed them. When the token ends is not looked at.
+    ///
+    /// The algorithm is ours, never the header's (RFC 8725, section 3.1), and so are the keys:
+    /// `jku`, `jwk` and `x5u` are not read.
+    pub(super) async fn verify(&self, token: &str) -> Result<Claims, Error> {
+        let header = decode_header(token).map_err(|error| refused(&error))?;
+        let kid = header.kid.ok_or_else(|| invalid("the JWT names no key"))?;
+        let mut set = self.set();
+        if !set.verifying.contains_key(&kid) && self.may_reread() {
+            set = Arc::new(Set::read(&self.store, &self.sealer).await?);
+            *self.set.write().unwrap_or_else(PoisonError::into_inner) = set.clone();
+        }
+        let key = set.verifying.get(&kid).ok_or_else(|| invalid("the JWT's key is unknown"))?;
+        let mut rules = Validation::new(Algorithm::ES256);
+        // The clock is the service's, so the caller looks at it.
+        rules.validate_exp = false;
+        rules.required_spec_claims.clear();
+        let token = decode::<Claims>(token, key, &rules).map_err(|error| refused(&error))?;
+        Ok(token.claims)
+    }
+
+    fn set(&self) -> Arc<Set> {
+        self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn may_reread(&self) -> bool {
+        let now = self.clock.now();
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = now >= read.plus(REREAD) || now < *read;
+        if may {
+            *read = now;
+        }
+        may
+    }
+}
+
+impl Set {
+    async fn read(store: &Store, sealer: &Sealer) -> Result<Self, Error> {
+        let look = |tx: &mut Tx<'_>| -> Result<_, Error> {
+            Ok((tx.setting(CURRENT)?.unwrap_or_default(), tx.signing_keys()?))
+        };
+        let (kid, keys): (String, Vec<SigningKey>) = store.read(look).await?;
+        let mut verifying = HashMap::new();
+        let mut signing = None;
+        for key in keys {
+            let pkcs8 = sealer.open(Purpose::SigningKey, &key.id, &key.sealed)?;
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8)
+                .map_err(|_| Error::Setup(format!("the signing key {} cannot be read", key.id)))?;
+            if key.id == kid {
+                signing = Some(EncodingKey::from_ec_der(&pkcs8));
+            }
+            verifying.insert(key.id, DecodingKey::from_ec_der(pair.public_key().as_ref()));
+        }
+        let signing = signing.ok_or_else(|| {
+            Error::Setup(format!("the signing key {kid} is not in the store: restore a backup"))
+        })?;
+        Ok(Self { kid, signing, verifying })
+    }
+}
+
+/// In words that say nothing of the token.
+fn refused(error: &jsonwebtoken::errors::Error) -> Error {
+    invalid(match error.kind() {
+        ErrorKind::InvalidSignature => "the JWT's signature is not valid",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "the JWT's algorithm is not ES256"
+        }
+        _ => "it is not a JWT of this installation",
+    })
+}
+
+fn broken(_: aws_lc_rs::error::Unspecified) -> Error {
+    Error::Internal("AWS-LC made no signing key".into())
+}

@@ -1,0 +1,183 @@
+//! Access tokens: JWS of three segments, signed with ES256 (contract, section 2.2).
+//!
+//! A token says who it speaks for and when it ends. Whether it still may is asked of the store at
+//! every request, so that a revoked one is dead at once; so are the levels of its person.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use quick_cache::sync::Cache;
+use rekey_vault::{Purpose, Sealer, random, sha256};
+use subtle::ConstantTimeEq;
+
+pub use self::claims::Claims;
+pub(crate) use self::claims::DEPLOYMENT;
+use self::keys::Keys;
+use crate::{
+    App, Error,
+    access::Caller,
+    client::Client,
+    clock::{Clock, Micros},
+    id::ClientId,
+    identity::Identity,
+    store::{Standing, Store, Tx},
+};
+
+mod claims;
+mod keys;
+
+/// Verified tokens remembered, about 1 KB each: a verification costs more than the rest of a
+/// request.
+const REMEMBERED: usize = 10_000;
+/// The settings of this module.
+const TENANT: &str = "tenant_id";
+const PEPPER: &str = "token_pepper";
+
+/// Signs and verifies access tokens.
+pub struct Tokens {
+    pepper: hmac::Key,
+    tenant_id: String,
+    keys: Keys,
+    verified: Cache<[u8; 32], Arc<Claims>>,
+}
+
+/// What a token is issued for.
+pub struct Grant<'a> {
+    /// To whom.
+    pub client: &'a Client,
+    /// For whom; none for an API client of its own.
+    pub identity: Option<&'a Identity>,
+    /// What it may do.
+    pub scope: Vec<String>,
+    /// The digest of the authorization code it comes from.
+    pub code: Option<[u8; 32]>,
+}
+
+impl Tokens {
+    /// Reads the signing keys, the pepper and the tenant's id, and makes the first ones.
+    pub async fn load(store: &Store, sealer: &Sealer, clock: &Clock) -> Result<Self, Error> {
+        let pepper: [u8; 32] = random()?;
+        let pepper = BASE64_STANDARD.encode(sealer.seal(Purpose::TokenPepper, PEPPER, &pepper)?);
+        let tenant = uuid::Uuid::new_v4().to_string();
+        let deed = move |tx: &mut Tx<'_>| -> Result<_, Error> {
+            Ok((tx.settle_setting(PEPPER, &pepper)?, tx.settle_setting(TENANT, &tenant)?))
+        };
+        let (pepper, tenant_id) = store.write(deed).await?;
+        let pepper = BASE64_STANDARD
+            .decode(pepper)
+            .map_err(|_| Error::Setup(format!("the setting {PEPPER} is not base64")))?;
+        let pepper = sealer.open(Purpose::TokenPepper, PEPPER, &pepper)?;
+        Ok(Self {
+            pepper: hmac::Key::new(hmac::HMAC_SHA256, &pepper),
+            tenant_id,
+            keys: Keys::load(store.clone(), sealer.clone(), clock.clone()).await?,
+            verified: Cache::new(REMEMBERED),
+        })
+    }
+
+    /// The tenant's id: a UUID made once.
+    pub fn tenant_id(&self) -> &str {
+        &self.tenant_id
+    }
+
+    /// What is kept of a client's secret: HMAC-SHA-256 under the pepper, bound to the client.
+    pub fn secret_digest(&self, client: &ClientId, secret: &str) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.pepper);
+        context.update(client.as_str().as_bytes());
+        context.update(&[0]);
+        context.update(secret.as_bytes());
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        out
+    }
+
+    /// Whether this is the client's secret. Takes the same time whatever is wrong, no client
+    /// included.
+    pub fn is_secret(&self, id: &ClientId, client: Option<&Client>, secret: &str) -> bool {
+        let made = self.secret_digest(id, secret);
+        let none = [0; 32];
+        let kept = client.and_then(|client| client.secret_digest.as_deref());
+        bool::from(made.ct_eq(kept.unwrap_or(&none))) && kept.is_some()
+    }
+
+    /// Signs a token; it lives as long as the client says, and no longer than the client.
+    pub fn issue(
+        &self,
+        grant: Grant<'_>,
+        issuer: String,
+        now: Micros,
+    ) -> Result<(String, Claims), Error> {
+        let claims = Claims::new(grant, self.tenant_id.clone(), issuer, now);
+        Ok((self.keys.sign(&claims)?, claims))
+    }
+
+    /// The claims of a token that is ours and has not ended.
+    async fn verify(&self, token: &str, now: Micros) -> Result<Arc<Claims>, Error> {
+        let digest = sha256(token.as_bytes());
+        let claims = match self.verified.get(&digest) {
+            Some(claims) => claims,
+            None => {
+                let claims = Arc::new(self.keys.verify(token).await?);
+                if claims.tenant_id != self.tenant_id {
+                    return Err(invalid("it was issued by another installation"));
+                }
+                self.verified.insert(digest, claims.clone());
+                claims
+            }
+        };
+        if claims.exp <= now.seconds() {
+            self.verified.remove(&digest);
+            return Err(invalid("JWT is expired"));
+        }
+        Ok(claims)
+    }
+}
+
+impl App {
+    /// Whose token this is.
+    ///
+    /// Fails with [`Error::Unauthenticated`] and the contract's text if it is not valid, or no
+    /// longer.
+    pub async fn caller(&self, token: &str) -> Result<Caller, Error> {
+        let now = self.clock.now();
+        let claims = self.tokens.verify(token, now).await?;
+        let asked = claims.clone();
+        let standing: Option<Standing> = self
+            .store
+            .read(move |tx: &mut Tx<'_>| {
+                let code = asked.code_digest();
+                tx.standing(&asked.client_id, asked.identity_id.as_ref(), code.as_deref())
+            })
+            .await?;
+        let standing = standing.ok_or_else(|| invalid("the client is gone"))?;
+        claims.check(&standing, now).map_err(invalid)?;
+        Ok(Caller {
+            client_id: claims.client_id.clone(),
+            identity_id: claims.identity_id.clone(),
+            name: standing.alias.unwrap_or(standing.client_name),
+            levels: standing.capabilities.map(|levels| levels.0).unwrap_or_default(),
+            scope: claims.scope.clone(),
+        })
+    }
+}
+
+/// 64 lower-case hex digits: 256 bits of chance.
+pub(crate) fn random_hex() -> Result<String, Error> {
+    Ok(hex(&random::<32>()?))
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn invalid(why: &str) -> Error {
+    Error::Unauthenticated(format!("JWT validation failed: {why}"))
+}
