@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How exactly the last use of a client is kept (contract, section 9).
-const LAST_USED: Duration = Duration::from_secs(24 * 3600);
+const LAST_USED: Duration = Duration::from_hours(24);
 
 /// A client's id and, unless it is public, its secret.
 pub struct Credentials {
@@ -101,9 +101,9 @@ async fn authenticate(
     let known = app.tokens.is_secret(&credentials.id, client, secret.unwrap_or_default());
     let (client, owner) = found.ok_or(Refusal::InvalidClient)?;
     let proven = if client.is_public() { secret.is_none() } else { known };
-    let owned =
+    let belongs =
         client.kind == ClientKind::ApiClient || owner.as_ref().is_some_and(|owner| owner.enabled);
-    if proven && owned && client.is_usable(app.clock.now()) {
+    if proven && belongs && client.is_usable(app.clock.now()) {
         Ok((client, owner))
     } else {
         Err(Refusal::InvalidClient)

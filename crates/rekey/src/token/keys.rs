@@ -48,11 +48,11 @@ impl Keys {
         let kid = uuid::Uuid::new_v4().simple().to_string();
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(broken)?;
         let pkcs8 = pair.to_pkcs8v1().map_err(broken)?;
-        let sealed = sealer.seal(Purpose::SigningKey, &kid, pkcs8.as_ref())?;
+        let hidden = sealer.seal(Purpose::SigningKey, &kid, pkcs8.as_ref())?;
         store
             .write(move |tx: &mut Tx<'_>| -> Result<(), Error> {
                 if tx.settle_setting(CURRENT, &kid)? == kid {
-                    tx.insert_signing_key(&kid, &sealed)?;
+                    tx.insert_signing_key(&kid, &hidden)?;
                 }
                 Ok(())
             })

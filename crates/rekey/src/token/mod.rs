@@ -3,7 +3,7 @@
 //! A token says who it speaks for and when it ends. Whether it still may is asked of the store at
 //! every request, so that a revoked one is dead at once; so are the levels of its person.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -12,7 +12,6 @@ use rekey_vault::{Purpose, Sealer, random, sha256};
 use subtle::ConstantTimeEq;
 
 pub use self::claims::Claims;
-pub(crate) use self::claims::DEPLOYMENT;
 use self::keys::Keys;
 use crate::{
     App, Error,
@@ -171,7 +170,6 @@ pub(crate) fn random_hex() -> Result<String, Error> {
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

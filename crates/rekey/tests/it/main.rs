@@ -7,7 +7,9 @@
 )]
 
 mod layers;
+mod oauth;
 mod password_change;
+mod people;
 mod quiet;
 mod schema;
 mod site;

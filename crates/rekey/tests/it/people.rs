@@ -1,0 +1,76 @@
+//! People and clients of a site, and their tokens.
+
+use hyper::StatusCode;
+use rekey::{
+    access::Level,
+    client::{self, Created, GrantType},
+    id::IdentityId,
+    identity::Identity,
+    store::{Json, Tx},
+};
+use serde_json::Map;
+
+use crate::site::Site;
+
+impl Site {
+    pub(crate) async fn person(&self, alias: &str, capabilities: &[Level]) -> Identity {
+        let now = self.app.clock.now();
+        let identity = Identity {
+            id: IdentityId::new(),
+            alias: alias.into(),
+            name: alias.to_uppercase(),
+            email: None,
+            capabilities: Json(capabilities.to_vec()),
+            attributes: Json(Map::new()),
+            enabled: true,
+            generation: 0,
+            created: now,
+            modified: now,
+        };
+        let row = identity.clone();
+        self.write(move |tx| Ok(tx.insert_identity(&row)?)).await;
+        identity
+    }
+
+    pub(crate) async fn personal_access_token(&self, owner: &Identity) -> Created {
+        client::create_personal_access_token(
+            &self.app,
+            owner,
+            "test",
+            vec![],
+            client::VALIDITY,
+            None,
+        )
+        .await
+        .unwrap()
+    }
+
+    pub(crate) async fn api_client(&self) -> Created {
+        let grants = vec![GrantType::ClientCredentials];
+        client::create_api_client(&self.app, "test", grants, vec![], vec![], 750, false)
+            .await
+            .unwrap()
+    }
+
+    /// An access token of client_credentials.
+    pub(crate) async fn token_of(&self, client: &Created) -> String {
+        let answer = self.post("/oauth/token").text(FORM, credentials(client)).send().await;
+        answer.assert(StatusCode::OK);
+        answer.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        deed: impl Fn(&mut Tx<'_>) -> Result<T, rekey::Error> + Send + 'static,
+    ) -> T {
+        self.app.store.write(deed).await.unwrap()
+    }
+}
+
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The usual form.
+pub(crate) fn credentials(client: &Created) -> String {
+    let Created { id, secret } = client;
+    format!("grant_type=client_credentials&client_id={id}&client_secret={secret}")
+}
