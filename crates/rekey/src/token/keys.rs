@@ -132,12 +132,13 @@ impl Set {
 
 /// In words that say nothing of the token.
 fn refused(error: &jsonwebtoken::errors::Error) -> Error {
-    invalid(match error.kind() {
-        ErrorKind::InvalidSignature => "the JWT's signature is not valid",
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            "the JWT's algorithm is not ES256"
-        }
-        _ => "it is not a JWT of this installation",
+    let kind = error.kind();
+    invalid(if matches!(kind, ErrorKind::InvalidSignature) {
+        "the JWT's signature is not valid"
+    } else if matches!(kind, ErrorKind::InvalidAlgorithm) {
+        "the JWT's algorithm is not ES256"
+    } else {
+        "it is not a JWT of this installation"
     })
 }
 

@@ -116,16 +116,15 @@ impl Tokens {
     /// The claims of a token that is ours and has not ended.
     async fn verify(&self, token: &str, now: Micros) -> Result<Arc<Claims>, Error> {
         let digest = sha256(token.as_bytes());
-        let claims = match self.verified.get(&digest) {
-            Some(claims) => claims,
-            None => {
-                let claims = Arc::new(self.keys.verify(token).await?);
-                if claims.tenant_id != self.tenant_id {
-                    return Err(invalid("it was issued by another installation"));
-                }
-                self.verified.insert(digest, claims.clone());
-                claims
+        let claims = if let Some(claims) = self.verified.get(&digest) {
+            claims
+        } else {
+            let claims = Arc::new(self.keys.verify(token).await?);
+            if claims.tenant_id != self.tenant_id {
+                return Err(invalid("it was issued by another installation"));
             }
+            self.verified.insert(digest, claims.clone());
+            claims
         };
         if claims.exp <= now.seconds() {
             self.verified.remove(&digest);

@@ -1,6 +1,7 @@
 //! Tests that need a whole rekey: one binary, one file per subject.
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test may panic and says what it skipped"

@@ -273,12 +273,11 @@ async fn a_scope_is_narrowed_and_never_widened(site: Site) {
 }
 
 fn multipart(fields: &[(&str, &str)], disposition: impl Fn(&str) -> String, more: &str) -> String {
-    let mut body = String::new();
-    for (name, value) in fields {
+    let part = |(name, value): &(&str, &str)| {
         let disposition = disposition(name);
-        body += &format!("--XX\r\n{more}Content-Disposition: {disposition}\r\n\r\n{value}\r\n");
-    }
-    body + "--XX--\r\n"
+        format!("--XX\r\n{more}Content-Disposition: {disposition}\r\n\r\n{value}\r\n")
+    };
+    fields.iter().map(part).collect::<String>() + "--XX--\r\n"
 }
 
 /// Header and claims, unverified.

@@ -52,7 +52,7 @@ impl Site {
             .unwrap()
     }
 
-    /// An access token of client_credentials.
+    /// An access token of the client's own.
     pub(crate) async fn token_of(&self, client: &Created) -> String {
         let answer = self.post("/oauth/token").text(FORM, credentials(client)).send().await;
         answer.assert(StatusCode::OK);
