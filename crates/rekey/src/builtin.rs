@@ -90,7 +90,8 @@ impl Connector for BuiltIn {
     }
 
     async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
-        let people = self.store.read(|tx| tx.identities()).await.map_err(unreachable)?;
+        let people =
+            self.store.read(|tx: &mut Tx<'_>| tx.identities()).await.map_err(unreachable)?;
         for person in people {
             let mut attributes = Map::new();
             attributes.insert("alias".into(), person.alias.clone().into());

@@ -61,7 +61,7 @@ ids! {
     SyncGroupId,
 }
 
-/// An identifier that sorts by time of making, for requests and audit: 32 hex digits of a UUIDv7.
+/// An identifier that sorts by time of making, for requests and audit: 32 hex digits of a `UUIDv7`.
 pub fn sortable(now: crate::clock::Micros) -> String {
     let seconds = u64::try_from(now.seconds()).unwrap_or(0);
     let nanos = u32::try_from(now.0.rem_euclid(1_000_000) * 1000).unwrap_or(0);

@@ -110,13 +110,13 @@ pub fn generate(
     // As in ISC: base64 of the text of a random UUID.
     let id = KeyId(BASE64_STANDARD.encode(uuid::Uuid::new_v4().to_string()));
     let pair = PrivateKey::generate(padding)?;
-    let sealed = sealer.seal(Purpose::SourceKey, &row(&id, source), &pair.to_pkcs8()?)?;
+    let private = sealer.seal(Purpose::SourceKey, &row(&id, source), &pair.to_pkcs8()?)?;
     Ok(SourceKey {
         id,
         source_id: source.clone(),
         padding: KeyPadding(padding),
         spki: pair.public_spki()?,
-        sealed,
+        sealed: private,
         created: now,
         accept_until: None,
     })

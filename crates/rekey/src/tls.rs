@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
 use crate::Error;
 
@@ -11,7 +14,6 @@ pub fn client() -> Result<Arc<ClientConfig>, Error> {
     let file = std::env::var("SSL_CERT_FILE")
         .unwrap_or_else(|_| "/etc/ssl/certs/ca-certificates.crt".to_owned());
     let mut roots = RootCertStore::empty();
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
     let certificates = CertificateDer::pem_file_iter(&file).map_err(|e| {
         Error::Setup(format!("{file}: {e}; set SSL_CERT_FILE to the CA's certificate"))
     })?;

@@ -121,14 +121,13 @@ fn depth(bytes: &[u8]) -> usize {
             (true, _) if escaped => escaped = false,
             (true, b'\\') => escaped = true,
             (true, b'"') => in_text = false,
-            (true, _) => {}
             (false, b'"') => in_text = true,
             (false, b'{' | b'[') => {
                 now += 1;
                 most = most.max(now);
             }
             (false, b'}' | b']') => now = now.saturating_sub(1),
-            (false, _) => {}
+            (true | false, _) => {}
         }
     }
     most

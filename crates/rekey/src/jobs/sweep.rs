@@ -7,9 +7,9 @@ use tokio::sync::watch;
 use crate::{App, Error, keys};
 
 /// How often.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 /// How long the status of an ended change can be asked for.
-const STATUS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+const STATUS_KEPT: Duration = Duration::from_hours(90 * 24);
 /// Rows removed in one transaction at most.
 const BATCH: i64 = 1000;
 

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::change_password;
-use crate::App;
+use crate::{App, store::Tx};
 
 /// How long a claim lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ async fn round(
     capacity: &Arc<Semaphore>,
     under_way: &mut JoinSet<()>,
 ) -> usize {
-    match app.store.read(|tx| tx.anything_due()).await {
+    match app.store.read(|tx: &mut Tx<'_>| tx.anything_due()).await {
         Ok(false) => return 0,
         Ok(true) => {}
         Err(error) => {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long a resend of the same ciphertext is the same request.
-const RESEND: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+const RESEND: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Base64 as clients send it: with or without `=`.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

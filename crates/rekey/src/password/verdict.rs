@@ -89,7 +89,7 @@ pub fn faulted(fault: &Fault) -> Found {
 /// When to try again after the `attempt`-th try (from 1): full jitter over `min(60 s, 1 s · 2^n)`.
 pub fn pause(attempt: i64, asked: Option<Duration>, random: u64) -> Duration {
     let doublings = u32::try_from(attempt.clamp(0, 6)).unwrap_or(6);
-    let most = Duration::from_secs(1).saturating_mul(1 << doublings).min(Duration::from_secs(60));
+    let most = Duration::from_secs(1).saturating_mul(1 << doublings).min(Duration::from_mins(1));
     jitter(most, random).max(asked.unwrap_or_default())
 }
 
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_minute_and_jitter_over_all_of_it() {
         assert!(pause(1, None, u64::MAX) < Duration::from_secs(2));
-        assert!((0..1000).all(|n| pause(40, None, n * 7_919_113) < Duration::from_secs(60)));
+        assert!((0..1000).all(|n| pause(40, None, n * 7_919_113) < Duration::from_mins(1)));
         assert_eq!(pause(3, Some(Duration::from_secs(30)), 0), Duration::from_secs(30));
     }
 }

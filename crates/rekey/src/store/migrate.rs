@@ -1,5 +1,7 @@
 //! Numbered schema changes, each applied once, in one transaction.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
 use super::{Error, Result, Tx, from_row};
 
 struct Migration {
@@ -59,7 +61,7 @@ impl Migration {
 }
 
 fn digest(text: &str) -> String {
-    rekey_vault::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    BASE64_STANDARD.encode(rekey_vault::sha256(text.as_bytes()))
 }
 
 /// The schema's texts, SQLite's and PostgreSQL's, for the test that keeps them equal.

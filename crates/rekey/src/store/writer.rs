@@ -127,7 +127,7 @@ fn try_all(db: &Connection, clock: &Clock, batch: &mut [Box<dyn Work>]) -> rusql
 }
 
 struct Deed<T, E, F> {
-    deed: F,
+    run: F,
     done: Option<std::result::Result<T, E>>,
     tell: oneshot::Sender<std::result::Result<T, E>>,
 }
@@ -142,7 +142,7 @@ where
     E: Fail + Send + 'static,
     F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
 {
-    Box::new(Deed { deed, done: None, tell })
+    Box::new(Deed { run: deed, done: None, tell })
 }
 
 impl<T, E, F> Work for Deed<T, E, F>
@@ -153,7 +153,7 @@ where
 {
     fn attempt(&mut self, tx: &mut Tx<'_>) -> bool {
         self.done = None;
-        self.done.insert((self.deed)(tx)).is_ok()
+        self.done.insert((self.run)(tx)).is_ok()
     }
 
     fn tell(self: Box<Self>, failed: Option<Error>) {
