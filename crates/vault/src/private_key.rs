@@ -93,6 +93,8 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::{fs, io::Write as _};
 
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+
     use super::*;
     use crate::{CiphertextFault, PublicKey};
 
@@ -153,6 +155,26 @@ mod tests {
         pkcs8.push(0);
         let refused = PrivateKey::from_pkcs8(Padding::Pkcs1v15, &pkcs8);
         assert!(matches!(refused, Err(Error::Key)), "a byte after the key");
+    }
+
+    #[test]
+    fn keys_of_other_kinds_and_sizes_are_refused() {
+        let refused = |arguments: &[&str]| {
+            let made = Command::new("openssl")
+                .arg("genpkey")
+                .args(arguments)
+                .output()
+                .expect("openssl runs");
+            assert!(made.status.success());
+            let pem = String::from_utf8(made.stdout).unwrap();
+            let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+            let der = BASE64_STANDARD.decode(base64).unwrap();
+            matches!(PrivateKey::from_pkcs8(Padding::Pkcs1v15, &der), Err(Error::Key))
+        };
+        assert!(refused(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]));
+        assert!(refused(&["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"]));
+        assert!(refused(&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]));
+        assert!(!refused(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use std::slice;
 
 use aws_lc_sys::{
     BIGNUM, BN_bn2bin_padded, CBB, CBB_cleanup, CBB_finish, CBB_init, CBS, CBS_init,
-    ERR_clear_error, EVP_PKEY, EVP_PKEY_free, EVP_PKEY_get0_RSA, EVP_marshal_private_key,
-    EVP_marshal_public_key, EVP_parse_private_key, EVP_parse_public_key, OPENSSL_free, RSA,
-    RSA_NO_PADDING, RSA_bits, RSA_decrypt, RSA_get0_d, RSA_get0_n, RSA_size,
+    ERR_clear_error, EVP_PKEY, EVP_PKEY_RSA, EVP_PKEY_free, EVP_PKEY_get0_RSA, EVP_PKEY_id,
+    EVP_marshal_private_key, EVP_marshal_public_key, EVP_parse_private_key, EVP_parse_public_key,
+    OPENSSL_free, RSA, RSA_NO_PADDING, RSA_bits, RSA_decrypt, RSA_get0_d, RSA_get0_n, RSA_size,
 };
 use zeroize::Zeroizing;
 
@@ -120,9 +120,11 @@ impl Key {
             return Err(failed(Error::Key));
         };
         let key = Self { key, rsa };
-        // SAFETY: `rsa` is valid for as long as `key`.
-        let bits = unsafe { RSA_bits(rsa.as_ptr()) };
-        if input.len == 0 && (2048..=4096).contains(&bits) { Ok(key) } else { Err(Error::Key) }
+        // SAFETY: both are valid for as long as `key`.
+        let (kind, bits) = unsafe { (EVP_PKEY_id(key.key.as_ptr()), RSA_bits(rsa.as_ptr())) };
+        // Not RSASSA-PSS, which is for signatures only.
+        let sound = kind == EVP_PKEY_RSA && input.len == 0 && (2048..=4096).contains(&bits);
+        if sound { Ok(key) } else { Err(Error::Key) }
     }
 
     fn number(&self, number: *const BIGNUM) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -166,4 +168,27 @@ fn failed(error: Error) -> Error {
     // SAFETY: touches this thread's own queue.
     unsafe { ERR_clear_error() }
     error
+}
+
+#[cfg(test)]
+impl Key {
+    /// `block ^ e mod n`, to make ciphertexts of blocks that nobody would pad so.
+    pub(crate) fn encrypt_raw(&self, block: &[u8]) -> Vec<u8> {
+        let mut ciphertext = vec![0; self.size()];
+        let mut written = 0;
+        // SAFETY: as in `decrypt_raw`.
+        let done = unsafe {
+            aws_lc_sys::RSA_encrypt(
+                self.rsa.as_ptr(),
+                &raw mut written,
+                ciphertext.as_mut_ptr(),
+                ciphertext.len(),
+                block.as_ptr(),
+                block.len(),
+                RSA_NO_PADDING,
+            )
+        };
+        assert!(done == 1 && written == ciphertext.len());
+        ciphertext
+    }
 }

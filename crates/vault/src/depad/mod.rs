@@ -41,3 +41,5 @@ fn len(block: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timing;

@@ -176,7 +176,7 @@ fn open(depad: fn(Zeroizing<Vec<u8>>, &Substitute) -> Candidate, block: &[u8]) -
     depad(Zeroizing::new(block.to_vec()), &Substitute::new(&[5; 32], block))
 }
 
-fn pkcs1v15_block(size: usize, message: &[u8]) -> Vec<u8> {
+pub(super) fn pkcs1v15_block(size: usize, message: &[u8]) -> Vec<u8> {
     let mut block = vec![0xa5; size];
     block[..2].copy_from_slice(&[0, 2]);
     block[size - message.len() - 1] = 0;
@@ -185,7 +185,7 @@ fn pkcs1v15_block(size: usize, message: &[u8]) -> Vec<u8> {
 }
 
 /// Not masked yet.
-fn oaep_block(size: usize, message: &[u8]) -> Vec<u8> {
+pub(super) fn oaep_block(size: usize, message: &[u8]) -> Vec<u8> {
     let mut block = vec![0; size];
     block[1..33].fill(0x5a);
     block[33..65].copy_from_slice(digest(&SHA256, b"").as_ref());
@@ -194,7 +194,7 @@ fn oaep_block(size: usize, message: &[u8]) -> Vec<u8> {
     block
 }
 
-fn masked(mut block: Vec<u8>) -> Vec<u8> {
+pub(super) fn masked(mut block: Vec<u8>) -> Vec<u8> {
     let (seed, data) = block[1..].split_at_mut(32);
     mask(data, seed);
     mask(seed, data);
