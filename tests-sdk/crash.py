@@ -31,7 +31,7 @@ def main():
         for number in range(1, PER_SYSTEM + 1)
     ]
     stop = threading.Event()
-    threads = [threading.Thread(target=account.work, args=[stop]) for account in accounts]
+    threads = [threading.Thread(target=account.work, args=[stop], daemon=True) for account in accounts]
     for thread in threads:
         thread.start()
     caught = 0
@@ -57,7 +57,7 @@ def main():
 class Account:
     def __init__(self, system, user):
         self.system, self.user = system, user
-        self.api = Api()
+        self.api, self.watch = Api(), Api()  # one for the thread, one for whoever asks about it
         self.info = info_of(self.api, user, SYSTEMS[system])
         self.accepted = []  # (request id, password), in order
         self.unanswered = []  # passwords sent since the last 202, with no answer
@@ -86,7 +86,7 @@ class Account:
         return bool(self.accepted) and self.state(self.accepted[-1][0])["state"] == "IN_PROGRESS"
 
     def state(self, request):
-        status, answer = self.api.get(f"/v3/password-change-status/{request}")
+        status, answer = self.watch.get(f"/v3/password-change-status/{request}")
         must(status == 200, f"the status of {request} answers {status}: {answer}")
         return answer
 

@@ -20,7 +20,11 @@ class Api:
         self.token = None
 
     def get(self, path):
-        return self.ask("GET", path, None)
+        """Asked again once: the server may have been restarted since the last time."""
+        try:
+            return self.ask("GET", path, None)
+        except (OSError, http.client.HTTPException):
+            return self.ask("GET", path, None)
 
     def post(self, path, body):
         return self.ask("POST", path, json.dumps(body))
