@@ -3,9 +3,12 @@
 use serde_json::{Map, Value};
 
 use crate::{
+    Error,
     clock::Micros,
     id::{AccountId, IdentityId, SourceId},
-    store::{Json, from_row},
+    identity::Identity,
+    source::Source,
+    store::{Json, Tx, from_row},
 };
 
 /// An account, as aggregated from its source.
@@ -45,3 +48,28 @@ from_row!(Account {
     created,
     modified,
 });
+
+/// The account of a person on a built-in source, inside the caller's deed: under their alias.
+pub fn insert_built_in(
+    tx: &mut Tx<'_>,
+    source: &Source,
+    person: &Identity,
+) -> Result<Account, Error> {
+    let now = tx.now()?;
+    let mut attributes = Map::new();
+    attributes.insert("alias".into(), person.alias.clone().into());
+    let account = Account {
+        id: AccountId::new(),
+        source_id: source.id.clone(),
+        identity_id: Some(person.id.clone()),
+        native_identity: person.alias.clone(),
+        name: person.name.clone(),
+        attributes: Json(attributes),
+        disabled: !person.enabled,
+        locked: false,
+        created: now,
+        modified: now,
+    };
+    tx.insert_account(&account)?;
+    Ok(account)
+}

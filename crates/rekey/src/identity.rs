@@ -1,13 +1,18 @@
 //! A person.
 
+use rekey_vault::Password;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    App, Error,
     access::Level,
+    account, builtin,
     clock::Micros,
+    error::BadRequest,
     id::IdentityId,
-    store::{Json, from_row},
+    source,
+    store::{Audit, Json, Tx, from_row},
 };
 
 /// A person rekey knows.
@@ -63,6 +68,137 @@ impl Identity {
         }
     }
 }
+
+/// A person to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewIdentity {
+    /// See [`Identity::alias`].
+    pub alias: String,
+    /// See [`Identity::name`].
+    pub name: String,
+    /// See [`Identity::email`].
+    pub email: Option<String>,
+    /// See [`Identity::capabilities`].
+    pub capabilities: Vec<Level>,
+    /// See [`Identity::attributes`].
+    pub attributes: Map<String, Value>,
+}
+
+/// Makes a person.
+pub async fn create(app: &App, new: NewIdentity, actor: &str) -> Result<Identity, Error> {
+    let identity = prepare(new)?;
+    let actor = actor.to_owned();
+    app.store.write(move |tx| insert(tx, identity.clone(), &actor)).await
+}
+
+/// Checks what can be checked without the store. The times are not set yet.
+pub fn prepare(new: NewIdentity) -> Result<Identity, Error> {
+    let alias = new.alias.trim().to_owned();
+    if alias.is_empty() {
+        return Err(Error::bad(BadRequest::Missing, "alias is missing: give the login name"));
+    }
+    if alias.chars().count() > LONGEST || alias.contains(char::is_control) {
+        return Err(Error::bad(
+            BadRequest::Length,
+            format!("alias: give at most {LONGEST} characters, none of them a control character"),
+        ));
+    }
+    Ok(Identity {
+        id: IdentityId::new(),
+        name: Some(new.name).filter(|name| !name.trim().is_empty()).unwrap_or(alias.clone()),
+        alias,
+        email: new.email,
+        capabilities: Json(new.capabilities),
+        attributes: Json(new.attributes),
+        enabled: true,
+        generation: 0,
+        created: Micros(0),
+        modified: Micros(0),
+    })
+}
+
+/// Adds a person, inside the caller's deed, with an account on every built-in source.
+pub fn insert(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identity, Error> {
+    let now = tx.now()?;
+    let identity = Identity { created: now, modified: now, ..identity };
+    if tx.identity_with_alias(&identity.alias)?.is_some() {
+        return Err(Error::bad(
+            BadRequest::Conflict,
+            format!("there is an identity with the alias {} already", identity.alias),
+        ));
+    }
+    tx.insert_identity(&identity)?;
+    for source in tx.sources()?.iter().filter(|source| source.is_built_in()) {
+        account::insert_built_in(tx, source, &identity)?;
+    }
+    let detail = serde_json::json!({ "alias": identity.alias });
+    tx.audit(Audit { actor, action: "USER_CREATE", object: identity.id.as_str(), detail })?;
+    Ok(identity)
+}
+
+/// Keeps a changed person, inside the caller's deed.
+pub fn update(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identity, Error> {
+    let identity = Identity { modified: tx.now()?, ..identity };
+    tx.update_identity(&identity)?;
+    tx.follow_identity(&identity)?;
+    let detail = serde_json::json!({ "alias": identity.alias });
+    tx.audit(Audit { actor, action: "USER_UPDATE", object: identity.id.as_str(), detail })?;
+    Ok(identity)
+}
+
+/// Removes a person, inside the caller's deed; their unfinished changes end by themselves.
+pub fn remove(tx: &mut Tx<'_>, identity: &Identity, actor: &str) -> Result<(), Error> {
+    if let Some(owned) = tx.sources()?.into_iter().find(|source| source.owner_id == identity.id) {
+        return Err(Error::bad(
+            BadRequest::InUse,
+            format!("{} owns the source {}: give it another owner", identity.alias, owned.name),
+        ));
+    }
+    tx.remove_identity(identity)?;
+    let detail = serde_json::json!({ "alias": identity.alias });
+    tx.audit(Audit { actor, action: "USER_DELETE", object: identity.id.as_str(), detail })?;
+    Ok(())
+}
+
+/// Gives a person without a password their first one, to sign in with; whether it did.
+pub async fn set_first_password(
+    app: &App,
+    identity: &Identity,
+    password: Password,
+) -> Result<bool, Error> {
+    let verifier = first_verifier(&password).await?;
+    let identity = identity.clone();
+    app.store.write(move |tx| insert_first_password(tx, &identity, &verifier, crate::ACTOR)).await
+}
+
+/// What [`insert_first_password`] takes. Takes a while: not for a deed.
+pub async fn first_verifier(password: &Password) -> Result<String, Error> {
+    let salt = rekey_vault::random()?;
+    Ok(builtin::hash(password, salt).await?)
+}
+
+/// Keeps a first password, inside the caller's deed; whether there was none.
+pub fn insert_first_password(
+    tx: &mut Tx<'_>,
+    identity: &Identity,
+    verifier: &str,
+    actor: &str,
+) -> Result<bool, Error> {
+    let source = tx.source_named(source::IDENTITY_NOW)?.ok_or_else(|| {
+        Error::Setup("there is no source IdentityNow to sign in to: run `rekey init`".into())
+    })?;
+    if tx.builtin_password(&source.id, &identity.alias)?.is_some()
+        || !tx.set_builtin_password(&source.id, &identity.alias, verifier, 0)?
+    {
+        return Ok(false);
+    }
+    let detail = serde_json::json!({ "alias": identity.alias });
+    tx.audit(Audit { actor, action: "USER_FIRST_PASSWORD", object: identity.id.as_str(), detail })?;
+    Ok(true)
+}
+
+/// The longest alias, in characters.
+const LONGEST: usize = 128;
 
 /// How names are compared: without regard to case.
 pub fn name_key(name: &str) -> String {

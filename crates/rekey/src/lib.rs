@@ -16,6 +16,7 @@ pub mod access;
 pub mod account;
 pub mod api;
 pub mod app;
+pub mod apply;
 pub mod builtin;
 pub mod client;
 pub mod clock;
@@ -32,7 +33,25 @@ pub mod secrets;
 pub mod serve;
 pub mod source;
 pub mod store;
+pub mod sync_group;
 pub mod tls;
 pub mod token;
 
 pub use self::{app::App, error::Error};
+
+/// Who did it, in the audit trail, when no caller did: the operator at the machine, or a job.
+pub const ACTOR: &str = "rekey";
+
+/// `: did you mean X?`, or nothing when no name is near.
+pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    let best = names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(word, name), name))
+        .min_by_key(|(distance, _)| *distance);
+    match best {
+        Some((distance, name)) if distance <= 1 + name.chars().count() / 3 => {
+            format!(": did you mean {name}?")
+        }
+        Some(_) | None => String::new(),
+    }
+}

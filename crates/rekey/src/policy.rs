@@ -1,12 +1,13 @@
 //! Password policies: which one is in force. Judging a password is the vault's.
 
-use rekey_vault::Policy;
+use rekey_vault::{Dictionary, Policy};
 
 use crate::{
-    Error,
+    App, Error,
     clock::Micros,
+    error::BadRequest,
     id::{PolicyId, SourceId},
-    store::{Json, Tx, from_row},
+    store::{Audit, Json, Tx, from_row},
 };
 
 /// The setting that keeps the dictionary's text, as it was uploaded.
@@ -49,4 +50,135 @@ pub fn in_force(
         None => tx.default_policy()?,
     };
     Ok(policy.map(|policy| policy.members.0).unwrap_or_default())
+}
+
+/// Makes sure that there is a default policy; the one made asks what ISC's asks of a new policy.
+pub async fn ensure_default(app: &App) -> Result<(), Error> {
+    app.store
+        .write(|tx| {
+            if tx.default_policy()?.is_some() {
+                return Ok(());
+            }
+            let policy = PasswordPolicy {
+                id: PolicyId::new(),
+                name: "Default".into(),
+                description: Some("In force where no other policy is".into()),
+                members: Json(Policy {
+                    min_length: 8,
+                    min_alpha: 1,
+                    min_numeric: 1,
+                    ..Policy::default()
+                }),
+                default_policy: true,
+                created: Micros(0),
+                modified: Micros(0),
+            };
+            keep(tx, policy, crate::ACTOR).map(|_| ())
+        })
+        .await
+}
+
+/// Adds or changes a policy, inside the caller's deed. The one that becomes the default takes the
+/// place of the one that was; the default stays it until another becomes it.
+pub fn keep(tx: &mut Tx<'_>, policy: PasswordPolicy, actor: &str) -> Result<PasswordPolicy, Error> {
+    check(&policy)?;
+    let now = tx.now()?;
+    let mut policy = PasswordPolicy { modified: now, ..policy };
+    if tx.policy_named(&policy.name)?.is_some_and(|other| other.id != policy.id) {
+        return Err(Error::bad(
+            BadRequest::Conflict,
+            format!("there is a password policy named {} already", policy.name),
+        ));
+    }
+    let action = if let Some(old) = tx.policy(&policy.id)? {
+        policy.default_policy |= old.default_policy;
+        tx.update_policy(&policy)?;
+        "PASSWORD_POLICY_UPDATE"
+    } else {
+        policy.created = now;
+        tx.insert_policy(&policy)?;
+        "PASSWORD_POLICY_CREATE"
+    };
+    if policy.default_policy {
+        tx.clear_other_default_policies(&policy.id)?;
+    }
+    let detail = serde_json::json!({ "name": policy.name });
+    tx.audit(Audit { actor, action, object: policy.id.as_str(), detail })?;
+    Ok(policy)
+}
+
+/// Removes a policy nothing needs, inside the caller's deed.
+pub fn remove(tx: &mut Tx<'_>, policy: &PasswordPolicy, actor: &str) -> Result<(), Error> {
+    let needed = if policy.default_policy {
+        Some("the default: make another the default first")
+    } else if !tx.sources_with_policy(&policy.id)?.is_empty() {
+        Some("the policy of a source: give the source another first")
+    } else if !tx.groups_with_policy(&policy.id)?.is_empty() {
+        Some("the policy of a sync group: give the group another first")
+    } else {
+        None
+    };
+    if let Some(why) = needed {
+        return Err(Error::bad(BadRequest::InUse, format!("{} is {why}", policy.name)));
+    }
+    tx.remove_policy(&policy.id)?;
+    let detail = serde_json::json!({ "name": policy.name });
+    let object = policy.id.as_str();
+    tx.audit(Audit { actor, action: "PASSWORD_POLICY_DELETE", object, detail })?;
+    Ok(())
+}
+
+/// Whether some password could meet it.
+pub fn check(policy: &PasswordPolicy) -> Result<(), Error> {
+    if policy.name.trim().is_empty() {
+        return Err(Error::bad(BadRequest::Missing, "name is missing: give the policy a name"));
+    }
+    let illegal = |text: String| Err(Error::bad(BadRequest::IllegalValue, text));
+    let asked = &policy.members.0;
+    for (name, number) in [
+        ("accountIdMinWordLength", asked.account_id_min_word_length),
+        ("accountNameMinWordLength", asked.account_name_min_word_length),
+        ("maxLength", asked.max_length),
+        ("maxRepeatedChars", asked.max_repeated_chars),
+        ("minAlpha", asked.min_alpha),
+        ("minCharacterTypes", asked.min_character_types),
+        ("minLength", asked.min_length),
+        ("minLower", asked.min_lower),
+        ("minNumeric", asked.min_numeric),
+        ("minSpecial", asked.min_special),
+        ("minUpper", asked.min_upper),
+    ] {
+        if number < -1 {
+            return illegal(format!("{name} is {number}: give a number from 0, or -1 for none"));
+        }
+    }
+    let letters =
+        asked.min_alpha.max(asked.min_lower.max(0).saturating_add(asked.min_upper.max(0)));
+    let least = [letters, asked.min_numeric, asked.min_special]
+        .iter()
+        .fold(0_i32, |sum, number| sum.saturating_add((*number).max(0)))
+        .max(asked.min_length);
+    if asked.max_length > 0 && least > asked.max_length {
+        return illegal(format!(
+            "maxLength is {}, but the other rules ask for at least {least} characters",
+            asked.max_length
+        ));
+    }
+    Ok(())
+}
+
+/// Keeps the dictionary's text as it was uploaded, inside the caller's deed.
+pub fn keep_dictionary(tx: &mut Tx<'_>, text: &str, actor: &str) -> Result<(), Error> {
+    check_dictionary(text)?;
+    tx.set_setting(DICTIONARY, text)?;
+    let detail = serde_json::Value::Null;
+    tx.audit(Audit { actor, action: "PASSWORD_DICTIONARY_UPDATE", object: DICTIONARY, detail })?;
+    Ok(())
+}
+
+/// Whether it is a dictionary; the error names the line.
+pub fn check_dictionary(text: &str) -> Result<(), Error> {
+    Dictionary::parse(text)
+        .map(|_| ())
+        .map_err(|why| Error::bad(BadRequest::IllegalValue, format!("dictionary: {why}")))
 }

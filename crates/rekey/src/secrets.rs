@@ -4,40 +4,56 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey_vault::{Purpose, Sealer};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::{Error, error::BadRequest, id::SourceId, source};
 
 /// How a sealed attribute begins.
 const MARK: &str = "rekey:sealed:";
 
+/// Connector attributes that may be kept.
+pub struct Sealed {
+    /// Every secret among them is sealed.
+    pub attributes: Map<String, Value>,
+    /// The secrets that came back as the stored ciphertext, not as themselves.
+    pub returned: Vec<&'static str>,
+}
+
 /// Seals the secrets among `attributes`. One that is sealed already must be the very text in
-/// `stored`, and is kept.
+/// `stored`; one that equals the stored one keeps its ciphertext.
 pub fn seal(
     sealer: &Sealer,
     source: &SourceId,
     connector: &str,
     mut attributes: Map<String, Value>,
     stored: Option<&Map<String, Value>>,
-) -> Result<Map<String, Value>, Error> {
-    for name in source::kind(connector)?.secrets {
-        let Some(value) = attributes.get_mut(*name) else { continue };
+) -> Result<Sealed, Error> {
+    let mut returned = Vec::new();
+    for (name, value) in &mut attributes {
+        let secret = source::kind(connector)?.secrets.iter().find(|secret| *secret == name);
         let Value::String(text) = value else { continue };
-        if text.starts_with(MARK) {
-            if stored.and_then(|stored| stored.get(*name)) != Some(&Value::String(text.clone())) {
+        let old = stored.and_then(|stored| stored.get(name)).and_then(Value::as_str);
+        match secret {
+            Some(secret) if text.starts_with(MARK) && old == Some(text) => returned.push(*secret),
+            None if !text.starts_with(MARK) => {}
+            _ if text.starts_with(MARK) => {
                 return Err(Error::bad(
                     BadRequest::IllegalValue,
                     format!(
-                        "connectorAttributes.{name} is not the ciphertext of this source: send the secret itself"
+                        "connectorAttributes.{name} is not the ciphertext of this source: send the value itself"
                     ),
                 ));
             }
-            continue;
+            _ => {
+                let kept = old.filter(|old| is_sealed_of(sealer, source, name, old, text));
+                *value = Value::String(match kept {
+                    Some(old) => old.to_owned(),
+                    None => sealed(sealer, source, name, text)?,
+                });
+            }
         }
-        let sealed =
-            sealer.seal(Purpose::ConnectorAttribute, &row(source, name), text.as_bytes())?;
-        *value = Value::String(format!("{MARK}{}", BASE64_STANDARD.encode(sealed)));
     }
-    Ok(attributes)
+    Ok(Sealed { attributes, returned })
 }
 
 /// The attributes as a connector takes them: secrets opened, without what the host reads.
@@ -51,22 +67,36 @@ pub fn open(
         if name == "correlation" {
             continue;
         }
-        let sealed = value.as_str().and_then(|text| text.strip_prefix(MARK));
-        let value = match sealed {
+        let value = match value.as_str().filter(|text| text.starts_with(MARK)) {
             None => value.clone(),
-            Some(text) => {
-                let bytes = BASE64_STANDARD
-                    .decode(text)
-                    .map_err(|_| Error::Internal(format!("the sealed {name} is not base64")))?;
-                let clear = sealer.open(Purpose::ConnectorAttribute, &row(source, name), &bytes)?;
-                let clear =
-                    std::str::from_utf8(&clear).map_err(|e| Error::Internal(e.to_string()))?;
-                Value::String(clear.to_owned())
-            }
+            Some(text) => Value::String(opened(sealer, source, name, text)?.to_string()),
         };
         open.insert(name.clone(), value);
     }
     Ok(Value::Object(open))
+}
+
+fn sealed(sealer: &Sealer, source: &SourceId, name: &str, clear: &str) -> Result<String, Error> {
+    let bytes = sealer.seal(Purpose::ConnectorAttribute, &row(source, name), clear.as_bytes())?;
+    Ok(format!("{MARK}{}", BASE64_STANDARD.encode(bytes)))
+}
+
+fn opened(
+    sealer: &Sealer,
+    source: &SourceId,
+    name: &str,
+    text: &str,
+) -> Result<Zeroizing<String>, Error> {
+    let bytes = BASE64_STANDARD
+        .decode(text.trim_start_matches(MARK))
+        .map_err(|_| Error::Internal(format!("the sealed {name} is not base64")))?;
+    let clear = sealer.open(Purpose::ConnectorAttribute, &row(source, name), &bytes)?;
+    let clear = std::str::from_utf8(&clear).map_err(|e| Error::Internal(e.to_string()))?;
+    Ok(Zeroizing::new(clear.to_owned()))
+}
+
+fn is_sealed_of(sealer: &Sealer, source: &SourceId, name: &str, old: &str, clear: &str) -> bool {
+    opened(sealer, source, name, old).is_ok_and(|opened| opened.as_str() == clear)
 }
 
 fn row(source: &SourceId, name: &str) -> String {

@@ -15,6 +15,14 @@ use crate::{
     store::{Json, from_row},
 };
 
+mod change;
+mod update;
+
+pub use self::{
+    change::{NewSource, create, ensure_identity_now, insert, prepare, remove},
+    update::{Update, prepare_update, update},
+};
+
 /// The name of the built-in source that people sign in to.
 pub const IDENTITY_NOW: &str = "IdentityNow";
 

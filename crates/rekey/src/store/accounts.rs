@@ -4,6 +4,7 @@ use super::{Result, Tx};
 use crate::{
     account::Account,
     id::{AccountId, IdentityId, SourceId},
+    identity::Identity,
 };
 
 const COLUMNS: &str = "id, source_id, identity_id, native_identity, name, attributes, disabled, locked, created, modified";
@@ -65,5 +66,12 @@ impl Tx<'_> {
                 modified,
             ],
         )
+    }
+
+    /// Gives a person's accounts on built-in sources their name and whether they may sign in.
+    pub fn follow_identity(&mut self, who: &Identity) -> Result<u64> {
+        let sql = "UPDATE account SET name = $2, disabled = $3, modified = $4
+                   WHERE identity_id = $1 AND source_id IN (SELECT id FROM source WHERE connector = $5)";
+        self.run(sql, &[&who.id, &who.name, &!who.enabled, &who.modified, &crate::builtin::NAME])
     }
 }

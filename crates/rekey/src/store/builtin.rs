@@ -1,6 +1,6 @@
 //! The verifiers of built-in sources.
 
-use super::{Result, Tx, from_row};
+use super::{Result, Tx, from_row, row::One};
 use crate::id::SourceId;
 
 struct Stored {
@@ -19,6 +19,12 @@ impl Tx<'_> {
         let sql = "SELECT verifier, changes FROM builtin_password WHERE source_id = $1 AND native_identity = $2";
         let stored: Option<Stored> = self.maybe(sql, &[source, &native])?;
         Ok(stored.map(|stored| (stored.verifier, stored.changes)))
+    }
+
+    /// The accounts of a source that have a password.
+    pub fn builtin_accounts_with_password(&mut self, source: &SourceId) -> Result<Vec<String>> {
+        let sql = "SELECT native_identity AS value FROM builtin_password WHERE source_id = $1";
+        Ok(self.all::<One<String>>(sql, &[source])?.into_iter().map(|One(name)| name).collect())
     }
 
     /// Keeps a verifier if the one there was changed `expected` times; whether it did.

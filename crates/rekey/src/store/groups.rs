@@ -68,4 +68,16 @@ impl Tx<'_> {
         }
         Ok(())
     }
+
+    /// A group by its id.
+    pub fn group(&mut self, id: &SyncGroupId) -> Result<Option<SyncGroup>> {
+        let sql = "SELECT id, name, policy_id, created, modified FROM sync_group WHERE id = $1";
+        self.maybe(sql, &[id])
+    }
+
+    /// Removes a group; its sources keep their passwords and their own policies.
+    pub fn remove_group(&mut self, id: &SyncGroupId) -> Result<()> {
+        self.run("DELETE FROM sync_group_source WHERE group_id = $1", &[id])?;
+        self.run_one("DELETE FROM sync_group WHERE id = $1", &[id])
+    }
 }

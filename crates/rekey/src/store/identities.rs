@@ -75,6 +75,20 @@ impl Tx<'_> {
             ],
         )
     }
+
+    /// Removes a person with their tokens. Their accounts stay, as nobody's, where a source has
+    /// them; those on built-in sources go with them.
+    pub fn remove_identity(&mut self, who: &Identity) -> Result<()> {
+        let built_in = "source_id IN (SELECT id FROM source WHERE connector = $2)";
+        let connector = crate::builtin::NAME;
+        let sql = format!("DELETE FROM builtin_password WHERE native_identity = $1 AND {built_in}");
+        self.run(&sql, &[&who.alias, &connector])?;
+        let sql = format!("DELETE FROM account WHERE identity_id = $1 AND {built_in}");
+        self.run(&sql, &[&who.id, &connector])?;
+        self.run("UPDATE account SET identity_id = NULL WHERE identity_id = $1", &[&who.id])?;
+        self.run("DELETE FROM client WHERE identity_id = $1", &[&who.id])?;
+        self.run_one("DELETE FROM identity WHERE id = $1", &[&who.id])
+    }
 }
 
 fn uid_key(who: &Identity) -> Option<String> {

@@ -1,7 +1,11 @@
 //! Password policies.
 
-use super::{Result, Tx};
-use crate::{id::PolicyId, identity::name_key, policy::PasswordPolicy};
+use super::{Result, Tx, row::One};
+use crate::{
+    id::{PolicyId, SourceId, SyncGroupId},
+    identity::name_key,
+    policy::PasswordPolicy,
+};
 
 const COLUMNS: &str = "id, name, description, members, default_policy, created, modified";
 
@@ -51,5 +55,29 @@ impl Tx<'_> {
             sql,
             &[id, name, &name_key(name), description, members, default_policy, modified],
         )
+    }
+
+    /// Removes a policy.
+    pub fn remove_policy(&mut self, id: &PolicyId) -> Result<()> {
+        self.run_one("DELETE FROM password_policy WHERE id = $1", &[id])
+    }
+
+    /// Lets no policy but this be the default.
+    pub fn clear_other_default_policies(&mut self, id: &PolicyId) -> Result<u64> {
+        let sql =
+            "UPDATE password_policy SET default_policy = $2 WHERE id <> $1 AND default_policy = $3";
+        self.run(sql, &[id, &false, &true])
+    }
+
+    /// The sources whose own policy this is.
+    pub fn sources_with_policy(&mut self, id: &PolicyId) -> Result<Vec<SourceId>> {
+        let sql = "SELECT id AS value FROM source WHERE policy_id = $1 ORDER BY id";
+        Ok(self.all::<One<SourceId>>(sql, &[id])?.into_iter().map(|One(id)| id).collect())
+    }
+
+    /// The sync groups whose policy this is.
+    pub fn groups_with_policy(&mut self, id: &PolicyId) -> Result<Vec<SyncGroupId>> {
+        let sql = "SELECT id AS value FROM sync_group WHERE policy_id = $1 ORDER BY id";
+        Ok(self.all::<One<SyncGroupId>>(sql, &[id])?.into_iter().map(|One(id)| id).collect())
     }
 }

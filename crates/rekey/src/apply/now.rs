@@ -1,0 +1,78 @@
+//! What the store says now, and what it will say when the plan so far is done.
+
+use std::collections::HashSet;
+
+use super::file::illegal;
+use crate::{
+    App, Error,
+    id::{IdentityId, PolicyId, SourceId},
+    identity::{Identity, name_key},
+    nearest,
+    policy::{DICTIONARY, PasswordPolicy},
+    source::{self, Source},
+    store::SyncGroup,
+};
+
+/// Everything a plan compares with.
+pub(super) struct Now {
+    pub(super) people: Vec<Identity>,
+    /// The aliases that have a password to sign in with.
+    pub(super) with_password: HashSet<String>,
+    pub(super) policies: Vec<PasswordPolicy>,
+    pub(super) dictionary: Option<String>,
+    pub(super) sources: Vec<Source>,
+    pub(super) groups: Vec<(SyncGroup, Vec<SourceId>)>,
+}
+
+impl Now {
+    pub(super) async fn read(app: &App) -> Result<Self, Error> {
+        app.store
+            .read(|tx| {
+                let sources = tx.sources()?;
+                let sign_in = sources.iter().find(|source| source.name == source::IDENTITY_NOW);
+                let with_password = match sign_in {
+                    Some(source) => tx.builtin_accounts_with_password(&source.id)?,
+                    None => Vec::new(),
+                };
+                let mut groups = Vec::new();
+                for group in tx.groups()? {
+                    let members = tx.group_sources(&group.id)?;
+                    groups.push((group, members));
+                }
+                Ok(Self {
+                    people: tx.identities()?,
+                    with_password: with_password.into_iter().collect(),
+                    policies: tx.policies()?,
+                    dictionary: tx.setting(DICTIONARY)?,
+                    sources,
+                    groups,
+                })
+            })
+            .await
+    }
+
+    /// The person `alias` names; `what` is said when there is none.
+    pub(super) fn person(&self, alias: &str, what: &str) -> Result<IdentityId, Error> {
+        let found = self.people.iter().find(|person| name_key(&person.alias) == name_key(alias));
+        found.map(|person| person.id.clone()).ok_or_else(|| {
+            let near = nearest(alias, self.people.iter().map(|person| person.alias.as_str()));
+            illegal(format!("{what}: there is no identity {alias}{near}"))
+        })
+    }
+
+    pub(super) fn policy(&self, name: &str, what: &str) -> Result<PolicyId, Error> {
+        let found = self.policies.iter().find(|policy| name_key(&policy.name) == name_key(name));
+        found.map(|policy| policy.id.clone()).ok_or_else(|| {
+            let near = nearest(name, self.policies.iter().map(|policy| policy.name.as_str()));
+            illegal(format!("{what}: there is no policy {name}{near}"))
+        })
+    }
+
+    pub(super) fn source(&self, name: &str, what: &str) -> Result<SourceId, Error> {
+        let found = self.sources.iter().find(|source| name_key(&source.name) == name_key(name));
+        found.map(|source| source.id.clone()).ok_or_else(|| {
+            let near = nearest(name, self.sources.iter().map(|source| source.name.as_str()));
+            illegal(format!("{what}: there is no source {name}{near}"))
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! Making and removing sources.
+
+use std::time::Duration;
+
+use rekey_connectors::Feature;
+use serde_json::{Map, Value};
+
+use super::{IDENTITY_NOW, Source};
+use crate::{
+    App, Error,
+    access::Level,
+    account,
+    clock::Micros,
+    error::BadRequest,
+    id::{IdentityId, PolicyId, SourceId},
+    identity::name_key,
+    keys::{self, SourceKey},
+    secrets,
+    store::{Audit, Json, Tx},
+};
+
+/// The status of a source nobody has asked yet.
+pub(super) const UNCHECKED: &str = "SOURCE_STATE_UNCHECKED_SOURCE";
+/// The longest name, in characters.
+const LONGEST_NAME: usize = 128;
+/// A change may take no less and no more than this.
+const DEADLINES: std::ops::RangeInclusive<Duration> =
+    Duration::from_mins(1)..=Duration::from_hours(24);
+
+/// What the contract calls features (contract, section 11.1).
+const FEATURES: &[&str] = &[
+    "ACCOUNT_ONLY_REQUEST",
+    "ADDITIONAL_ACCOUNT_REQUEST",
+    "APPLICATION_DISCOVERY",
+    "ARM_CHANGELOG_EXTRACT",
+    "ARM_SECURITY_EXTRACT",
+    "ARM_UTILIZATION_EXTRACT",
+    "AUTHENTICATE",
+    "COMPOSITE",
+    "CURRENT_PASSWORD",
+    "DELETE",
+    "DIRECT_PERMISSIONS",
+    "DISCOVER_SCHEMA",
+    "ENABLE",
+    "GROUPS_HAVE_MEMBERS",
+    "GROUP_PROVISIONING",
+    "MANAGER_LOOKUP",
+    "NO_AGGREGATION",
+    "NO_DIRECT_PERMISSIONS_PROVISIONING",
+    "NO_GROUP_PERMISSIONS_PROVISIONING",
+    "NO_PERMISSIONS_PROVISIONING",
+    "NO_RANDOM_ACCESS",
+    "NO_UNSTRUCTURED_TARGETS_PROVISIONING",
+    "PASSWORD",
+    "PREFER_UUID",
+    "PROVISIONING",
+    "PROXY",
+    "SEARCH",
+    "SHAREPOINT_TARGET",
+    "SYNC_PROVISIONING",
+    "TEMPLATE",
+    "UNLOCK",
+    "UNSTRUCTURED_TARGETS",
+    "USES_UUID",
+];
+
+/// A source to be made.
+#[derive(Clone, Debug)]
+pub struct NewSource {
+    /// See [`Source::name`].
+    pub name: String,
+    /// See [`Source::description`].
+    pub description: Option<String>,
+    /// See [`Source::connector`].
+    pub connector: String,
+    /// See [`Source::owner_id`].
+    pub owner_id: IdentityId,
+    /// See [`Source::features`].
+    pub features: Vec<String>,
+    /// As the connector takes them, with secrets in clear.
+    pub connector_attributes: Map<String, Value>,
+    /// See [`Source::extra`].
+    pub extra: Map<String, Value>,
+    /// See [`Source::policy_id`].
+    pub policy_id: Option<PolicyId>,
+    /// How long a change may take, 1 min to 24 h; none for the setting's.
+    pub deadline: Option<Duration>,
+}
+
+/// Makes a source with its key pairs.
+pub async fn create(app: &App, new: NewSource, actor: &str) -> Result<Source, Error> {
+    let source = prepare(app, new)?;
+    let keys = keys::generate_both(app, &source.id).await?;
+    let actor = actor.to_owned();
+    app.store.write(move |tx| insert(tx, source.clone(), &keys, &actor)).await
+}
+
+/// Makes sure that the built-in source people sign in to exists, owned by an administrator.
+pub async fn ensure_identity_now(app: &App) -> Result<Source, Error> {
+    let (found, owner) = app
+        .store
+        .read(|tx| -> Result<_, Error> {
+            let people = tx.identities()?;
+            let admin =
+                people.iter().find(|person| person.capabilities.0.contains(&Level::OrgAdmin));
+            let owner = admin.or(people.first()).map(|person| person.id.clone());
+            Ok((tx.source_named(IDENTITY_NOW)?, owner))
+        })
+        .await?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let owner_id = owner.ok_or_else(|| {
+        Error::Setup("the built-in source needs an owner: make an identity first".into())
+    })?;
+    let new = NewSource {
+        name: IDENTITY_NOW.into(),
+        description: Some("What people sign in to rekey with".into()),
+        connector: crate::builtin::NAME.into(),
+        owner_id,
+        features: vec!["AUTHENTICATE".into(), "PASSWORD".into()],
+        connector_attributes: Map::new(),
+        extra: Map::new(),
+        policy_id: None,
+        deadline: None,
+    };
+    create(app, new, crate::ACTOR).await
+}
+
+/// Checks what can be checked without the store, and seals the secrets. The times are not set yet.
+pub fn prepare(app: &App, new: NewSource) -> Result<Source, Error> {
+    let id = SourceId::new();
+    let entry = super::kind(&new.connector).map_err(|fault| illegal(fault.message))?;
+    let sealed = secrets::seal(&app.sealer, &id, entry.name, new.connector_attributes, None)?;
+    let source = Source {
+        id,
+        name: check_name(&new.name, &new.connector)?,
+        description: new.description,
+        connector: new.connector,
+        owner_id: new.owner_id,
+        features: Json(check_features(entry.features, entry.display_name, new.features)?),
+        connector_attributes: Json(sealed.attributes),
+        extra: Json(new.extra),
+        policy_id: new.policy_id,
+        deadline: check_deadline(new.deadline)?,
+        version: 1,
+        healthy: false,
+        status: UNCHECKED.into(),
+        created: Micros(0),
+        modified: Micros(0),
+    };
+    check_attributes(app, &source)?;
+    Ok(source)
+}
+
+/// Adds a source, inside the caller's deed; a built-in one with an account for everyone.
+pub fn insert(
+    tx: &mut Tx<'_>,
+    source: Source,
+    keys: &[SourceKey],
+    actor: &str,
+) -> Result<Source, Error> {
+    let now = tx.now()?;
+    let source = Source { created: now, modified: now, ..source };
+    check_references(tx, &source)?;
+    tx.insert_source(&source)?;
+    for key in keys {
+        tx.insert_source_key(key)?;
+    }
+    if source.is_built_in() {
+        for person in tx.identities()? {
+            account::insert_built_in(tx, &source, &person)?;
+        }
+    }
+    let detail = serde_json::json!({ "name": source.name, "connector": source.connector });
+    tx.audit(Audit { actor, action: "SOURCE_CREATE", object: source.id.as_str(), detail })?;
+    Ok(source)
+}
+
+/// Removes a source with its accounts, inside the caller's deed; its unfinished changes end.
+pub fn remove(tx: &mut Tx<'_>, source: &Source, actor: &str) -> Result<(), Error> {
+    if name_key(&source.name) == name_key(IDENTITY_NOW) {
+        return Err(Error::bad(
+            BadRequest::InUse,
+            "people sign in with IdentityNow: it cannot be removed",
+        ));
+    }
+    if let Some(group) = tx.group_of(&source.id)? {
+        return Err(Error::bad(
+            BadRequest::InUse,
+            format!("{} is in the sync group {}: take it out first", source.name, group.name),
+        ));
+    }
+    tx.cancel_changes(&source.id, &format!("{}: the source was removed", source.name))?;
+    tx.remove_source(&source.id)?;
+    let detail = serde_json::json!({ "name": source.name });
+    tx.audit(Audit { actor, action: "SOURCE_DELETE", object: source.id.as_str(), detail })?;
+    Ok(())
+}
+
+/// The name is free, the owner and the policy exist.
+pub(super) fn check_references(tx: &mut Tx<'_>, source: &Source) -> Result<(), Error> {
+    if tx.source_named(&source.name)?.is_some_and(|other| other.id != source.id) {
+        return Err(Error::bad(
+            BadRequest::Conflict,
+            format!("there is a source named {} already: choose another name", source.name),
+        ));
+    }
+    if tx.identity(&source.owner_id)?.is_none() {
+        return Err(Error::bad(
+            BadRequest::Referenced,
+            format!("owner: there is no identity {}", source.owner_id),
+        ));
+    }
+    match &source.policy_id {
+        Some(policy) if tx.policy(policy)?.is_none() => {
+            Err(Error::bad(BadRequest::Referenced, format!("there is no password policy {policy}")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+pub(super) fn check_name(name: &str, connector: &str) -> Result<String, Error> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(Error::bad(BadRequest::Missing, "name is missing: give the source a name"));
+    }
+    if name.chars().count() > LONGEST_NAME {
+        return Err(Error::bad(
+            BadRequest::Length,
+            format!("name is longer than {LONGEST_NAME} characters"),
+        ));
+    }
+    if name_key(name) == name_key(IDENTITY_NOW) && connector != crate::builtin::NAME {
+        return Err(illegal("name: IdentityNow is the built-in source: choose another name"));
+    }
+    Ok(name.to_owned())
+}
+
+/// In the order they came, each once; only what the contract knows and the connector can do.
+pub(super) fn check_features(
+    can: &[Feature],
+    connector: &str,
+    features: Vec<String>,
+) -> Result<Vec<String>, Error> {
+    let mut kept: Vec<String> = Vec::with_capacity(features.len());
+    for feature in features {
+        if !FEATURES.iter().any(|known| known.eq_ignore_ascii_case(&feature)) {
+            let nearest = crate::nearest(&feature.to_ascii_uppercase(), FEATURES.iter().copied());
+            return Err(illegal(format!("features: there is no {feature}{nearest}")));
+        }
+        if feature.eq_ignore_ascii_case("PASSWORD") && !can.contains(&Feature::Password) {
+            return Err(illegal(format!(
+                "features: a source of kind {connector} cannot set passwords"
+            )));
+        }
+        if !kept.contains(&feature) {
+            kept.push(feature);
+        }
+    }
+    Ok(kept)
+}
+
+pub(super) fn check_deadline(deadline: Option<Duration>) -> Result<Option<i64>, Error> {
+    let Some(deadline) = deadline else { return Ok(None) };
+    if !DEADLINES.contains(&deadline) {
+        return Err(illegal("deadline: give a time from 1m to 24h"));
+    }
+    Ok(i64::try_from(deadline.as_micros()).ok())
+}
+
+/// Asks the connector whether it could work with these attributes; connects nowhere.
+pub(super) fn check_attributes(app: &App, source: &Source) -> Result<(), Error> {
+    source.correlation()?;
+    if source.is_built_in() {
+        return Ok(());
+    }
+    let open = secrets::open(&app.sealer, &source.id, &source.connector_attributes.0)?;
+    match super::kind(&source.connector)?.open(open) {
+        Ok(_) => Ok(()),
+        Err(fault) if fault.message.starts_with("connectorAttributes") => {
+            Err(illegal(fault.message))
+        }
+        Err(fault) => Err(illegal(format!("connectorAttributes: {}", fault.message))),
+    }
+}
+
+pub(super) fn illegal(text: impl Into<String>) -> Error {
+    Error::bad(BadRequest::IllegalValue, text)
+}
