@@ -18,7 +18,11 @@ pub(crate) struct Postgres {
     /// The password of [`SERVICE`].
     pub(crate) password: String,
     pub(crate) log: PathBuf,
+    _elsewhere: Elsewhere,
 }
+
+/// A folder outside the run's, if there had to be one; it goes when the server has gone.
+struct Elsewhere(Option<PathBuf>);
 
 /// The superuser; the tests of the store make and drop databases as this role.
 pub(crate) const ADMIN: &str = "rekey_admin";
@@ -30,7 +34,13 @@ impl Postgres {
         let programs = programs().ok_or("PostgreSQL 14 or newer is not installed")?;
         // initdb refuses to run as root.
         let user = is_root().then_some("postgres");
-        let folder = reachable(folder, user)?;
+        let elsewhere = Elsewhere(if is_open_to(user, folder) {
+            None
+        } else {
+            Some(std::env::temp_dir().join(format!("rekey-test-{}", secret()?)))
+        });
+        let folder = elsewhere.0.as_deref().unwrap_or(folder);
+        shell::make_folder(folder)?;
         let (admin_password, password, port) = (secret()?, secret()?, free_port()?);
 
         shell::write(&folder.join("pw"), &admin_password)?;
@@ -38,21 +48,21 @@ impl Postgres {
         for (file, name) in [(&identity.certificate, "server.pem"), (&identity.key, "server.key")] {
             std::fs::copy(file, folder.join(name)).map_err(|e| format!("no certificate: {e}"))?;
         }
-        shell::output(Command::new("chmod").args(["-R", "go="]).arg(&folder))?;
+        shell::output(Command::new("chmod").args(["-R", "go="]).arg(folder))?;
         if let Some(user) = user {
-            shell::output(Command::new("chown").args(["-R", user]).arg(&folder))?;
+            shell::output(Command::new("chown").args(["-R", user]).arg(folder))?;
         }
 
         let data = folder.join("data");
         let mut init = server::command(&programs.join("initdb"), "INT", user);
-        init.current_dir(&folder).arg("-D").arg(&data).arg("--pwfile=pw");
+        init.current_dir(folder).arg("-D").arg(&data).arg("--pwfile=pw");
         init.args(["-U", ADMIN, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]);
         shell::output(&mut init)?;
 
         let log = folder.join("postgres.log");
         let mut command = server::command(&programs.join("postgres"), "INT", user);
-        command.current_dir(&folder).arg("-D").arg(&data);
-        for setting in settings(&folder, port) {
+        command.current_dir(folder).arg("-D").arg(&data);
+        for setting in settings(folder, port) {
             command.arg("-c").arg(setting);
         }
         let mut server = Server::start("postgres", &mut command, &log, "INT")?;
@@ -60,7 +70,8 @@ impl Postgres {
         probe.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
         server.wait_until(|| shell::output(&mut probe).is_ok())?;
 
-        let postgres = Self { _server: server, port, admin_password, password, log };
+        let postgres =
+            Self { _server: server, port, admin_password, password, log, _elsewhere: elsewhere };
         postgres.psql(&roles(&postgres.password)?)?;
         Ok(postgres)
     }
@@ -128,20 +139,22 @@ pub(crate) fn programs() -> Option<PathBuf> {
     folder.join("initdb").is_file().then_some(folder)
 }
 
-/// A folder the server's user can get to: a checkout below `/root` is closed to it.
-fn reachable(folder: &Path, user: Option<&str>) -> Result<PathBuf> {
-    let Some(user) = user else {
-        return Ok(folder.to_path_buf());
-    };
-    let mut look = server::command(Path::new("test"), "INT", Some(user));
-    if shell::output(look.arg("-x").arg(folder)).is_ok() {
-        return Ok(folder.to_path_buf());
+/// Whether the server's user can get there: a checkout below `/root` is closed to it.
+fn is_open_to(user: Option<&str>, folder: &Path) -> bool {
+    user.is_none() || {
+        let mut look = server::command(Path::new("test"), "INT", user);
+        shell::output(look.arg("-x").arg(folder)).is_ok()
     }
-    let elsewhere = std::env::temp_dir().join(format!("rekey-test-{}", std::process::id()));
-    shell::make_folder(&elsewhere)?;
-    Ok(elsewhere)
 }
 
 pub(crate) fn is_root() -> bool {
     shell::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.0 {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
 }
