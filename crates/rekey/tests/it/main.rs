@@ -7,6 +7,7 @@
     reason = "a test may panic and says what it skipped"
 )]
 
+mod front_door;
 mod layers;
 mod oauth;
 mod password_change;

@@ -5,7 +5,8 @@ use rekey::{
     access::Level,
     client::{self, Created, GrantType},
     id::IdentityId,
-    identity::Identity,
+    identity::{self, Identity, NewIdentity},
+    source,
     store::{Json, Tx},
 };
 use serde_json::Map;
@@ -73,4 +74,19 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) fn credentials(client: &Created) -> String {
     let Created { id, secret } = client;
     format!("grant_type=client_credentials&client_id={id}&client_secret={secret}")
+}
+
+impl Site {
+    /// People, and the built-in source with an account for each.
+    pub(crate) async fn with_people(&self, aliases: &[&str]) {
+        for alias in aliases {
+            let new = NewIdentity {
+                alias: (*alias).into(),
+                name: alias.to_uppercase(),
+                ..NewIdentity::default()
+            };
+            identity::create(&self.app, new, "test").await.unwrap();
+        }
+        source::ensure_identity_now(&self.app).await.unwrap();
+    }
 }
