@@ -4,11 +4,14 @@
 //! judges it by its own policy, as long as its access rules give `bindDn` `write`, not `manage`, on
 //! `userPassword`: with `manage`, OpenLDAP skips the policy.
 //!
-//! The change stamp is `pwdChangedTime` and `entryCSN`: the first has a resolution of one second, so
-//! the second, which moves with any change of the entry, decides. An unrelated change between two
-//! readings therefore looks like a change of the password, never the other way round. OpenLDAP 2.5
-//! refuses the assertion control (RFC 4528) on this operation (result 12), so the stamp is compared
-//! by a search on the same connection right before: the window is one round trip.
+//! The change stamp is a hash of the stored, salted hash of the password, where `bindDn` may read it
+//! (OpenLDAP's `write` includes that): it moves with every change and with nothing else. Otherwise
+//! it is `pwdChangedTime` and `entryCSN`: the first has a resolution of one second, and the second
+//! moves with any change of the entry, so that an unrelated one looks like a change of the password.
+//! A failed login is such a change under OpenLDAP's ppolicy overlay.
+//!
+//! OpenLDAP 2.5 refuses the assertion control (RFC 4528) on this operation (result 12), so the stamp
+//! is compared by a search on the same connection right before: the window is one round trip.
 
 use std::{sync::Arc, time::Instant};
 
@@ -38,6 +41,7 @@ mod dn;
 mod entry;
 mod pool;
 mod ppolicy;
+mod stamp;
 
 pub use self::config::Config;
 
@@ -184,9 +188,7 @@ impl Directory {
         filter: &str,
     ) -> Result<(Lease, Option<Entry>), Fault> {
         let found = loop {
-            let attributes =
-                ["pwdChangedTime", "entryCSN", "modifyTimestamp", "pwdAccountLockedTime"];
-            let search = lease.ldap().search(base, Scope::Base, filter, attributes);
+            let search = lease.ldap().search(base, Scope::Base, filter, stamp::ATTRIBUTES);
             match within(OPERATION, search).await {
                 Ok(found) => break found,
                 Err(_) if lease.is_reused => lease = self.pool.renew(lease).await?,
@@ -287,12 +289,7 @@ fn changeable(entry: Option<&Entry>) -> Result<Stamp, Fault> {
             "an administrator locked the account in the directory: have it unlocked there",
         ));
     }
-    let changed = entry.first("pwdChangedTime");
-    let moved = entry.first("entryCSN").or_else(|| entry.first("modifyTimestamp"));
-    if changed.is_none() && moved.is_none() {
-        return Ok(Stamp::default());
-    }
-    Ok(Stamp(format!("{}|{}", changed.unwrap_or_default(), moved.unwrap_or_default())))
+    Ok(stamp::of(entry))
 }
 
 fn no_account() -> Fault {

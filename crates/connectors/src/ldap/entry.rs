@@ -5,15 +5,32 @@ use ldap3::{
     asn1::{PL, StructureTag},
 };
 use serde_json::{Map, Value};
+use zeroize::Zeroize as _;
 
 /// One entry of a search.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Entry {
     pub(super) dn: String,
     attributes: Vec<(String, Vec<Vec<u8>>)>,
 }
 
+impl Drop for Entry {
+    /// One of the values may be the hash of a password.
+    fn drop(&mut self) {
+        for (_, values) in &mut self.attributes {
+            values.zeroize();
+        }
+    }
+}
+
 impl Entry {
+    #[cfg(test)]
+    pub(super) fn with(attributes: &[(&str, &str)]) -> Self {
+        let attribute =
+            |(name, value): &(&str, &str)| ((*name).to_owned(), vec![value.as_bytes().to_vec()]);
+        Self { dn: String::new(), attributes: attributes.iter().map(attribute).collect() }
+    }
+
     /// Reads `SEQUENCE { name, attributes }` (RFC 4511, section 4.5.2); `None` if it is not one.
     pub(super) fn read(entry: ResultEntry) -> Option<Self> {
         if entry.is_ref() || entry.is_intermediate() {
