@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
+        ["bench"] => test::bench(),
         ["bans"] => bans::check(),
         ["ci"] => ci::run(),
         ["targets"] => test::targets(),
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
 const HELP: &str = "\
 cargo xtask ci                  format, lints, documentation, forbidden crates, then every test
 cargo xtask bans                only the forbidden crates
+cargo xtask bench               how fast it is, beside what this machine allows
 cargo xtask targets             only the target systems, for as long as you want them
 cargo xtask test                every test, against real servers it starts itself
 cargo xtask test --list         the suites

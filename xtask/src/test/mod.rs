@@ -80,6 +80,19 @@ pub(crate) fn targets() -> Result {
     Ok(())
 }
 
+/// Measures, with a directory at hand.
+pub(crate) fn bench() -> Result {
+    install::debian_packages();
+    let run = Run::begin()?;
+    let targets = Targets::start(&run.folder("bench")?);
+    let mut cargo = cargo();
+    cargo.args(["run", "--release", "--package", "rekey-bench"]).envs(targets.variables()?);
+    let done = shell::run(&mut cargo);
+    drop(targets);
+    run.end(done.is_ok());
+    done
+}
+
 /// The suites asked for; none if only their names are wanted.
 fn wanted(options: &[&str]) -> Result<Option<Vec<Suite>>> {
     let mut wanted = Vec::new();
