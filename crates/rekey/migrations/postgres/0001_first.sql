@@ -170,6 +170,15 @@ CREATE TABLE password_change_target (
 );
 CREATE INDEX password_change_target_lane ON password_change_target (account_id, change_seq) WHERE state < 2;
 
+-- What came with an Idempotency-Key: the same key with another body is a mistake.
+CREATE TABLE idempotency_key (
+    caller TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest BYTEA NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (caller, name)
+);
+
 CREATE TABLE job (
     id TEXT PRIMARY KEY NOT NULL,
     kind TEXT NOT NULL,

@@ -170,6 +170,15 @@ CREATE TABLE password_change_target (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX password_change_target_lane ON password_change_target (account_id, change_seq) WHERE state < 2;
 
+-- What came with an Idempotency-Key: the same key with another body is a mistake.
+CREATE TABLE idempotency_key (
+    caller TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (caller, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE job (
     id TEXT PRIMARY KEY NOT NULL,
     kind TEXT NOT NULL,

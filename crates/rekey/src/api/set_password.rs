@@ -54,7 +54,9 @@ pub(super) async fn handler(
     headers: HeaderMap,
     JsonBody(request): JsonBody<Request>,
 ) -> Result<Response, Error> {
-    let accepted = accept::accept(&app, &caller, request.ask()?).await?;
+    let mut ask = request.ask()?;
+    ask.idempotency_key = idempotency_key(&headers)?;
+    let accepted = accept::accept(&app, &caller, ask).await?;
     let mut state = accepted.state;
     let wait = wait(&headers);
     if let Some(seconds) = wait.filter(|_| state == password::State::InProgress) {
@@ -85,6 +87,7 @@ impl Request {
             account_id: self.account_id.filter(|account| !account.is_empty()),
             public_key_id: KeyId(required(self.public_key_id, "publicKeyId")?),
             encrypted_password,
+            idempotency_key: None,
         })
     }
 }
@@ -96,6 +99,17 @@ fn required(member: Option<String>, name: &str) -> Result<String, Error> {
             format!("{name} is missing: take it from the answer of query-password-info"),
         )
     })
+}
+
+/// `Idempotency-Key`, of at most 255 characters.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let name = value.to_str().unwrap_or_default().trim().trim_matches('"');
+    if name.is_empty() || name.len() > 255 {
+        let text = "Idempotency-Key must have 1 to 255 visible ASCII characters";
+        return Err(Error::bad(BadRequest::Length, text));
+    }
+    Ok(Some(name.to_owned()))
 }
 
 /// `Prefer: wait=N` (RFC 7240), N capped at [`LONGEST_WAIT`].

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{App, Error, keys};
+use crate::{App, Error, keys, password::accept};
 
 /// How often.
 const EVERY: Duration = Duration::from_mins(1);
@@ -32,6 +32,7 @@ pub async fn sweep(app: &App) -> Result<(), Error> {
     app.store
         .write(|tx| {
             let now = tx.now()?;
+            tx.remove_idempotency_keys(now.minus(accept::RESEND))?;
             Ok::<_, Error>(tx.remove_ended_changes(now.minus(STATUS_KEPT), BATCH)?)
         })
         .await

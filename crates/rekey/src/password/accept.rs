@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long a resend of the same ciphertext is the same request.
-const RESEND: std::time::Duration = std::time::Duration::from_hours(24);
+pub const RESEND: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Base64 as clients send it: with or without `=`.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -44,6 +44,8 @@ pub struct Ask {
     pub public_key_id: KeyId,
     /// The ciphertext in base64, with any white space.
     pub encrypted_password: String,
+    /// The caller's own name for this request (draft-ietf-httpapi-idempotency-key-header).
+    pub idempotency_key: Option<String>,
 }
 
 /// What the caller gets.
@@ -137,6 +139,15 @@ fn decide(
     };
     if let Err(fault) = app.keys.public(&key)?.check(ciphertext) {
         return refuse(BadRequest::IllegalValue, in_words(fault));
+    }
+
+    if let Some(name) = &ask.idempotency_key {
+        let digest = digest_for(&sha256(ciphertext), &asked.account_id);
+        if !tx.settle_idempotency_key(caller.principal(), name, &digest)? {
+            return Ok(Err(Error::Unprocessable(
+                "this Idempotency-Key came with another body before: use a new one".into(),
+            )));
+        }
     }
 
     let mut targets = tx.change_targets(&asked)?;

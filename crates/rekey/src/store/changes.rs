@@ -231,6 +231,30 @@ impl Tx<'_> {
         Ok(seq.map(|One(seq)| seq))
     }
 
+    /// Whether an `Idempotency-Key` of a caller is new, or came with this very body before.
+    pub fn settle_idempotency_key(
+        &mut self,
+        caller: &str,
+        name: &str,
+        digest: &[u8],
+    ) -> Result<bool> {
+        let now = self.now()?;
+        let sql =
+            "INSERT INTO idempotency_key (caller, name, digest, created) VALUES ($1, $2, $3, $4)
+                   ON CONFLICT (caller, name) DO NOTHING";
+        if self.run(sql, &[&caller, &name, &digest, &now])? == 1 {
+            return Ok(true);
+        }
+        let sql = "SELECT digest AS value FROM idempotency_key WHERE caller = $1 AND name = $2";
+        let One(known) = self.one::<One<Vec<u8>>>(sql, &[&caller, &name])?;
+        Ok(known == digest)
+    }
+
+    /// Forgets the keys that came before `before`.
+    pub fn remove_idempotency_keys(&mut self, before: Micros) -> Result<u64> {
+        self.run("DELETE FROM idempotency_key WHERE created < $1", &[&before])
+    }
+
     /// The change a ciphertext belongs to.
     pub fn change_with_digest(&mut self, digest: &[u8]) -> Result<KnownChange> {
         let sql = "SELECT id, caller, identity_id, account_id, state, created FROM password_change WHERE digest = $1";

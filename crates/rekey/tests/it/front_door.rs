@@ -17,6 +17,7 @@ on_both_stores!(
     a_person_changes_their_own_password_and_nobody_elses,
     what_is_wrong_with_a_request_is_said_at_once,
     an_answer_waits_when_asked_to,
+    an_idempotency_key_serves_one_body,
 );
 
 const NO_TOKENS: [Option<&str>; 5] =
@@ -258,6 +259,30 @@ async fn an_answer_waits_when_asked_to(site: Site) {
     answer.assert(StatusCode::ACCEPTED);
     assert_eq!(answer.body["state"], "FINISHED");
     assert_eq!(answer.headers["preference-applied"], "wait=30");
+}
+
+async fn an_idempotency_key_serves_one_body(site: Site) {
+    site.with_people(&["abby"]).await;
+    let token = site.scoped_token(ALL).await;
+    let ask = json!({"userName": "abby", "sourceName": "IdentityNow"});
+    let info = site.post("/v3/query-password-info").token(&token).json(ask).send().await;
+    let first = change_body(&info.body, &encrypt(&info.body, b"Correct-horse-1"));
+    let other = change_body(&info.body, &encrypt(&info.body, b"Correct-horse-2"));
+    let send = |key: &str, body: &Value| {
+        site.post("/v3/set-password")
+            .token(&token)
+            .header("idempotency-key", key)
+            .json(body.clone())
+    };
+    let accepted = send("\"one\"", &first).send().await;
+    let again = send("one", &first).send().await;
+    again.assert(StatusCode::ACCEPTED);
+    assert_eq!(accepted.body["requestId"], again.body["requestId"]);
+    let refused = send("one", &other).send().await;
+    refused.assert(StatusCode::UNPROCESSABLE_ENTITY);
+    well_formed(&refused);
+    send("two", &other).send().await.assert(StatusCode::ACCEPTED);
+    send(&"x".repeat(256), &other).send().await.assert(StatusCode::BAD_REQUEST);
 }
 
 /// The contract's error body, with every member, and the tracking id in the header too.

@@ -202,6 +202,7 @@ impl Quiet {
             account_id: None,
             public_key_id,
             encrypted_password,
+            idempotency_key: None,
         }
     }
 
