@@ -8,6 +8,7 @@
 )]
 
 mod front_door;
+mod apply;
 mod layers;
 mod oauth;
 mod password_change;

@@ -1,0 +1,370 @@
+//! A page of a collection: which rows, in which order.
+
+use std::borrow::Cow;
+
+use super::{
+    Param, Result, Tx,
+    filter::{Expression, Operator, parse},
+    row::{FromRow, One},
+};
+use crate::clock::Micros;
+
+/// A field that lists may be filtered or sorted by.
+pub struct Field {
+    /// As the contract names it.
+    pub name: &'static str,
+    /// The column, or an expression over the columns.
+    pub column: Cow<'static, str>,
+    /// What it holds.
+    pub kind: Kind,
+    /// The operators the contract allows, separated by blanks.
+    pub operators: &'static str,
+    /// Whether a list may be sorted by it.
+    pub sortable: bool,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Boolean,
+    /// An identifier: compared exactly.
+    Id,
+    /// A JSON array of texts.
+    List,
+    /// A text: compared without regard to case.
+    Text,
+    /// Microseconds; written as a date, a time or epoch milliseconds.
+    Time,
+}
+
+impl Field {
+    /// A field.
+    pub fn new(name: &'static str, column: impl Into<Cow<'static, str>>, kind: Kind) -> Self {
+        Self { name, column: column.into(), kind, operators: "", sortable: false }
+    }
+
+    /// Lists may be filtered by it.
+    #[must_use]
+    pub fn filter(mut self, operators: &'static str) -> Self {
+        self.operators = operators;
+        self
+    }
+
+    /// Lists may be sorted by it.
+    #[must_use]
+    pub fn sort(mut self) -> Self {
+        self.sortable = true;
+        self
+    }
+}
+
+/// A question about a collection.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    condition: String,
+    values: Vec<Bound>,
+    order: String,
+    limit: i64,
+    offset: i64,
+}
+
+/// A value to be bound.
+#[derive(Clone, Debug)]
+enum Bound {
+    Boolean(bool),
+    Number(i64),
+    Text(String),
+}
+
+impl Bound {
+    fn param(&self) -> &dyn Param {
+        match self {
+            Self::Boolean(value) => value,
+            Self::Number(value) => value,
+            Self::Text(value) => value,
+        }
+    }
+}
+
+impl Listing {
+    /// Reads `filters` and `sorters` by the fields there are; the error is a sentence that names
+    /// what is wrong. Rows that are equal otherwise come in the order of `id`.
+    pub fn new(
+        fields: &[Field],
+        filters: Option<&str>,
+        sorters: Option<&str>,
+        default_order: &str,
+        limit: i64,
+        offset: i64,
+    ) -> std::result::Result<Self, String> {
+        let mut listing = Self {
+            condition: "1 = 1".into(),
+            values: Vec::new(),
+            order: String::new(),
+            limit,
+            offset,
+        };
+        if let Some(text) = filters.filter(|text| !text.trim().is_empty()) {
+            let expression = parse(text).map_err(|why| format!("filters: {why}"))?;
+            listing.condition =
+                listing.sql(fields, &expression).map_err(|why| format!("filters: {why}"))?;
+        }
+        for sorter in sorters.unwrap_or_default().split(',').map(str::trim) {
+            if !sorter.is_empty() {
+                listing.sort(fields, sorter)?;
+            }
+        }
+        if listing.order.is_empty() {
+            listing.order = format!("{default_order}, ");
+        }
+        listing.order.push_str("id");
+        Ok(listing)
+    }
+
+    /// Only rows whose column, a name of the store's own, holds this id.
+    #[must_use]
+    pub fn only(mut self, column: &'static str, id: &str) -> Self {
+        let bound = self.bind(Bound::Text(id.to_owned()));
+        self.condition = format!("({}) AND {column} = {bound}", self.condition);
+        self
+    }
+
+    /// Only rows for which this, a condition of the store's own, is true.
+    #[must_use]
+    pub fn and(mut self, condition: &'static str) -> Self {
+        self.condition = format!("({}) AND {condition}", self.condition);
+        self
+    }
+
+    fn sort(&mut self, fields: &[Field], sorter: &str) -> std::result::Result<(), String> {
+        let (name, way) = match sorter.strip_prefix('-') {
+            Some(name) => (name, "DESC"),
+            None => (sorter.strip_prefix('+').unwrap_or(sorter), "ASC"),
+        };
+        let field = fields.iter().find(|field| field.name == name && field.sortable);
+        let field = field.ok_or_else(|| {
+            let names = fields.iter().filter(|field| field.sortable).map(|field| field.name);
+            format!("sorters: {name} is none of {}", names.collect::<Vec<_>>().join(", "))
+        })?;
+        let column = match field.kind {
+            Kind::Text => format!("lower({})", field.column),
+            Kind::Boolean | Kind::Id | Kind::List | Kind::Time => field.column.to_string(),
+        };
+        self.order.push_str(&format!("{column} {way}, "));
+        Ok(())
+    }
+
+    fn sql(
+        &mut self,
+        fields: &[Field],
+        expression: &Expression,
+    ) -> std::result::Result<String, String> {
+        match expression {
+            Expression::And(all) => self.joined(fields, all, " AND "),
+            Expression::Or(any) => self.joined(fields, any, " OR "),
+            Expression::Not(inner) => Ok(format!("NOT ({})", self.sql(fields, inner)?)),
+            Expression::Test { field, operator, values } => {
+                let known = fields.iter().find(|known| {
+                    known.name == field
+                        && known.operators.split(' ').any(|allowed| allowed == operator.as_str())
+                });
+                let Some(known) = known else { return Err(unknown(fields, field, *operator)) };
+                self.test(known, *operator, values)
+            }
+        }
+    }
+
+    fn joined(
+        &mut self,
+        fields: &[Field],
+        parts: &[Expression],
+        word: &str,
+    ) -> std::result::Result<String, String> {
+        let parts: Vec<_> =
+            parts.iter().map(|part| self.sql(fields, part)).collect::<std::result::Result<_, _>>()?;
+        Ok(format!("({})", parts.join(word)))
+    }
+
+    fn test(
+        &mut self,
+        field: &Field,
+        operator: Operator,
+        values: &[String],
+    ) -> std::result::Result<String, String> {
+        let column = &field.column;
+        let one = values.first().map(String::as_str).unwrap_or_default();
+        Ok(match operator {
+            Operator::Isnull => format!("{column} IS NULL"),
+            Operator::Pr => format!("{column} IS NOT NULL"),
+            Operator::In => {
+                let any = values.iter().map(|value| self.compare(field, "=", value));
+                let any: Vec<_> = any.collect::<std::result::Result<_, _>>()?;
+                format!("({})", any.join(" OR "))
+            }
+            Operator::Ca => {
+                let all = values.iter().map(|value| {
+                    let quoted = serde_json::Value::from(value.as_str()).to_string();
+                    self.like(column, &format!("%{}%", escaped(&quoted)))
+                });
+                format!("({})", all.collect::<Vec<_>>().join(" AND "))
+            }
+            Operator::Co => self.like(column, &format!("%{}%", escaped(one))),
+            Operator::Sw => self.like(column, &format!("{}%", escaped(one))),
+            Operator::Eq => self.compare(field, "=", one)?,
+            Operator::Ne => {
+                let differs = self.compare(field, "<>", one)?;
+                format!("({differs} OR {column} IS NULL)")
+            }
+            Operator::Ge => self.compare(field, ">=", one)?,
+            Operator::Gt => self.compare(field, ">", one)?,
+            Operator::Le => self.compare(field, "<=", one)?,
+            Operator::Lt => self.compare(field, "<", one)?,
+        })
+    }
+
+    fn compare(
+        &mut self,
+        field: &Field,
+        sign: &str,
+        value: &str,
+    ) -> std::result::Result<String, String> {
+        let column = &field.column;
+        Ok(match field.kind {
+            Kind::Id | Kind::List => {
+                let bound = self.bind(Bound::Text(value.to_owned()));
+                format!("{column} {sign} {bound}")
+            }
+            Kind::Text => {
+                let bound = self.bind(Bound::Text(value.to_owned()));
+                format!("lower({column}) {sign} lower({bound})")
+            }
+            Kind::Boolean => {
+                let is = value.parse().map_err(|_| format!("{} is true or false", field.name))?;
+                let bound = self.bind(Bound::Boolean(is));
+                format!("{column} {sign} {bound}")
+            }
+            Kind::Time => {
+                let at = time(value).ok_or_else(|| {
+                    format!("{} is a time: write it as 2024-05-31T12:00:00.000Z", field.name)
+                })?;
+                let bound = self.bind(Bound::Number(at.0));
+                format!("{column} {sign} {bound}")
+            }
+        })
+    }
+
+    fn like(&mut self, column: &str, pattern: &str) -> String {
+        let bound = self.bind(Bound::Text(pattern.to_owned()));
+        format!("lower({column}) LIKE lower({bound}) ESCAPE '\\'")
+    }
+
+    fn bind(&mut self, value: Bound) -> String {
+        self.values.push(value);
+        format!("${}", self.values.len())
+    }
+
+    fn params(&self) -> Vec<&dyn Param> {
+        self.values.iter().map(Bound::param).collect()
+    }
+}
+
+impl Tx<'_> {
+    /// The rows of `columns FROM table` that a listing asks for.
+    pub(super) fn page<T: FromRow>(
+        &mut self,
+        columns: &str,
+        table: &str,
+        listing: &Listing,
+    ) -> Result<Vec<T>> {
+        let Listing { condition, values, order, limit, offset } = listing;
+        let (limit_at, offset_at) = (values.len() + 1, values.len() + 2);
+        let sql = format!(
+            "SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order} LIMIT ${limit_at} OFFSET ${offset_at}"
+        );
+        let mut params = listing.params();
+        params.push(limit);
+        params.push(offset);
+        self.all(&sql, &params)
+    }
+
+    /// How many rows of `table` there are without regard to the page.
+    pub(super) fn count(&mut self, table: &str, listing: &Listing) -> Result<i64> {
+        let sql = format!("SELECT count(*) AS value FROM {table} WHERE {}", listing.condition);
+        let One(count) = self.one(&sql, &listing.params())?;
+        Ok(count)
+    }
+}
+
+fn unknown(fields: &[Field], name: &str, operator: Operator) -> String {
+    let known = fields.iter().find(|field| field.name == name && !field.operators.is_empty());
+    let allowed = known.map(|field| field.operators.replace(' ', ", "));
+    allowed.map_or_else(
+        || format!("this list cannot be filtered by `{name}`"),
+        |allowed| format!("`{name}` does not take {}: use {allowed}", operator.as_str()),
+    )
+}
+
+/// So that `%` and `_` in a value stand for themselves.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// A time, a date, a month, a year, or epoch milliseconds.
+fn time(text: &str) -> Option<Micros> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(Micros(at.as_microsecond()));
+    }
+    if text.len() > 4 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse::<i64>().ok()?.checked_mul(1000).map(Micros);
+    }
+    let day = match text.matches('-').count() {
+        0 if text.len() == 4 => format!("{text}-01-01T00:00:00Z"),
+        1 => format!("{text}-01T00:00:00Z"),
+        2 if !text.contains('T') => format!("{text}T00:00:00Z"),
+        _ => format!("{text}Z"),
+    };
+    day.parse::<jiff::Timestamp>().ok().map(|at| Micros(at.as_microsecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sql(text: &str) -> std::result::Result<(String, usize), String> {
+        let fields = [
+            Field::new("name", "name", Kind::Text).filter("eq co sw").sort(),
+            Field::new("created", "created", Kind::Time).filter("gt"),
+            Field::new("features", "features", Kind::List).filter("ca"),
+        ];
+        let listing = Listing::new(&fields, Some(text), Some("-name"), "name", 1, 0)?;
+        Ok((listing.condition, listing.values.len()))
+    }
+
+    #[test]
+    fn values_are_parameters() {
+        let (condition, values) = sql("name eq \"x' OR 1=1\" or name co \"50%_\"").unwrap();
+        assert_eq!(
+            condition,
+            "(lower(name) = lower($1) OR lower(name) LIKE lower($2) ESCAPE '\\')"
+        );
+        assert_eq!(values, 2);
+        assert_eq!(escaped("50%_\\"), "50\\%\\_\\\\");
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_named() {
+        assert!(sql("nome eq 1").unwrap_err().contains("`nome`"));
+        assert!(sql("name gt 1").unwrap_err().contains("use eq, co, sw"));
+        assert!(sql("created gt yesterday").unwrap_err().contains("is a time"));
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for text in ["2018", "2018-01", "2018-01-01", "2018-01-01T00:00:00", "1514764800000"] {
+            assert_eq!(time(text), Some(Micros(1_514_764_800_000_000)), "{text}");
+        }
+        assert_eq!(time("2018-01-01T00:00:00.000Z"), Some(Micros(1_514_764_800_000_000)));
+        assert_eq!(time("x"), None);
+    }
+}

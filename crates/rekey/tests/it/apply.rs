@@ -1,0 +1,212 @@
+//! `rekey apply`: a file is made true, once.
+
+use std::path::Path;
+
+use rekey::{
+    Error,
+    access::Level,
+    apply,
+    identity::{self, NewIdentity},
+    policy, source,
+};
+
+use crate::site::{Site, on_both_stores};
+
+on_both_stores!(
+    a_file_is_made_true_and_then_stays_so,
+    a_new_endpoint_costs_the_stored_secret,
+    a_person_keeps_the_password_they_have,
+    what_is_not_named_goes_only_when_told,
+);
+
+const FILE: &str = r#"
+identities:
+  - {alias: abby.smith, name: Abby Smith, email: abby@example.com, capabilities: [HELPDESK],
+     attributes: {uid: abby, department: Sales}, password: First-1-password}
+policies:
+  - {name: Strong, defaultPolicy: true, minLength: 12, minNumeric: 1}
+dictionary: "word\nanother\n"
+sources:
+  - name: Directory
+    connector: ldap
+    owner: abby.smith
+    features: [PASSWORD]
+    policy: Strong
+    deadline: 10m
+    connectorAttributes: {host: ldap.example.com, port: 636, tls: ldaps, bindDn: "cn=rekey,dc=example,dc=com",
+      bindPassword: {file: bind.secret}, baseDn: "dc=example,dc=com",
+      correlation: {accountAttribute: uid, identityAttribute: alias}}
+syncGroups:
+  - {name: Desk, policy: Strong, sources: [Directory, IdentityNow]}
+"#;
+
+/// As after `init`: an administrator, the source to sign in to, and a policy.
+async fn initialised(site: &Site) -> tempfile::TempDir {
+    let admin = NewIdentity {
+        alias: "admin".into(),
+        capabilities: vec![Level::OrgAdmin],
+        ..NewIdentity::default()
+    };
+    identity::create(&site.app, admin, "test").await.unwrap();
+    source::ensure_identity_now(&site.app).await.unwrap();
+    policy::ensure_default(&site.app).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bind.secret"), "s3cret\n").unwrap();
+    folder
+}
+
+async fn lines(site: &Site, text: &str, folder: &Path, prune: bool) -> Vec<String> {
+    apply::plan(&site.app, text, folder, prune).await.unwrap().lines()
+}
+
+async fn applied(site: &Site, text: &str, folder: &Path, prune: bool) {
+    let plan = apply::plan(&site.app, text, folder, prune).await.unwrap();
+    apply::run(&site.app, plan).await.unwrap();
+}
+
+async fn refused(site: &Site, text: &str) -> String {
+    match apply::plan(&site.app, text, Path::new("."), false).await {
+        Err(Error::BadRequest { text, .. }) => text,
+        Err(other) => panic!("{other}"),
+        Ok(plan) => panic!("{:?}", plan.lines()),
+    }
+}
+
+async fn a_file_is_made_true_and_then_stays_so(site: Site) {
+    let folder = initialised(&site).await;
+    let expected = [
+        "+ policy Strong",
+        "+ identity abby.smith",
+        "+ dictionary",
+        "+ source Directory",
+        "+ syncGroup Desk",
+    ];
+    assert_eq!(lines(&site, FILE, folder.path(), false).await, expected);
+    applied(&site, FILE, folder.path(), false).await;
+    assert_eq!(lines(&site, FILE, folder.path(), false).await, Vec::<String>::new());
+
+    let changed = FILE.replace("s3cret", "other").replace("Abby Smith", "Abby Jones");
+    let changed = changed.replace("minNumeric: 1", "minNumeric: 2").replace("10m", "20m");
+    let expected =
+        ["~ policy Strong: members", "~ identity abby.smith: name", "~ source Directory: deadline"];
+    assert_eq!(lines(&site, &changed, folder.path(), false).await, expected);
+    applied(&site, &changed, folder.path(), false).await;
+    assert_eq!(lines(&site, &changed, folder.path(), false).await, Vec::<String>::new());
+
+    let (directory, stored, default) = site
+        .app
+        .store
+        .read(|tx| -> Result<_, Error> {
+            let directory = tx.source_named("directory")?.unwrap();
+            let keys = tx.source_keys()?;
+            let keys = keys.iter().filter(|key| key.source_id == directory.id).count();
+            assert_eq!(keys, 2);
+            let stored = directory.connector_attributes.0.clone();
+            Ok((directory, stored, tx.default_policy()?.unwrap()))
+        })
+        .await
+        .unwrap();
+    assert_eq!(default.name, "Strong");
+    assert_eq!(directory.version, 1);
+    assert!(stored["bindPassword"].as_str().unwrap().starts_with("rekey:sealed:"));
+}
+
+async fn a_new_endpoint_costs_the_stored_secret(site: Site) {
+    let folder = initialised(&site).await;
+    applied(&site, FILE, folder.path(), false).await;
+    let read = || async {
+        site.app
+            .store
+            .read(|tx| -> Result<_, Error> {
+                let source = tx.source_named("Directory")?.unwrap();
+                let padding = rekey::keys::KeyPadding(rekey_vault::Padding::Pkcs1v15);
+                let key = tx.active_source_key(&source.id, padding)?.unwrap();
+                Ok((source, key.id))
+            })
+            .await
+            .unwrap()
+    };
+    let (before, key) = read().await;
+    let move_to = |host: &'static str| {
+        move |old: &source::Source| {
+            let mut new = old.clone();
+            new.connector_attributes.0.insert("host".into(), host.into());
+            Ok(new)
+        }
+    };
+    let moved =
+        source::update(&site.app, &before.id, "test", move_to("evil.example.com")).await.unwrap();
+    assert_eq!(moved.connector_attributes.0.get("bindPassword"), None);
+    let (after, new_key) = read().await;
+    assert_ne!(key, new_key);
+    assert_eq!(after.version, before.version + 1);
+
+    // Sent anew, it stays.
+    applied(&site, FILE, folder.path(), false).await;
+    let (back, newest) = read().await;
+    assert!(back.connector_attributes.0.contains_key("bindPassword"));
+    assert_ne!(newest, new_key);
+    assert_eq!(lines(&site, FILE, folder.path(), false).await, Vec::<String>::new());
+}
+
+async fn a_person_keeps_the_password_they_have(site: Site) {
+    let folder = initialised(&site).await;
+    applied(&site, FILE, folder.path(), false).await;
+    let verifier = || async {
+        site.app
+            .store
+            .read(|tx| -> Result<_, Error> {
+                let source = tx.source_named("IdentityNow")?.unwrap();
+                assert_eq!(tx.source(&source.id)?.unwrap().name, "IdentityNow");
+                Ok(tx.builtin_password(&source.id, "abby.smith")?.unwrap())
+            })
+            .await
+            .unwrap()
+    };
+    let first = verifier().await;
+    let other = FILE.replace("First-1-password", "Other-2-password");
+    assert_eq!(lines(&site, &other, folder.path(), false).await, Vec::<String>::new());
+    applied(&site, &other, folder.path(), false).await;
+    assert_eq!(verifier().await, first);
+}
+
+async fn what_is_not_named_goes_only_when_told(site: Site) {
+    let folder = initialised(&site).await;
+    applied(&site, FILE, folder.path(), false).await;
+    let empty = "identities: []\npolicies: []\nsources: []\nsyncGroups: []\n";
+    assert_eq!(lines(&site, empty, folder.path(), false).await, Vec::<String>::new());
+    let expected =
+        ["- syncGroup Desk", "- source Directory", "- identity abby.smith", "- policy Default"];
+    assert_eq!(lines(&site, empty, folder.path(), true).await, expected);
+    applied(&site, empty, folder.path(), true).await;
+    assert_eq!(lines(&site, empty, folder.path(), true).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_slip_is_explained() {
+    let site = Site::on_sqlite().await;
+    let folder = initialised(&site).await;
+    for (text, says) in [
+        ("identities: [{alais: a}]", "did you mean alias?"),
+        ("identities: [{alias: a, capabilities: [HELPDSK]}]", "did you mean HELPDESK?"),
+        ("policies: [{name: S, minLenght: 3}]", "did you mean minLength?"),
+        ("policies: [{name: S, minLength: 9, maxLength: 8}]", "at least 9 characters"),
+        ("sourcs: []", "did you mean sources?"),
+        ("sources: [{name: S, connector: ldpa, owner: admin}]", "there is no connector `ldpa`"),
+        ("sources: [{name: S, connector: rekey, owner: amdin}]", "did you mean admin?"),
+        (
+            "sources: [{name: S, connector: rekey, owner: admin, features: [PASWORD]}]",
+            "did you mean PASSWORD?",
+        ),
+        ("identities: [{alias: a, password: {env: REKEY_NOT_SET}}]", "REKEY_NOT_SET is not set"),
+        ("identities: [{alias: a, password: 1234567}]", "in quotes"),
+        ("dictionary: two words", "line 1 has white space"),
+    ] {
+        let said = refused(&site, text).await;
+        assert!(said.contains(says), "{text}: {said}");
+        assert!(!said.contains("1234567"), "{said}");
+    }
+    let unknown = refused(&site, "identities:\n  - alais: a\n").await;
+    assert!(unknown.contains("line 2"), "{unknown}");
+    drop(folder);
+}
