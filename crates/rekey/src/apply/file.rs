@@ -60,6 +60,8 @@ pub(super) struct Client {
     pub(super) grant_types: Option<Vec<String>>,
     pub(super) redirect_uris: Option<Vec<String>>,
     pub(super) scope: Option<Vec<String>>,
+    pub(super) access_token_validity_seconds: Option<i64>,
+    pub(super) public: Option<bool>,
 }
 
 /// Reads it; the error says where, and what may have been meant.
@@ -166,6 +168,13 @@ fn read(folder: &Path, file: &str, what: &str) -> Result<Value, Error> {
         .map_err(|error| illegal(format!("{what}: {} cannot be read: {error}", path.display())))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Value::String(text.strip_suffix('\r').unwrap_or(text).to_owned()))
+}
+
+/// Says which thing a complaint is about.
+pub(super) fn about(what: &str, error: Error) -> Error {
+    let Error::BadRequest { code, text } = error else { return error };
+    let text = if text.starts_with(what) { text } else { format!("{what}: {text}") };
+    Error::BadRequest { code, text }
 }
 
 pub(super) fn illegal(text: impl Into<String>) -> Error {

@@ -8,16 +8,18 @@ use rekey_vault::Password;
 
 use crate::{
     ACTOR, App, Error,
+    client::{Client, Created, Wanted},
     error::BadRequest,
     id::SourceId,
     identity::{self, Identity},
     keys, policy,
     policy::PasswordPolicy,
     source::{self, Source, Update},
-    store::{SyncGroup, Tx},
+    store::{Audit, SyncGroup, Tx},
     sync_group,
 };
 
+mod clients;
 mod file;
 mod groups;
 mod now;
@@ -70,10 +72,12 @@ impl Verb {
 enum Deed {
     AddSource(Source),
     ChangeSource(Box<Update>),
+    Client(Box<Wanted>),
     Dictionary(String),
     Group(SyncGroup, Vec<SourceId>),
     Person(Box<People>),
     Policy(PasswordPolicy),
+    RemoveClient(Client),
     RemoveGroup(SyncGroup),
     RemovePerson(Identity),
     RemovePolicy(PasswordPolicy),
@@ -110,20 +114,27 @@ pub async fn plan(app: &App, text: &str, folder: &Path, prune: bool) -> Result<P
     }
     removed.append(&mut sources::plan(app, &mut plan, &mut now, site.sources, folder, prune)?);
     removed.append(&mut groups::plan(&mut plan, &mut now, site.sync_groups, prune)?);
+    removed.append(&mut clients::plan(app, &mut plan, &now, site.clients, prune)?);
     // What needs another goes before it.
     plan.steps.extend(removed.into_iter().rev());
     Ok(plan)
 }
 
-/// Carries a plan out: all of it, or nothing.
-pub async fn run(app: &App, plan: Plan) -> Result<(), Error> {
+/// Carries a plan out: all of it, or nothing. Says the names and the credentials of the clients it
+/// made: their secrets are never to be had again.
+pub async fn run(app: &App, plan: Plan) -> Result<Vec<(String, Created)>, Error> {
     let mut work = Vec::with_capacity(plan.steps.len());
+    let mut clients = Vec::new();
     for step in plan.steps {
+        if let (Verb::Create, Deed::Client(wanted)) = (step.verb, &step.deed) {
+            clients.push((step.name, wanted.as_ref().clone().created()));
+        }
         work.push(prepare(app, step.deed).await?);
     }
     app.store
         .write(move |tx| -> Result<(), Error> { work.iter().try_for_each(|work| work(tx)) })
-        .await
+        .await?;
+    Ok(clients)
 }
 
 /// Does what is too slow for a transaction.
@@ -139,6 +150,7 @@ async fn prepare(app: &App, deed: Deed) -> Result<Work, Error> {
                 update.write(tx, ACTOR)?.map(|_| ()).ok_or_else(|| meanwhile(&update.old().name))
             })
         }
+        Deed::Client(wanted) => Box::new(move |tx| wanted.upsert(tx).map(|_| ())),
         Deed::Dictionary(text) => Box::new(move |tx| policy::keep_dictionary(tx, &text, ACTOR)),
         Deed::Group(group, sources) => {
             Box::new(move |tx| sync_group::keep(tx, group.clone(), &sources, ACTOR).map(|_| ()))
@@ -154,6 +166,11 @@ async fn prepare(app: &App, deed: Deed) -> Result<Work, Error> {
         Deed::Policy(policy) => {
             Box::new(move |tx| policy::keep(tx, policy.clone(), ACTOR).map(|_| ()))
         }
+        Deed::RemoveClient(client) => Box::new(move |tx| {
+            tx.delete_client(&client.id)?;
+            let (object, detail) = (client.id.as_str(), serde_json::json!({"name": client.name}));
+            Ok(tx.audit(Audit { actor: ACTOR, action: "API_CLIENT_DELETED", object, detail })?)
+        }),
         Deed::RemoveGroup(group) => Box::new(move |tx| sync_group::remove(tx, &group, ACTOR)),
         Deed::RemovePerson(identity) => Box::new(move |tx| identity::remove(tx, &identity, ACTOR)),
         Deed::RemovePolicy(policy) => Box::new(move |tx| policy::remove(tx, &policy, ACTOR)),

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::file::illegal;
 use crate::{
     App, Error,
+    client::Client,
     id::{IdentityId, PolicyId, SourceId},
     identity::{Identity, name_key},
     nearest,
@@ -22,6 +23,7 @@ pub(super) struct Now {
     pub(super) dictionary: Option<String>,
     pub(super) sources: Vec<Source>,
     pub(super) groups: Vec<(SyncGroup, Vec<SourceId>)>,
+    pub(super) clients: Vec<Client>,
 }
 
 impl Now {
@@ -46,6 +48,7 @@ impl Now {
                     dictionary: tx.setting(DICTIONARY)?,
                     sources,
                     groups,
+                    clients: tx.api_clients()?,
                 })
             })
             .await

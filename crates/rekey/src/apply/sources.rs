@@ -36,16 +36,9 @@ pub(super) fn plan(
         .collect();
     for system in systems {
         let what = format!("sources: {}", system.name);
-        one(app, plan, now, system, folder, &what).map_err(|error| about(&what, error))?;
+        one(app, plan, now, system, folder, &what).map_err(|error| file::about(&what, error))?;
     }
     Ok(removed)
-}
-
-/// Says which source a complaint is about.
-fn about(what: &str, error: Error) -> Error {
-    let Error::BadRequest { code, text } = error else { return error };
-    let text = if text.starts_with(what) { text } else { format!("{what}: {text}") };
-    Error::BadRequest { code, text }
 }
 
 fn one(

@@ -38,6 +38,8 @@ sources:
       correlation: {accountAttribute: uid, identityAttribute: alias}}
 syncGroups:
   - {name: Desk, policy: Strong, sources: [Directory, IdentityNow]}
+clients:
+  - {name: portal, grantTypes: [CLIENT_CREDENTIALS, AUTHORIZATION_CODE], redirectUris: ["https://portal.example.com/cb"]}
 "#;
 
 /// As after `init`: an administrator, the source to sign in to, and a policy.
@@ -80,9 +82,12 @@ async fn a_file_is_made_true_and_then_stays_so(site: Site) {
         "+ dictionary",
         "+ source Directory",
         "+ syncGroup Desk",
+        "+ client portal",
     ];
     assert_eq!(lines(&site, FILE, folder.path(), false).await, expected);
-    applied(&site, FILE, folder.path(), false).await;
+    let plan = apply::plan(&site.app, FILE, folder.path(), false).await.unwrap();
+    let clients = apply::run(&site.app, plan).await.unwrap();
+    assert_eq!((clients[0].0.as_str(), clients[0].1.secret.len()), ("portal", 64));
     assert_eq!(lines(&site, FILE, folder.path(), false).await, Vec::<String>::new());
 
     let changed = FILE.replace("s3cret", "other").replace("Abby Smith", "Abby Jones");
@@ -173,10 +178,15 @@ async fn a_person_keeps_the_password_they_have(site: Site) {
 async fn what_is_not_named_goes_only_when_told(site: Site) {
     let folder = initialised(&site).await;
     applied(&site, FILE, folder.path(), false).await;
-    let empty = "identities: []\npolicies: []\nsources: []\nsyncGroups: []\n";
+    let empty = "identities: []\npolicies: []\nsources: []\nsyncGroups: []\nclients: []\n";
     assert_eq!(lines(&site, empty, folder.path(), false).await, Vec::<String>::new());
-    let expected =
-        ["- syncGroup Desk", "- source Directory", "- identity abby.smith", "- policy Default"];
+    let expected = [
+        "- client portal",
+        "- syncGroup Desk",
+        "- source Directory",
+        "- identity abby.smith",
+        "- policy Default",
+    ];
     assert_eq!(lines(&site, empty, folder.path(), true).await, expected);
     applied(&site, empty, folder.path(), true).await;
     assert_eq!(lines(&site, empty, folder.path(), true).await, Vec::<String>::new());
