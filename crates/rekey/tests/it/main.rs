@@ -7,8 +7,8 @@
     reason = "a test may panic and says what it skipped"
 )]
 
-mod front_door;
 mod apply;
+mod front_door;
 mod layers;
 mod oauth;
 mod password_change;
