@@ -68,6 +68,9 @@ class Account:
             word = password()
             try:
                 status, answer = self.api.post("/v3/set-password", sealed(self.info, word))
+            except ConnectionRefusedError:  # the server is down: this one never left
+                time.sleep(0.05)
+                continue
             except (OSError, http.client.HTTPException, ValueError):
                 self.unanswered.append(word)
                 time.sleep(0.05)

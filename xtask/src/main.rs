@@ -16,8 +16,8 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["bench"] => test::bench(),
         ["bans"] => bans::check(),
+        ["bench"] => test::bench(),
         ["ci"] => ci::run(),
         ["targets"] => test::targets(),
         ["test", options @ ..] => test::run(options),
