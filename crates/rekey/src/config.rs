@@ -1,8 +1,13 @@
 //! The settings. The commented default file is their documentation.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+mod read;
+
+/// The commented default file.
+pub const DEFAULT: &str = include_str!("../config.default.toml");
 
 /// Everything that can be set, with its default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,8 +32,10 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address and port.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// The URL clients use, without a trailing slash; empty for `http://LISTEN`.
+    #[serde(deserialize_with = "web_url")]
     pub base_url: String,
 }
 
@@ -47,8 +54,10 @@ pub struct StoreSettings {
     /// A file, or a `postgres://` URL; empty for `rekey.db` in the folder.
     pub url: String,
     /// The file the URL is read from instead: it may hold a password.
+    #[serde(deserialize_with = "file")]
     pub url_file: Option<PathBuf>,
     /// The file of the key encryption key; empty for `master.key` in the folder.
+    #[serde(deserialize_with = "file")]
     pub master_key_file: Option<PathBuf>,
 }
 
@@ -67,18 +76,20 @@ impl Default for StoreSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Changes {
-    /// How long a change may take until it fails, 1 min to 24 h; a source may have its own.
-    #[serde(deserialize_with = "span")]
+    /// How long a change may take until it fails, 1 s to 24 h; a source may have its own.
+    #[serde(deserialize_with = "deadline")]
     pub deadline: Duration,
-    /// How many changes this node carries out at once; 0 for a node that only accepts.
+    /// How many changes this node carries out at once, 0 to 4096; 0 for a node that only accepts.
+    #[serde(deserialize_with = "workers")]
     pub workers: usize,
-    /// How many of them on one source.
+    /// How many of them on one source, 1 to 4096.
+    #[serde(deserialize_with = "crowd")]
     pub per_source: usize,
 }
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(15 * 60), workers: 64, per_source: 8 }
+        Self { deadline: Duration::from_mins(15), workers: 64, per_source: 8 }
     }
 }
 
@@ -100,14 +111,14 @@ impl Default for Limits {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeySettings {
-    /// How long a rotated key still decrypts.
-    #[serde(deserialize_with = "span")]
+    /// How long a rotated key still decrypts, 1 s to 90 days.
+    #[serde(deserialize_with = "grace")]
     pub grace: Duration,
 }
 
 impl Default for KeySettings {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(7 * 24 * 3600) }
+        Self { grace: Duration::from_hours(7 * 24) }
     }
 }
 
@@ -136,6 +147,28 @@ impl Config {
             self.server.base_url.trim_end_matches('/').to_owned()
         }
     }
+
+    /// The file of the master key.
+    pub fn master_key_file(&self) -> PathBuf {
+        self.store.master_key_file.clone().unwrap_or_else(|| self.store.folder.join("master.key"))
+    }
+
+    /// The store: a file, or a `postgres://` URL.
+    pub fn store_url(&self) -> Result<String, crate::Error> {
+        if let Some(file) = &self.store.url_file {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                crate::Error::Setup(format!(
+                    "store.url_file {} cannot be read: {error}",
+                    file.display()
+                ))
+            })?;
+            return Ok(text.trim().to_owned());
+        }
+        if self.store.url.is_empty() {
+            return Ok(self.store.folder.join("rekey.db").display().to_string());
+        }
+        Ok(self.store.url.clone())
+    }
 }
 
 /// `15m`, `24h`, `90s`, `7d`.
@@ -148,10 +181,69 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
 
 fn days(text: &str) -> Result<jiff::SignedDuration, ()> {
     let days: i64 = text.strip_suffix('d').and_then(|n| n.trim().parse().ok()).ok_or(())?;
-    Ok(jiff::SignedDuration::from_hours(days.checked_mul(24).ok_or(())?))
+    let hours = days.checked_mul(24).and_then(jiff::SignedDuration::try_from_hours);
+    hours.ok_or(())
 }
 
-fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+fn deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    span(from, Duration::from_secs(1)..=Duration::from_hours(24), "1s to 24h")
+}
+
+fn grace<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    span(from, Duration::from_secs(1)..=Duration::from_hours(90 * 24), "1s to 90d")
+}
+
+fn workers<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    number(from, 0..=4096)
+}
+
+fn crowd<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    number(from, 1..=4096)
+}
+
+fn number<'de, D: Deserializer<'de>>(
+    from: D,
+    range: RangeInclusive<usize>,
+) -> Result<usize, D::Error> {
+    let number = usize::try_from(i64::deserialize(from)?).ok().filter(|n| range.contains(n));
+    number.ok_or_else(|| {
+        D::Error::custom(format!("it must be a number from {} to {}", range.start(), range.end()))
+    })
+}
+
+fn span<'de, D: Deserializer<'de>>(
+    from: D,
+    range: RangeInclusive<Duration>,
+    words: impl Display,
+) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    parse_span(&text).map_err(serde::de::Error::custom)
+    let span = parse_span(&text).map_err(D::Error::custom)?;
+    if range.contains(&span) {
+        return Ok(span);
+    }
+    Err(D::Error::custom(format!("`{text}` is out of range: allowed is {words}")))
+}
+
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "`{text}` is not an address with a port: write it like 127.0.0.1:8080"
+        ))
+    })
+}
+
+fn web_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() || text.starts_with("http://") || text.starts_with("https://") {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!(
+        "`{text}` is not a web address: write it like https://rekey.example.com"
+    )))
+}
+
+fn file<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }

@@ -37,6 +37,8 @@ pub struct Sealer(Arc<Kek>);
 pub enum Purpose {
     /// A secret among a source's connector attributes.
     ConnectorAttribute,
+    /// What tells whether a key encryption key is the store's.
+    MasterKeyCheck,
     /// A client's ciphertext on its way to a source.
     PasswordChange,
     /// A key that signs tokens.
@@ -125,6 +127,7 @@ impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
             Self::ConnectorAttribute => "connector attribute",
+            Self::MasterKeyCheck => "master key check",
             Self::PasswordChange => "password change",
             Self::SigningKey => "signing key",
             Self::SourceKey => "source key",
@@ -146,8 +149,9 @@ fn context(version: u8, purpose: Purpose, row: &str) -> Aad<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const PURPOSES: [Purpose; 5] = [
+    const PURPOSES: [Purpose; 6] = [
         Purpose::ConnectorAttribute,
+        Purpose::MasterKeyCheck,
         Purpose::PasswordChange,
         Purpose::SigningKey,
         Purpose::SourceKey,

@@ -1,0 +1,256 @@
+//! The very first start: the administrator, the source people sign in to, the default policy,
+//! and the first credentials, in one transaction and one file.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rekey_vault::{Password, Policy};
+use serde::Serialize;
+use serde_json::{Map, json};
+
+use crate::{
+    App, Error,
+    access::Level,
+    account::Account,
+    builtin,
+    clock::Micros,
+    id::{AccountId, IdentityId, PolicyId, SourceId},
+    identity::Identity,
+    keys::{self, SourceKey},
+    policy::PasswordPolicy,
+    source::{IDENTITY_NOW, Source},
+    store::{Audit, Json, Tx},
+};
+
+/// The setting that says the first start has been, and on which node.
+const FIRST_START: &str = "first_start";
+/// The file of the first credentials.
+pub const FILE: &str = "bootstrap.json";
+/// The administrator's login name.
+const ADMIN: &str = "admin";
+
+/// What [`FILE`] says.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bootstrap {
+    /// Where it is reached.
+    pub base_url: String,
+    /// The administrator's personal access token.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// An API client, which may change anyone's password.
+    pub api_client_id: String,
+    /// Its secret.
+    pub api_client_secret: String,
+    /// The administrator's login name.
+    pub admin_user: String,
+    /// Their first password.
+    pub admin_password: String,
+}
+
+/// Where the first credentials stand.
+pub fn file(app: &App) -> PathBuf {
+    app.config.store.folder.join(FILE)
+}
+
+/// Makes what a new store needs and writes [`FILE`]; nothing if that has been done, here or on
+/// another node.
+pub async fn first_start(app: &App) -> Result<Option<Bootstrap>, Error> {
+    if let Some(node) = app.store.read(|tx| tx.setting(FIRST_START)).await? {
+        finish(app, &node);
+        return Ok(None);
+    }
+    let first = First::new(app).await?;
+    let bootstrap = first.bootstrap.clone();
+    // The credentials are on disk before the store knows them, and get their name afterwards: so
+    // they are lost in no crash, and in no race with another node's.
+    let draft = draft(app, &app.node);
+    write(&draft, &bootstrap).map_err(|error| {
+        Error::Setup(format!(
+            "the first credentials cannot be written to {}: {error}; make the folder writable",
+            draft.display()
+        ))
+    })?;
+    let node = app.node.clone();
+    let done = app.store.write(move |tx| first.enter(tx, &node)).await;
+    if !matches!(done, Ok(true)) {
+        drop(fs::remove_file(&draft));
+        return done.map(|_| None);
+    }
+    finish(app, &app.node);
+    Ok(Some(bootstrap))
+}
+
+fn draft(app: &App, node: &str) -> PathBuf {
+    app.config.store.folder.join(format!("{FILE}.{node}"))
+}
+
+/// Gives the first credentials their name, if that is still to be done.
+fn finish(app: &App, node: &str) {
+    let draft = draft(app, node);
+    if draft.exists() {
+        let named = fs::rename(&draft, file(app)).and_then(|()| sync(&app.config.store.folder));
+        if let Err(error) = named {
+            tracing::error!(%error, file = %draft.display(), "the first credentials stay in this file");
+        }
+    }
+}
+
+fn write(path: &Path, bootstrap: &Bootstrap) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    serde_json::to_writer_pretty(&mut file, bootstrap)?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    sync(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Everything the first start enters into the store.
+struct First {
+    admin: Identity,
+    account: Account,
+    verifier: String,
+    source: Source,
+    keys: Vec<SourceKey>,
+    policy: PasswordPolicy,
+    bootstrap: Bootstrap,
+}
+
+impl First {
+    async fn new(app: &App) -> Result<Self, Error> {
+        let now = app.clock.now();
+        let password = generated_password()?;
+        let admin = administrator(now);
+        let source = identity_now(&admin, now);
+        let account = Account {
+            id: AccountId::new(),
+            source_id: source.id.clone(),
+            identity_id: Some(admin.id.clone()),
+            native_identity: admin.alias.clone(),
+            name: admin.name.clone(),
+            attributes: Json(Map::from_iter([("alias".into(), json!(admin.alias))])),
+            disabled: false,
+            locked: false,
+            created: now,
+            modified: now,
+        };
+        Ok(Self {
+            verifier: builtin::hash(&Password::new(password.clone()), rekey_vault::random()?)
+                .await?,
+            keys: keys::generate_both(app, &source.id).await?,
+            policy: default_policy(now),
+            bootstrap: Bootstrap {
+                base_url: app.config.base_url(),
+                client_id: String::new(),
+                client_secret: String::new(),
+                api_client_id: String::new(),
+                api_client_secret: String::new(),
+                admin_user: admin.alias.clone(),
+                admin_password: password,
+            },
+            admin,
+            account,
+            source,
+        })
+    }
+
+    /// Whether it was this node that did it.
+    fn enter(&self, tx: &mut Tx<'_>, node: &str) -> Result<bool, Error> {
+        if tx.settle_setting(FIRST_START, node)? != node {
+            return Ok(false);
+        }
+        tx.insert_policy(&self.policy)?;
+        tx.insert_identity(&self.admin)?;
+        tx.insert_source(&self.source)?;
+        for key in &self.keys {
+            tx.insert_source_key(key)?;
+        }
+        tx.insert_account(&self.account)?;
+        let native = &self.account.native_identity;
+        tx.set_builtin_password(&self.source.id, native, &self.verifier, 0)?;
+        tx.audit(Audit {
+            actor: "rekey",
+            action: "FIRST_START",
+            object: self.admin.id.as_str(),
+            detail: json!({ "adminUser": self.admin.alias, "sourceId": self.source.id }),
+        })?;
+        Ok(true)
+    }
+}
+
+fn administrator(now: Micros) -> Identity {
+    Identity {
+        id: IdentityId::new(),
+        alias: ADMIN.into(),
+        name: "Administrator".into(),
+        email: None,
+        capabilities: Json(vec![Level::OrgAdmin]),
+        attributes: Json(Map::new()),
+        enabled: true,
+        generation: 0,
+        created: now,
+        modified: now,
+    }
+}
+
+/// The source people sign in to.
+fn identity_now(owner: &Identity, now: Micros) -> Source {
+    Source {
+        id: SourceId::new(),
+        name: IDENTITY_NOW.into(),
+        description: Some("The passwords people sign in to rekey with".into()),
+        connector: builtin::NAME.into(),
+        owner_id: owner.id.clone(),
+        features: Json(vec!["AUTHENTICATE".into(), "PASSWORD".into()]),
+        connector_attributes: Json(Map::new()),
+        extra: Json(Map::new()),
+        policy_id: None,
+        deadline: None,
+        version: 1,
+        healthy: true,
+        status: "SOURCE_STATE_HEALTHY".into(),
+        created: now,
+        modified: now,
+    }
+}
+
+/// What a new policy asks in ISC's own user interface: eight characters, among them a letter and
+/// a digit.
+fn default_policy(now: Micros) -> PasswordPolicy {
+    PasswordPolicy {
+        id: PolicyId::new(),
+        name: "Default".into(),
+        description: Some("In force where no other policy is".into()),
+        members: Json(Policy { min_length: 8, min_alpha: 1, min_numeric: 1, ..Policy::default() }),
+        default_policy: true,
+        created: now,
+        modified: now,
+    }
+}
+
+/// Twenty characters that are hard to confuse, 100 random bits, in groups of five: letters and
+/// digits are both among them.
+pub fn generated_password() -> Result<String, Error> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    loop {
+        let mut text = String::with_capacity(23);
+        for (at, byte) in rekey_vault::random::<20>()?.into_iter().enumerate() {
+            if at > 0 && at % 5 == 0 {
+                text.push('-');
+            }
+            text.push(char::from(*LETTERS.get(usize::from(byte % 32)).unwrap_or(&b'x')));
+        }
+        let (letter, digit) = (|c: char| c.is_ascii_lowercase(), |c: char| c.is_ascii_digit());
+        if text.contains(letter) && text.contains(digit) {
+            return Ok(text);
+        }
+    }
+}

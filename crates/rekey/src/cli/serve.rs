@@ -1,0 +1,76 @@
+//! `rekey serve`: everything, until SIGTERM or SIGINT.
+
+use std::{io::ErrorKind, net::SocketAddr, process::ExitCode};
+
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::out::{self, say};
+use crate::{App, Error, bootstrap, bootstrap::Bootstrap, clock::Clock, config::Config, open};
+
+pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Error> {
+    super::log::start(&config.log)?;
+    let listener = listen(config.server.listen).await?;
+    config.server.listen = listener.local_addr().map_err(|e| Error::Internal(e.to_string()))?;
+    let app = open::or_create(config, Clock::default()).await?;
+    let stop = until_stopped()?;
+    let first = bootstrap::first_start(&app).await?;
+    if let Some(first) = first.filter(|_| !json) {
+        welcome(&app, &first);
+    }
+    let base = app.config.base_url();
+    if json {
+        out::json(&json!({ "baseUrl": base }));
+    } else {
+        say!("rekey serves on {base}");
+    }
+    crate::serve::run(app, listener, stop).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes the port, or says who to ask.
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let why = if error.kind() == ErrorKind::AddrInUse {
+            "another program does; stop that, or set server.listen to another port"
+        } else if error.kind() == ErrorKind::AddrNotAvailable {
+            "this machine has no such address; set server.listen to one it has, or to 0.0.0.0"
+        } else if error.kind() == ErrorKind::PermissionDenied {
+            "this user may not; set server.listen to a port above 1023"
+        } else {
+            &format!("{error}; set server.listen to another address")
+        };
+        Error::Setup(format!("rekey cannot listen on {address}: {why}"))
+    })
+}
+
+/// Turns true at the first SIGTERM or SIGINT; the second ends the process at once.
+pub(crate) fn until_stopped() -> Result<watch::Receiver<bool>, Error> {
+    let on = |kind| signal(kind).map_err(|error| Error::Internal(error.to_string()));
+    let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut next = async || tokio::select! { _ = term.recv() => (), _ = int.recv() => () };
+        next().await;
+        tracing::info!("stopping: the requests under way are finished first");
+        stop.send_replace(true);
+        next().await;
+        std::process::exit(1);
+    });
+    Ok(stopped)
+}
+
+fn welcome(app: &App, first: &Bootstrap) {
+    let Bootstrap { base_url, api_client_id, api_client_secret, .. } = first;
+    say!("Welcome. This is the first start; the first credentials are in");
+    say!("  {}", bootstrap::file(app).display());
+    say!("Keep that file safe, or delete it once you have noted what is in it.\n");
+    say!("Any SailPoint SDK or the sail command works with rekey after");
+    say!(
+        "  export SAIL_BASE_URL={base_url} SAIL_CLIENT_ID={api_client_id} SAIL_CLIENT_SECRET={api_client_secret}\n"
+    );
+}

@@ -1,0 +1,289 @@
+//! Where settings come from: the file, then the environment. Every mistake is told with its
+//! place, one sentence each.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use serde::Deserialize;
+use toml::{Spanned, Table, Value, de::DeTable};
+
+use super::{Config, DEFAULT};
+use crate::Error;
+
+/// The file that is read when none is named, if it is there.
+const USUAL: &str = "rekey.toml";
+
+/// Every section and setting with its default: the default file is the one list.
+static KNOWN: LazyLock<Table> = LazyLock::new(|| {
+    // A test reads the same text.
+    uncommented(DEFAULT).parse().unwrap_or_default()
+});
+
+/// A setting as it was found.
+struct Given {
+    section: String,
+    key: String,
+    value: Value,
+    /// `rekey.toml line 3`, or the name of an environment variable.
+    place: String,
+}
+
+impl Config {
+    /// Reads the file, `./rekey.toml` if none is named and there is one, and the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        let (name, text) = contents(file)?;
+        Self::parse(&name, &text, std::env::vars_os()).map_err(Error::Setup)
+    }
+
+    /// Every setting as [`Config::load`] has it, without secrets.
+    pub fn shown(file: Option<&Path>) -> Result<Table, Error> {
+        let (name, text) = contents(file)?;
+        let mut all = KNOWN.clone();
+        for setting in given(&name, &text, std::env::vars_os()).map_err(Error::Setup)? {
+            put(&mut all, &setting);
+        }
+        if let Some(Value::String(url)) = all.get_mut("store").and_then(|t| t.get_mut("url")) {
+            *url = without_password(url);
+        }
+        Ok(all)
+    }
+
+    /// From a file's text and an environment.
+    fn parse(
+        file: &str,
+        text: &str,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, String> {
+        let mut all = Table::new();
+        for setting in given(file, text, environment)? {
+            put(&mut all, &setting);
+        }
+        Self::deserialize(all).map_err(|error| error.message().to_owned())
+    }
+}
+
+/// The file's name and text; none is no text.
+fn contents(file: Option<&Path>) -> Result<(String, String), Error> {
+    let file = match file {
+        Some(file) => Some(file.to_owned()),
+        None => Some(PathBuf::from(USUAL)).filter(|usual| usual.exists()),
+    };
+    let Some(file) = file else { return Ok(Default::default()) };
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        Error::Setup(format!(
+            "the configuration {} cannot be read: {error}; name one with --config, or leave it out",
+            file.display()
+        ))
+    })?;
+    Ok((file.display().to_string(), text))
+}
+
+/// Every setting that is set, each of them sound.
+fn given(
+    file: &str,
+    text: &str,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<Given>, String> {
+    let mut given = in_file(file, text)?;
+    given.extend(in_environment(environment)?);
+    for setting in &given {
+        // Alone, so that what is wrong with it can be told with its place.
+        let mut alone = Table::new();
+        put(&mut alone, setting);
+        Config::deserialize(alone).map_err(|error| {
+            let Given { section, key, place, .. } = setting;
+            format!("{place}: {section}.{key}: {}", error.message().trim())
+        })?;
+    }
+    Ok(given)
+}
+
+/// A URL whose password is not readable.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) => {
+            let user =
+                user.split_once(':').map_or(user.to_owned(), |(user, _)| format!("{user}:…"));
+            format!("{user}@{host}")
+        }
+        None => authority.to_owned(),
+    };
+    let path = match path.split_once("password=") {
+        Some((before, after)) => {
+            let rest = after.split_once('&').map(|(_, rest)| format!("&{rest}"));
+            format!("{before}password=…{}", rest.unwrap_or_default())
+        }
+        None => path.to_owned(),
+    };
+    format!("{scheme}://{authority}{path}")
+}
+
+fn put(table: &mut Table, Given { section, key, value, .. }: &Given) {
+    let section = table.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(section) = section {
+        section.insert(key.clone(), value.clone());
+    }
+}
+
+fn in_file(file: &str, text: &str) -> Result<Vec<Given>, String> {
+    let at = |offset: usize| format!("{file} line {}", line(text, offset));
+    let tables = DeTable::parse(text).map_err(|error| {
+        let place = error.span().map_or_else(|| file.to_owned(), |span| at(span.start));
+        format!("{place}: {}", error.message().trim())
+    })?;
+    let mut given = Vec::new();
+    for (section, settings) in tables.get_ref() {
+        let (place, section) = (at(section.span().start), section.get_ref().to_string());
+        let keys = keys_of(&section).ok_or_else(|| no_section(&place, &section))?;
+        let Some(settings) = settings.get_ref().as_table() else {
+            return Err(format!(
+                "{place}: {section} is a section: write [{section}] on a line of its own, then its settings"
+            ));
+        };
+        for (key, value) in settings {
+            let (place, key) = (at(key.span().start), key.get_ref().to_string());
+            let Some(default) = keys.get(&key) else {
+                return Err(no_key(&place, &section, &key));
+            };
+            let value = owned(value)
+                .filter(|value| value.same_type(default))
+                .ok_or_else(|| format!("{place}: {section}.{key} must be {}", example(default)))?;
+            given.push(Given { section: section.clone(), key, value, place });
+        }
+    }
+    Ok(given)
+}
+
+/// `None` for what no setting is: a table, a list, a time.
+fn owned(value: &Spanned<toml::de::DeValue<'_>>) -> Option<Value> {
+    use toml::de::DeValue;
+    match value.get_ref() {
+        DeValue::String(text) => Some(Value::String(text.to_string())),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Integer)
+        }
+        DeValue::Boolean(yes) => Some(Value::Boolean(*yes)),
+        DeValue::Array(_) | DeValue::Datetime(_) | DeValue::Float(_) | DeValue::Table(_) => None,
+    }
+}
+
+fn in_environment(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<Given>, String> {
+    let mut given = Vec::new();
+    for (name, value) in environment {
+        let Some(name) = name.to_str().map(str::to_owned) else { continue };
+        let Some((section, key)) = name
+            .strip_prefix("REKEY_")
+            .filter(|rest| !rest.starts_with("TEST_"))
+            .and_then(|rest| rest.split_once("__"))
+        else {
+            continue;
+        };
+        let (section, key) = (section.to_lowercase(), key.to_lowercase());
+        let default = keys_of(&section).and_then(|keys| keys.get(&key));
+        let Some(default) = default else { return Err(no_variable(&name)) };
+        let Some(text) = value.to_str() else { return Err(format!("{name}: it is not UTF-8")) };
+        let value = match default {
+            Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
+            Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
+            Value::Array(_) | Value::Datetime(_) | Value::Float(_) | Value::Table(_) => None,
+            Value::String(_) => Some(Value::String(text.to_owned())),
+        };
+        let value = value.ok_or_else(|| format!("{name}: it must be {}", example(default)))?;
+        given.push(Given { section, key, value, place: name });
+    }
+    Ok(given)
+}
+
+fn keys_of(section: &str) -> Option<&'static Table> {
+    KNOWN.get(section)?.as_table()
+}
+
+fn no_section(place: &str, name: &str) -> String {
+    let nearest = nearest(name, KNOWN.keys().map(String::as_str));
+    format!("{place}: there is no section [{name}]: {}", meant(nearest, "the sections", &KNOWN))
+}
+
+fn no_key(place: &str, section: &str, name: &str) -> String {
+    let none = Table::new();
+    let keys = keys_of(section).unwrap_or(&none);
+    let nearest = nearest(name, keys.keys().map(String::as_str));
+    format!(
+        "{place}: there is no setting {section}.{name}: {}",
+        meant(nearest, &format!("the settings of [{section}]"), keys)
+    )
+}
+
+fn no_variable(name: &str) -> String {
+    let mut known = Vec::new();
+    for (section, keys) in KNOWN.iter() {
+        let keys = keys.as_table().into_iter().flat_map(Table::keys);
+        known.extend(keys.map(|key| format!("REKEY_{section}__{key}").to_uppercase()));
+    }
+    let nearest = nearest(name, known.iter().map(String::as_str));
+    match nearest {
+        Some(nearest) => format!("{name}: there is no such setting: did you mean {nearest}?"),
+        None => format!("{name}: there is no such setting: see `rekey config default`"),
+    }
+}
+
+fn meant(nearest: Option<&str>, what: &str, all: &Table) -> String {
+    nearest.map_or_else(
+        || {
+            let all: Vec<_> = all.keys().map(String::as_str).collect();
+            format!("{what} are {}", all.join(", "))
+        },
+        |nearest| format!("did you mean {nearest}?"),
+    )
+}
+
+/// The most alike, if it is alike at all.
+fn nearest<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    among
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(alike, _)| *alike > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
+
+fn example(default: &Value) -> String {
+    match default {
+        Value::Boolean(_) => "true or false".into(),
+        Value::Integer(number) => format!("a whole number, like {number}"),
+        Value::String(text) if text.is_empty() => "a text in quotes".into(),
+        Value::Array(_)
+        | Value::Datetime(_)
+        | Value::Float(_)
+        | Value::String(_)
+        | Value::Table(_) => format!("a text in quotes, like {default}"),
+    }
+}
+
+fn line(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The default file with its settings in force: a comment that reads as a setting loses its `# `.
+pub(super) fn uncommented(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(setting) if is_setting(setting) => setting,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_setting(line: &str) -> bool {
+    line.split_once(" = ").is_some_and(|(key, _)| {
+        !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    })
+}
+
+#[cfg(test)]
+mod tests;
