@@ -56,8 +56,8 @@ pub(crate) fn until_stopped() -> Result<watch::Receiver<bool>, Error> {
     tokio::spawn(async move {
         let mut next = async || tokio::select! { _ = term.recv() => (), _ = int.recv() => () };
         next().await;
-        tracing::info!("stopping: the requests under way are finished first");
         stop.send_replace(true);
+        tracing::info!("stopping: the requests under way are finished first");
         next().await;
         std::process::exit(1);
     });
