@@ -13,16 +13,16 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use crate::{
-    App, Error,
+    ACTOR, App, Error,
     access::Level,
-    account::Account,
     builtin,
+    client::{GrantType, NewToken, VALIDITY, Wanted},
     clock::Micros,
-    id::{AccountId, IdentityId, PolicyId, SourceId},
-    identity::Identity,
+    id::PolicyId,
+    identity::{self, Identity, NewIdentity},
     keys::{self, SourceKey},
-    policy::PasswordPolicy,
-    source::{IDENTITY_NOW, Source},
+    policy::{self, PasswordPolicy},
+    source::{self, IDENTITY_NOW, NewSource, Source},
     store::{Audit, Json, Tx},
 };
 
@@ -115,50 +115,42 @@ fn sync(folder: &Path) -> io::Result<()> {
 
 /// Everything the first start enters into the store.
 struct First {
+    policy: PasswordPolicy,
     admin: Identity,
-    account: Account,
     verifier: String,
     source: Source,
     keys: Vec<SourceKey>,
-    policy: PasswordPolicy,
+    token: NewToken,
+    client: Wanted,
     bootstrap: Bootstrap,
 }
 
 impl First {
     async fn new(app: &App) -> Result<Self, Error> {
-        let now = app.clock.now();
         let password = generated_password()?;
-        let admin = administrator(now);
-        let source = identity_now(&admin, now);
-        let account = Account {
-            id: AccountId::new(),
-            source_id: source.id.clone(),
-            identity_id: Some(admin.id.clone()),
-            native_identity: admin.alias.clone(),
-            name: admin.name.clone(),
-            attributes: Json(Map::from_iter([("alias".into(), json!(admin.alias))])),
-            disabled: false,
-            locked: false,
-            created: now,
-            modified: now,
-        };
+        let admin = administrator()?;
+        let source = source::prepare(app, identity_now(&admin))?;
+        let token = NewToken::new(app, &admin, "bootstrap", vec![], VALIDITY, None)?;
+        let grants = vec![GrantType::ClientCredentials];
+        let client = Wanted::new(app, "bootstrap", grants, vec![], vec![], VALIDITY, false)?;
+        let (by_token, by_client) = (token.clone().created(), client.clone().created());
         Ok(Self {
-            verifier: builtin::hash(&Password::new(password.clone()), rekey_vault::random()?)
-                .await?,
+            policy: default_policy(),
+            verifier: identity::first_verifier(&Password::new(password.clone())).await?,
             keys: keys::generate_both(app, &source.id).await?,
-            policy: default_policy(now),
             bootstrap: Bootstrap {
                 base_url: app.config.base_url(),
-                client_id: String::new(),
-                client_secret: String::new(),
-                api_client_id: String::new(),
-                api_client_secret: String::new(),
+                client_id: by_token.id.0,
+                client_secret: by_token.secret,
+                api_client_id: by_client.id.0,
+                api_client_secret: by_client.secret,
                 admin_user: admin.alias.clone(),
                 admin_password: password,
             },
             admin,
-            account,
             source,
+            token,
+            client,
         })
     }
 
@@ -167,72 +159,53 @@ impl First {
         if tx.settle_setting(FIRST_START, node)? != node {
             return Ok(false);
         }
-        tx.insert_policy(&self.policy)?;
-        tx.insert_identity(&self.admin)?;
-        tx.insert_source(&self.source)?;
-        for key in &self.keys {
-            tx.insert_source_key(key)?;
-        }
-        tx.insert_account(&self.account)?;
-        let native = &self.account.native_identity;
-        tx.set_builtin_password(&self.source.id, native, &self.verifier, 0)?;
-        tx.audit(Audit {
-            actor: "rekey",
-            action: "FIRST_START",
-            object: self.admin.id.as_str(),
-            detail: json!({ "adminUser": self.admin.alias, "sourceId": self.source.id }),
-        })?;
+        policy::keep(tx, self.policy.clone(), ACTOR)?;
+        let admin = identity::insert(tx, self.admin.clone(), ACTOR)?;
+        source::insert(tx, self.source.clone(), &self.keys, ACTOR)?;
+        identity::insert_first_password(tx, &admin, &self.verifier, ACTOR)?;
+        self.token.insert(tx)?;
+        self.client.upsert(tx)?;
+        let detail = json!({ "adminUser": admin.alias });
+        tx.audit(Audit { actor: ACTOR, action: "FIRST_START", object: admin.id.as_str(), detail })?;
         Ok(true)
     }
 }
 
-fn administrator(now: Micros) -> Identity {
-    Identity {
-        id: IdentityId::new(),
+fn administrator() -> Result<Identity, Error> {
+    identity::prepare(NewIdentity {
         alias: ADMIN.into(),
         name: "Administrator".into(),
-        email: None,
-        capabilities: Json(vec![Level::OrgAdmin]),
-        attributes: Json(Map::new()),
-        enabled: true,
-        generation: 0,
-        created: now,
-        modified: now,
-    }
+        capabilities: vec![Level::OrgAdmin],
+        ..NewIdentity::default()
+    })
 }
 
 /// The source people sign in to.
-fn identity_now(owner: &Identity, now: Micros) -> Source {
-    Source {
-        id: SourceId::new(),
+fn identity_now(owner: &Identity) -> NewSource {
+    NewSource {
         name: IDENTITY_NOW.into(),
-        description: Some("The passwords people sign in to rekey with".into()),
+        description: Some("What people sign in to rekey with".into()),
         connector: builtin::NAME.into(),
         owner_id: owner.id.clone(),
-        features: Json(vec!["AUTHENTICATE".into(), "PASSWORD".into()]),
-        connector_attributes: Json(Map::new()),
-        extra: Json(Map::new()),
+        features: vec!["AUTHENTICATE".into(), "PASSWORD".into()],
+        connector_attributes: Map::new(),
+        extra: Map::new(),
         policy_id: None,
         deadline: None,
-        version: 1,
-        healthy: true,
-        status: "SOURCE_STATE_HEALTHY".into(),
-        created: now,
-        modified: now,
     }
 }
 
 /// What a new policy asks in ISC's own user interface: eight characters, among them a letter and
 /// a digit.
-fn default_policy(now: Micros) -> PasswordPolicy {
+fn default_policy() -> PasswordPolicy {
     PasswordPolicy {
         id: PolicyId::new(),
         name: "Default".into(),
         description: Some("In force where no other policy is".into()),
         members: Json(Policy { min_length: 8, min_alpha: 1, min_numeric: 1, ..Policy::default() }),
         default_policy: true,
-        created: now,
-        modified: now,
+        created: Micros(0),
+        modified: Micros(0),
     }
 }
 

@@ -19,7 +19,7 @@ mod personal_access_token;
 
 pub use self::{
     api_client::{Wanted, create_api_client, upsert_api_client},
-    personal_access_token::create_personal_access_token,
+    personal_access_token::{NewToken, create_personal_access_token},
 };
 
 /// The longest life of an access token, and the default: 12 hours, since no SDK fetches a second.

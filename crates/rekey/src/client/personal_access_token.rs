@@ -5,6 +5,7 @@ use crate::{
     App, Error,
     clock::Micros,
     error::BadRequest,
+    id::IdentityId,
     identity::Identity,
     store::{Json, Tx},
 };
@@ -24,14 +25,42 @@ pub async fn create_personal_access_token(
     validity: i64,
     expires: Option<Micros>,
 ) -> Result<Created, Error> {
-    let (mut client, secret): (Client, String) =
-        new(app, ClientKind::PersonalAccessToken, name, scope, validity)?;
-    client.identity_id = Some(owner.id.clone());
-    client.grant_types = Json(vec![GrantType::ClientCredentials]);
-    client.expires = expires;
-    let (id, owner) = (client.id.clone(), owner.id.clone());
-    let deed = move |tx: &mut Tx<'_>| {
-        let others = tx.personal_access_tokens(&owner)?;
+    let new = NewToken::new(app, owner, name, scope, validity, expires)?;
+    let deed = new.clone();
+    app.store.write(move |tx| deed.insert(tx)).await?;
+    Ok(new.created())
+}
+
+/// A personal access token to be made, with its secret: for deeds that make more than it.
+#[derive(Clone)]
+pub struct NewToken {
+    owner: IdentityId,
+    client: Client,
+    secret: String,
+}
+
+impl NewToken {
+    /// Checks what is wanted, and draws its secret.
+    pub fn new(
+        app: &App,
+        owner: &Identity,
+        name: &str,
+        scope: Vec<String>,
+        validity: i64,
+        expires: Option<Micros>,
+    ) -> Result<Self, Error> {
+        let (mut client, secret) =
+            new(app, ClientKind::PersonalAccessToken, name, scope, validity)?;
+        client.identity_id = Some(owner.id.clone());
+        client.grant_types = Json(vec![GrantType::ClientCredentials]);
+        client.expires = expires;
+        Ok(Self { owner: owner.id.clone(), client, secret })
+    }
+
+    /// Makes it, inside the caller's deed.
+    pub fn insert(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let Self { owner, client, .. } = self;
+        let others = tx.personal_access_tokens(owner)?;
         if others.iter().any(|other| other.name == client.name) {
             let text = format!("you have a personal access token named `{}` already", client.name);
             return Err(Error::bad(BadRequest::Conflict, text));
@@ -41,9 +70,12 @@ pub async fn create_personal_access_token(
                 format!("a person has at most {MOST} personal access tokens: delete one first");
             return Err(Error::bad(BadRequest::Limit, text));
         }
-        tx.insert_client(&client)?;
-        audit(tx, owner.as_str(), "PERSONAL_ACCESS_TOKEN_CREATED", &client)
-    };
-    app.store.write(deed).await?;
-    Ok(Created { id, secret })
+        tx.insert_client(client)?;
+        audit(tx, owner.as_str(), "PERSONAL_ACCESS_TOKEN_CREATED", client)
+    }
+
+    /// Its credentials.
+    pub fn created(self) -> Created {
+        Created { id: self.client.id, secret: self.secret }
+    }
 }

@@ -207,18 +207,14 @@ fn keys_of(section: &str) -> Option<&'static Table> {
 }
 
 fn no_section(place: &str, name: &str) -> String {
-    let nearest = nearest(name, KNOWN.keys().map(String::as_str));
-    format!("{place}: there is no section [{name}]: {}", meant(nearest, "the sections", &KNOWN))
+    format!("{place}: there is no section [{name}]{}", meant(name, "the sections", &KNOWN))
 }
 
 fn no_key(place: &str, section: &str, name: &str) -> String {
     let none = Table::new();
-    let keys = keys_of(section).unwrap_or(&none);
-    let nearest = nearest(name, keys.keys().map(String::as_str));
-    format!(
-        "{place}: there is no setting {section}.{name}: {}",
-        meant(nearest, &format!("the settings of [{section}]"), keys)
-    )
+    let what = format!("the settings of [{section}]");
+    let meant = meant(name, &what, keys_of(section).unwrap_or(&none));
+    format!("{place}: there is no setting {section}.{name}{meant}")
 }
 
 fn no_variable(name: &str) -> String {
@@ -227,30 +223,21 @@ fn no_variable(name: &str) -> String {
         let keys = keys.as_table().into_iter().flat_map(Table::keys);
         known.extend(keys.map(|key| format!("REKEY_{section}__{key}").to_uppercase()));
     }
-    let nearest = nearest(name, known.iter().map(String::as_str));
-    match nearest {
-        Some(nearest) => format!("{name}: there is no such setting: did you mean {nearest}?"),
-        None => format!("{name}: there is no such setting: see `rekey config default`"),
+    let mut nearest = crate::nearest(name, known.iter().map(String::as_str));
+    if nearest.is_empty() {
+        nearest = ": see `rekey config default`".into();
     }
+    format!("{name}: there is no such setting{nearest}")
 }
 
-fn meant(nearest: Option<&str>, what: &str, all: &Table) -> String {
-    nearest.map_or_else(
-        || {
-            let all: Vec<_> = all.keys().map(String::as_str).collect();
-            format!("{what} are {}", all.join(", "))
-        },
-        |nearest| format!("did you mean {nearest}?"),
-    )
-}
-
-/// The most alike, if it is alike at all.
-fn nearest<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    among
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .filter(|(alike, _)| *alike > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
+/// The nearest of `all`, or else all of them.
+fn meant(name: &str, what: &str, all: &Table) -> String {
+    let nearest = crate::nearest(name, all.keys().map(String::as_str));
+    if nearest.is_empty() {
+        let all: Vec<_> = all.keys().map(String::as_str).collect();
+        return format!(": {what} are {}", all.join(", "));
+    }
+    nearest
 }
 
 fn example(default: &Value) -> String {
