@@ -94,7 +94,9 @@ impl Connector for Directory {
         let mut asked = wanted.clone();
         asked.push("pwdAccountLockedTime".to_owned());
 
-        let mut lease = self.pool.take().await?;
+        // Also proves that a pooled connection is alive.
+        let lease = self.pool.take().await?;
+        let (mut lease, _) = self.read(lease, &self.config.base_dn, ANY).await?;
         let adapters: Vec<Box<dyn Adapter<_, _>>> =
             vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(PAGE))];
         let search = lease.ldap().streaming_search_with(

@@ -59,14 +59,22 @@ impl Kind for Database {
 impl Connector for Database {
     async fn test(&self) -> Result<(), Fault> {
         let (lease, _) = self.role(&self.config.user).await?;
+        let rights = lease.rights();
         lease.give_back(&self.pool);
-        Ok(())
+        if rights.is_superuser || rights.creates_roles {
+            return Ok(());
+        }
+        Err(Fault::new(
+            FaultKind::NotPermitted,
+            "rekey's own role may not change passwords: give it CREATEROLE",
+        ))
     }
 
     async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
         let mut last = String::new();
         loop {
-            let mut lease = self.pool.take().await?;
+            // Also proves that a pooled connection is alive.
+            let (mut lease, _) = self.role(&self.config.user).await?;
             let page = within(lease.client().query(LIST, &[&last, &PAGE])).await?;
             lease.give_back(&self.pool);
             let Some(row) = page.last() else { return Ok(()) };
@@ -107,9 +115,10 @@ impl Connector for Database {
         lease.give_back(&self.pool);
         let role = role.ok_or_else(no_account)?;
         if reads {
-            let ours = scram::verifier(change.password, &change.salt);
-            let is_ours = role.verifier.as_deref() == Some(ours.as_str());
-            return Ok(if is_ours { Verdict::Yes } else { Verdict::No });
+            let Some(stored) = role.verifier else { return Ok(Verdict::No) };
+            if let Some(is_it) = scram::is_verifier_of(&stored, change.password) {
+                return Ok(if is_it { Verdict::Yes } else { Verdict::No });
+            }
         }
         if role.is_expired || !role.can_log_in || self.config.tls == config::Tls::None {
             // The server answers as for a wrong password, or a server without TLS that trusts
@@ -126,18 +135,20 @@ const LIST: &str = "SELECT rolname::text, coalesce(rolvaliduntil < now(), false)
      WHERE rolcanlogin AND rolname::text COLLATE \"C\" > $1::text AND rolname !~ '^pg_' \
      ORDER BY rolname::text COLLATE \"C\" LIMIT $2::bigint";
 
-/// One role, with its verifier.
+/// One role, with its verifier. Longer names would be cut off, and then mean another role.
 const ROLE: &str = "SELECT rolcanlogin, rolsuper, coalesce(rolvaliduntil < now(), false), rolpassword \
-     FROM pg_catalog.pg_authid WHERE rolname::text = $1::text";
+     FROM pg_catalog.pg_authid \
+     WHERE rolname = $1::text::name AND octet_length($1::text) <= 63";
 
 /// One role, where verifiers may not be read.
 const ROLE_WITHOUT_VERIFIER: &str = "SELECT rolcanlogin, rolsuper, \
      coalesce(rolvaliduntil < now(), false), NULL::text \
-     FROM pg_catalog.pg_roles WHERE rolname::text = $1::text";
+     FROM pg_catalog.pg_roles \
+     WHERE rolname = $1::text::name AND octet_length($1::text) <= 63";
 
 /// Its row stays ours until the transaction ends.
 const LOCK: &str =
-    "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname::text = $1::text FOR UPDATE";
+    "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1::text::name FOR UPDATE";
 
 /// `ALTER ROLE` takes no parameters: the server itself quotes the name and the verifier.
 const STATEMENT: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)";

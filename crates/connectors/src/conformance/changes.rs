@@ -14,6 +14,8 @@ const NASTY: usize = 200;
 pub(super) async fn sets_exactly_the_password(suite: &Suite<'_>) {
     let account = suite.account().await;
     assert!(suite.bench.logs_in(&account, INITIAL).await, "the bench's own login fails");
+    let is_initial = suite.verify(&*suite.connector, &account, INITIAL).await;
+    assert_eq!(is_initial, Verdict::Yes, "a password that somebody else set is not recognized");
     let password = suite.password();
     suite.set(&account, &password).await;
     assert!(suite.bench.logs_in(&account, &password).await, "the new password does not log in");

@@ -30,7 +30,7 @@ const SESSION: &str = "SET search_path = pg_catalog; SET statement_timeout = '9s
 /// What rekey's own role may do with `pg_authid`, where the verifiers are.
 const RIGHTS: &str = "SELECT has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'SELECT'), \
      has_table_privilege('pg_catalog.pg_authid', 'UPDATE'), \
-     rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
+     rolsuper, rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = current_user";
 
 /// How to reach the server, and the connections that are idle.
 pub(super) struct Pool {
@@ -64,6 +64,10 @@ impl Drop for Connection {
 }
 
 /// What rekey's own role may do.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent rights, as the server has them"
+)]
 #[derive(Clone, Copy, Default)]
 pub(super) struct Rights {
     /// It may read verifiers.
@@ -71,6 +75,7 @@ pub(super) struct Rights {
     /// It may lock their rows.
     pub(super) locks: bool,
     pub(super) is_superuser: bool,
+    pub(super) creates_roles: bool,
 }
 
 impl Pool {
@@ -138,8 +143,12 @@ impl Pool {
             let mut connection = Connection { client, driver, rights: Rights::default() };
             connection.client.batch_execute(SESSION).await.map_err(answer::fault)?;
             let row = connection.client.query_one(RIGHTS, &[]).await.map_err(answer::fault)?;
-            connection.rights =
-                Rights { reads: row.get(0), locks: row.get(1), is_superuser: row.get(2) };
+            connection.rights = Rights {
+                reads: row.get(0),
+                locks: row.get(1),
+                is_superuser: row.get(2),
+                creates_roles: row.get(3),
+            };
             Ok(connection)
         };
         timeout(CONNECT, opening).await.unwrap_or_else(|_| Err(slow()))
