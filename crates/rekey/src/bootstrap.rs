@@ -31,7 +31,7 @@ const FIRST_START: &str = "first_start";
 /// The file of the first credentials.
 pub const FILE: &str = "bootstrap.json";
 /// The administrator's login name.
-const ADMIN: &str = "admin";
+pub const ADMIN: &str = "admin";
 
 /// What [`FILE`] says.
 #[derive(Clone, Serialize)]

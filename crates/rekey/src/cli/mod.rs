@@ -1,16 +1,23 @@
 //! The command line: one file per command.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
-use crate::{Error, config::Config};
+use crate::{App, Error, config::Config, open};
 
+mod apply;
 mod config;
 mod init;
+mod keys;
 mod log;
 mod out;
 mod serve;
+mod source;
+mod token;
 
 /// Changes people's passwords where they live, speaking SailPoint ISC's password API.
 #[derive(Parser)]
@@ -28,13 +35,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Make the store say what a file says: people, policies, sources, sync groups, clients.
+    Apply(apply::Apply),
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::Command),
     /// Make the store, the master key and the first credentials, without serving.
     Init,
+    /// Show or rotate the keys that clients encrypt passwords with.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Serve requests and carry out password changes.
     Serve,
+    /// Test a connected system.
+    #[command(subcommand)]
+    Source(source::Command),
+    /// Make credentials for programs.
+    #[command(subcommand)]
+    Token(token::Command),
 }
 
 /// Runs the command of this process's arguments.
@@ -56,11 +74,28 @@ pub fn run() -> ExitCode {
 
 impl Cli {
     async fn run(self) -> Result<ExitCode, Error> {
-        let file = self.config.as_deref();
+        let (file, json) = (self.config.as_deref(), self.json);
         match self.command {
-            Command::Config(command) => command.run(file, self.json),
-            Command::Init => init::run(Config::load(file)?, self.json).await,
-            Command::Serve => serve::run(Config::load(file)?, self.json).await,
+            Command::Apply(apply) => beside(file, async |app| apply.run(app, json).await).await,
+            Command::Config(command) => command.run(file, json),
+            Command::Init => init::run(Config::load(file)?, json).await,
+            Command::Keys(command) => beside(file, async |app| command.run(app, json).await).await,
+            Command::Serve => serve::run(Config::load(file)?, json).await,
+            Command::Source(command) => {
+                beside(file, async |app| command.run(app, json).await).await
+            }
+            Command::Token(command) => beside(file, async |app| command.run(app, json).await).await,
         }
     }
+}
+
+/// Opens the store for a command, beside a server or without one, and closes it after.
+async fn beside(
+    file: Option<&Path>,
+    command: impl AsyncFnOnce(&App) -> Result<ExitCode, Error>,
+) -> Result<ExitCode, Error> {
+    let app = open::existing(Config::load(file)?).await?;
+    let done = command(&app).await;
+    app.store.close().await;
+    done
 }
