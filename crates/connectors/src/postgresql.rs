@@ -21,7 +21,7 @@ use tokio_postgres::{Error, Row};
 use self::pool::{Lease, Pool};
 use crate::{
     Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Outcome, Rejection, Stamp, Verdict,
-    Verification, net::OPERATION,
+    Verification, net::OPERATION, scrub::scrub,
 };
 
 mod answer;
@@ -310,7 +310,11 @@ impl Database {
             // These come after the password was found to be right: no right on the database.
             "42501" | "3D000" => Ok(Verdict::Yes),
             code if code.starts_with("28") => Ok(Verdict::CannotTell),
-            _ => Err(answer::fault(error)),
+            _ => {
+                let mut fault = answer::fault(error);
+                fault.message = scrub(&fault.message, password);
+                Err(fault)
+            }
         }
     }
 }
