@@ -209,12 +209,41 @@ impl Entry {
 
 /// Reads connector attributes; the fault names the attribute that is wrong.
 fn parse<C: DeserializeOwned>(attributes: Value) -> Result<C, Fault> {
-    serde_json::from_value(attributes).map_err(|error| {
-        Fault::new(FaultKind::Misconfigured, format!("connectorAttributes: {error}"))
+    serde_path_to_error::deserialize(attributes).map_err(|error| {
+        let (at, text) = (error.path().to_string(), error.inner().to_string());
+        let place = if at == "." { String::new() } else { format!(".{at}") };
+        // serde repeats a value of the wrong type, and a value may be a secret.
+        let text = text.find(", expected ").filter(|_| text.starts_with("invalid ")).map_or_else(
+            || text.clone(),
+            |from| format!("wrong type or value{}", text.get(from..).unwrap_or_default()),
+        );
+        Fault::new(FaultKind::Misconfigured, format!("connectorAttributes{place}: {text}"))
     })
 }
 
 /// Finds a kind by its name.
 pub fn kind(name: &str) -> Option<&'static Entry> {
     KINDS.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_attribute_is_named_and_its_value_is_not() {
+        let attributes = serde_json::json!({"host": "h", "bindPassword": 12_345_678});
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Config {
+            _host: Option<String>,
+            #[expect(dead_code, reason = "only its type matters")]
+            bind_password: String,
+        }
+        let fault = parse::<Config>(attributes).err().unwrap();
+        assert_eq!(
+            fault.message,
+            "connectorAttributes.bindPassword: wrong type or value, expected a string"
+        );
+    }
 }

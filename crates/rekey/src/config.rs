@@ -111,6 +111,9 @@ impl Default for Limits {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeySettings {
+    /// How long a key is given out until it is rotated, 1 hour to 400 days.
+    #[serde(deserialize_with = "lifetime")]
+    pub lifetime: Duration,
     /// How long a rotated key still decrypts, 1 s to 90 days.
     #[serde(deserialize_with = "grace")]
     pub grace: Duration,
@@ -118,7 +121,7 @@ pub struct KeySettings {
 
 impl Default for KeySettings {
     fn default() -> Self {
-        Self { grace: Duration::from_hours(7 * 24) }
+        Self { lifetime: Duration::from_hours(30 * 24), grace: Duration::from_hours(7 * 24) }
     }
 }
 
@@ -187,6 +190,10 @@ fn days(text: &str) -> Result<jiff::SignedDuration, ()> {
 
 fn deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     span(from, Duration::from_secs(1)..=Duration::from_hours(24), "1s to 24h")
+}
+
+fn lifetime<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    span(from, Duration::from_hours(1)..=Duration::from_hours(400 * 24), "1h to 400d")
 }
 
 fn grace<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

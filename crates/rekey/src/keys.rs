@@ -35,6 +35,17 @@ pub struct SourceKey {
 
 from_row!(SourceKey { id, source_id, padding, spki, sealed, created, accept_until });
 
+impl SourceKey {
+    /// Whether it was taken out of use at once, without a grace: its source is reached in another
+    /// way now, and what was encrypted for it must not be sent there.
+    pub fn is_revoked(&self) -> bool {
+        self.accept_until == Some(REVOKED)
+    }
+}
+
+/// The end of a key that has none of its time left.
+const REVOKED: Micros = Micros(0);
+
 /// [`Padding`] as a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPadding(pub Padding);
@@ -77,6 +88,27 @@ impl Keys {
             Ok(Arc::new(PrivateKey::from_pkcs8(key.padding.0, &pkcs8)?))
         })
     }
+}
+
+/// Rotates the keys that have been in use for longer than the setting `keys.lifetime`.
+pub async fn rotate_old(app: &App) -> Result<(), Error> {
+    let before = app.clock.now().minus(app.config.keys.lifetime);
+    let old: Vec<SourceId> =
+        app.store.read(move |tx: &mut Tx<'_>| tx.sources_with_old_keys(before)).await?;
+    for source in old {
+        let new = generate_both(app, &source).await?;
+        let grace = app.config.keys.grace;
+        app.store
+            .write(move |tx| {
+                // Another node may have been faster.
+                if tx.sources_with_old_keys(before)?.contains(&source) {
+                    rotate(tx, &source, &new, grace)?;
+                }
+                Ok::<_, Error>(())
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 /// Destroys the keys whose grace has passed and that no unfinished change needs.
@@ -136,14 +168,14 @@ pub async fn generate_both(app: &App, source: &SourceId) -> Result<Vec<SourceKey
 }
 
 /// Replaces the keys of a source, inside the caller's deed: the old ones decrypt until `grace`
-/// has passed.
+/// has passed; with none, they are revoked at once.
 pub fn rotate(
     tx: &mut Tx<'_>,
     source: &SourceId,
     new: &[SourceKey],
     grace: std::time::Duration,
 ) -> Result<(), Error> {
-    let until = tx.now()?.plus(grace);
+    let until = if grace.is_zero() { REVOKED } else { tx.now()?.plus(grace) };
     tx.retire_source_keys(source, until)?;
     for key in new {
         tx.insert_source_key(key)?;

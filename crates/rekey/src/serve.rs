@@ -20,6 +20,8 @@ use crate::{App, api, jobs};
 const HEADERS: Duration = Duration::from_secs(5);
 /// Header fields at most.
 const FIELDS: usize = 100;
+/// Bytes read ahead on one connection: a request's head must fit.
+const BUFFER: usize = 64 * 1024;
 /// Connections at once.
 const CONNECTIONS: usize = 4096;
 /// How long the requests under way may take when it stops.
@@ -86,5 +88,6 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_headers(FIELDS)
+        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service)
 }

@@ -71,6 +71,12 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
             format!("The request could not be parsed: it is nested deeper than {DEPTH} levels"),
         ));
     }
+    if holds_nul(bytes) {
+        return Err(Error::bad(
+            BadRequest::IllegalValue,
+            "the body holds the character U+0000, which no value may have",
+        ));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let text = if bytes.iter().all(u8::is_ascii_whitespace) {
             "The request could not be parsed: the body is empty, send a JSON object".to_owned()
@@ -112,6 +118,19 @@ fn is_json(request: &Request) -> bool {
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// PostgreSQL keeps no text with U+0000. In JSON it can only come as an escape.
+fn holds_nul(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        rest = match (first, tail) {
+            (b'\\', [b'u', b'0', b'0', b'0', b'0', ..]) => return true,
+            (b'\\', [_, after @ ..]) => after,
+            _ => tail,
+        };
+    }
+    false
 }
 
 fn depth(bytes: &[u8]) -> usize {

@@ -7,9 +7,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::error;
 use crate::{
     App, Error,
     access::{Access, Caller},
+    error::BadRequest,
 };
 
 /// Lets only requests with a valid token through.
@@ -30,6 +32,12 @@ pub(super) async fn authenticate(
         return Error::Unauthenticated("JWT is required".into()).into_response();
     };
     match app.caller(&token).await {
+        Ok(_) if request.uri().path().contains("%00") => error::no_such_path().await,
+        Ok(_) if request.uri().query().is_some_and(|query| query.contains("%00")) => Error::bad(
+            BadRequest::IllegalValue,
+            "the query holds the character U+0000, which no value may have",
+        )
+        .into_response(),
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

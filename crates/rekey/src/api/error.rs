@@ -95,7 +95,7 @@ impl IntoResponse for Error {
                     error = &error as &dyn std::error::Error,
                     "the store is not available"
                 );
-                let text = "rekey cannot reach its store just now: nothing was changed, try again";
+                let text = "rekey cannot reach its store just now: send the same request again, it is carried out once";
                 let mut response =
                     answer(StatusCode::SERVICE_UNAVAILABLE, "503 Service unavailable", text);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -10,14 +10,18 @@ use crate::{App, Error, keys, password::accept};
 const EVERY: Duration = Duration::from_mins(1);
 /// How long the status of an ended change can be asked for.
 const STATUS_KEPT: Duration = Duration::from_hours(90 * 24);
-/// Rows removed in one transaction at most.
+/// Rows looked at in one transaction at most.
 const BATCH: i64 = 1000;
 
 /// Runs until `stop` says so.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    let mut from = 0;
     while !*stop.borrow() {
-        if let Err(error) = sweep(&app).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "nothing could be swept");
+        match sweep(&app, from).await {
+            Ok(next) => from = next,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "nothing could be swept");
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -26,14 +30,17 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Once: keys whose grace has passed, and changes that ended 90 days ago.
-pub async fn sweep(app: &App) -> Result<(), Error> {
+/// Once: keys that are old or ended, and, among the next changes after `from`, those that ended
+/// 90 days ago. Where to go on next time.
+pub async fn sweep(app: &App, from: i64) -> Result<i64, Error> {
+    keys::rotate_old(app).await?;
     keys::remove_ended(app).await?;
     app.store
-        .write(|tx| {
+        .write(move |tx| {
             let now = tx.now()?;
             tx.remove_idempotency_keys(now.minus(accept::RESEND))?;
-            Ok::<_, Error>(tx.remove_ended_changes(now.minus(STATUS_KEPT), BATCH)?)
+            let next = tx.remove_ended_changes(now.minus(STATUS_KEPT), from, BATCH)?;
+            Ok(next.unwrap_or(0))
         })
         .await
 }

@@ -176,7 +176,7 @@ fn enter(
     ciphertext: &[u8],
     targets: &[Target],
 ) -> Result<Result<Accepted, Error>, Error> {
-    let payload = app.sealer.seal(Purpose::PasswordChange, change.id.as_str(), ciphertext)?;
+    let payload = app.sealer.seal(Purpose::PasswordChange, &change.bound_to(), ciphertext)?;
     let mut seq = tx.insert_change(&change, &payload)?;
     if seq.is_none() {
         let known = tx.change_with_digest(&change.digest)?;

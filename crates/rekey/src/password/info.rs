@@ -8,7 +8,7 @@ use crate::{
     account::Account,
     error::BadRequest,
     id::IdentityId,
-    identity::Identity,
+    identity::{Identity, name_key},
     keys::{KeyPadding, SourceKey},
     policy,
     source::Source,
@@ -41,22 +41,34 @@ pub async fn info(
     let caller = caller.clone();
     app.store
         .read(move |tx| {
-            let identity = find(tx, &user_name)?;
+            let authority =
+                caller.is_api_authority() || caller.has_level(&[Level::Helpdesk, Level::OrgAdmin]);
+            // Who may know of nobody else is looked up alone: known and unknown names take the
+            // same queries.
+            let identity = match &caller.identity_id {
+                Some(own) if !authority => {
+                    tx.identity(own)?.filter(|person| goes_by(person, &user_name))
+                }
+                Some(_) | None => find(tx, &user_name)?,
+            };
             let source = tx.source_named(&source_name)?;
             let (Some(identity), Some(source)) = (identity, source) else { return Err(nothing()) };
             let accounts = tx.accounts_of(&identity.id, &source.id)?;
             let key = tx.active_source_key(&source.id, KeyPadding(padding))?;
-            let may = caller.is_api_authority()
-                || caller.is(&identity.id)
-                || caller.has_level(&[Level::Helpdesk, Level::OrgAdmin]);
-            let Some(key) = key.filter(|_| may && source.has_password() && !accounts.is_empty())
-            else {
+            let Some(key) = key.filter(|_| source.has_password() && !accounts.is_empty()) else {
                 return Err(nothing());
             };
             let policies = policy::in_force(tx, &source.id, source.policy_id.as_ref())?.rules();
             Ok(Info { identity_id: identity.id, source, key, accounts, policies })
         })
         .await
+}
+
+/// Whether this is a login name of that person.
+fn goes_by(person: &Identity, name: &str) -> bool {
+    let key = name_key(name);
+    name_key(&person.alias) == key
+        || person.attribute("uid").is_some_and(|uid| name_key(&uid) == key)
 }
 
 /// By alias, else by uid where that is one person.

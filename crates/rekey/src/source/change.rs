@@ -191,7 +191,7 @@ pub fn remove(tx: &mut Tx<'_>, source: &Source, actor: &str) -> Result<(), Error
             format!("{} is in the sync group {}: take it out first", source.name, group.name),
         ));
     }
-    tx.cancel_changes(&source.id, &format!("{}: the source was removed", source.name))?;
+    tx.cancel_changes(&source.id, "the source was removed")?;
     tx.remove_source(&source.id)?;
     let detail = serde_json::json!({ "name": source.name });
     tx.audit(Audit { actor, action: "SOURCE_DELETE", object: source.id.as_str(), detail })?;

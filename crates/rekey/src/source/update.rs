@@ -139,10 +139,7 @@ impl Update {
         new.modified = now.max(crate::clock::Micros(self.old.modified.0 + 1));
         tx.update_source(&new)?;
         if self.moved {
-            tx.cancel_changes(
-                &new.id,
-                &format!("{}: the source reaches another system now: ask again", new.name),
-            )?;
+            tx.cancel_changes(&new.id, "the source reaches another system now: ask again")?;
             keys::rotate(tx, &new.id, &self.keys, Duration::ZERO)?;
         }
         let detail = serde_json::json!({

@@ -35,7 +35,8 @@ impl Tx<'_> {
         verifier: &str,
         expected: i64,
     ) -> Result<bool> {
-        let sql = "INSERT INTO builtin_password (source_id, native_identity, verifier, changes) VALUES ($1, $2, $3, $4 + CAST(1 AS BIGINT))
+        let sql = "INSERT INTO builtin_password (source_id, native_identity, verifier, changes) SELECT $1, $2, $3, CAST($4 AS BIGINT) + 1
+                   WHERE EXISTS (SELECT 1 FROM account WHERE source_id = $1 AND native_identity = $2)
                    ON CONFLICT (source_id, native_identity) DO UPDATE SET verifier = excluded.verifier, changes = excluded.changes
                    WHERE builtin_password.changes = $4";
         Ok(self.run(sql, &[source, &native, &verifier, &expected])? == 1)

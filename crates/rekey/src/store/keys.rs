@@ -59,6 +59,13 @@ impl Tx<'_> {
         self.all(sql, &[])
     }
 
+    /// The sources whose present keys were made before `before`.
+    pub fn sources_with_old_keys(&mut self, before: Micros) -> Result<Vec<SourceId>> {
+        let sql = "SELECT DISTINCT source_id AS value FROM source_key
+                   WHERE accept_until IS NULL AND created < $1 ORDER BY 1";
+        Ok(self.all::<One<SourceId>>(sql, &[&before])?.into_iter().map(|One(id)| id).collect())
+    }
+
     /// Destroys the keys that no longer decrypt and that no unfinished change needs.
     pub fn remove_ended_source_keys(&mut self, now: Micros) -> Result<Vec<KeyId>> {
         let sql = "DELETE FROM source_key WHERE accept_until < $1

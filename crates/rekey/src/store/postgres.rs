@@ -18,9 +18,12 @@ pub(super) async fn open(url: &str) -> Result<Pool> {
     let mut config = Config::from_str(url)
         .map_err(|e| Error::Open(format!("store.url is not a PostgreSQL URL: {e}")))?;
     config.connect_timeout(Duration::from_secs(5));
+    // A server that vanished without a word must not hold the pool for minutes.
+    config.tcp_user_timeout(Duration::from_secs(10));
+    config.keepalives_idle(Duration::from_secs(10));
     config.application_name("rekey");
     // Plans made on empty tables did a hundredth of the changes: plan each time.
-    config.options("-c plan_cache_mode=force_custom_plan -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s");
+    config.options("-c plan_cache_mode=force_custom_plan -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s -c statement_timeout=30s -c lock_timeout=10s");
     let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = if config.get_ssl_mode() == SslMode::Disable || is_loopback(&config) {
         Manager::from_config(config, NoTls, manager_config)
@@ -53,13 +56,20 @@ pub(super) async fn open(url: &str) -> Result<Pool> {
 
 fn is_loopback(config: &Config) -> bool {
     use tokio_postgres::config::Host;
-    config.get_hosts().iter().all(|host| match host {
-        Host::Tcp(name) => {
-            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        }
-        Host::Unix(_) => true,
-    })
+    let addresses = config.get_hostaddrs();
+    addresses.iter().all(std::net::IpAddr::is_loopback)
+        && (!addresses.is_empty() || !config.get_hosts().is_empty())
+        && config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => {
+                name == "localhost"
+                    || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            }
+            Host::Unix(_) => true,
+        })
 }
+
+/// How often a deed is done again at most.
+const AGAIN: usize = 20;
 
 /// Runs a deed, again when the server asks for it.
 pub(super) fn transact<T, E: Fail>(
@@ -68,12 +78,13 @@ pub(super) fn transact<T, E: Fail>(
     deed: &impl Fn(&mut Tx<'_>) -> std::result::Result<T, E>,
 ) -> std::result::Result<T, E> {
     let runtime = Handle::current();
+    let mut again = AGAIN;
     loop {
         runtime.block_on(client.batch_execute("BEGIN")).map_err(Error::from)?;
         let mut tx = Tx::postgres(client, runtime.clone(), clock, true);
         let done = deed(&mut tx).and_then(|done| tx.commit().map(|()| done).map_err(E::from));
         match done {
-            Err(error) if error.store().is_some_and(Error::is_transient) => {}
+            Err(error) if again > 0 && error.store().is_some_and(Error::is_transient) => again -= 1,
             done => return done,
         }
     }

@@ -100,21 +100,26 @@ fn commit(db: &Connection, clock: &Clock, batch: &mut Vec<Box<dyn Work>>) {
     if batch.is_empty() {
         return;
     }
-    let all_well = try_all(db, clock, batch);
-    if !matches!(all_well, Ok(true)) && batch.len() > 1 {
+    let all_well =
+        db.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_or_else(
+            |error| Err((error, false)),
+            |_| try_all(db, clock, batch).map_err(|e| (e, true)),
+        );
+    // Where not even a transaction can begin, none of them would fare better alone.
+    let begun = !matches!(all_well, Err((_, false)));
+    if begun && !matches!(all_well, Ok(true)) && batch.len() > 1 {
         for work in batch.drain(..) {
             commit(db, clock, &mut vec![work]);
         }
         return;
     }
-    let failed = all_well.err();
+    let failed = all_well.err().map(|(error, _)| error);
     for work in batch.drain(..) {
         work.tell(failed.as_ref().map(|error| Error::Commit(error.to_string())));
     }
 }
 
 fn try_all(db: &Connection, clock: &Clock, batch: &mut [Box<dyn Work>]) -> rusqlite::Result<bool> {
-    db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let well = batch.iter_mut().all(|work| {
         // A deed that panics must not take the writer with it.
         catch_unwind(AssertUnwindSafe(|| work.attempt(&mut Tx::sqlite(db, clock)))).unwrap_or(false)

@@ -26,6 +26,8 @@ quiet_on_both_stores!(
     a_group_waits_for_its_last_member_and_writes_nothing_before,
     a_deadline_ends_what_waits,
     a_disabled_person_is_not_changed,
+    a_group_that_was_called_off_stays_called_off,
+    a_source_that_moved_gets_nothing_that_was_accepted_before,
 );
 
 async fn a_change_takes_effect_and_its_payload_is_shredded(site: Quiet) {
@@ -264,4 +266,52 @@ async fn a_disabled_person_is_not_changed(site: Quiet) {
     assert_eq!(site.work().await, 1);
     let errors = site.assert_ended(&change, State::Failed).await;
     assert!(errors[0].contains("disabled"), "{errors:?}");
+}
+
+async fn a_group_that_was_called_off_stays_called_off(site: Quiet) {
+    // One member is down, one no longer takes changes, one is ready.
+    let nowhere = json!({
+        "host": "127.0.0.1", "port": 1, "tls": "none", "allowInsecure": true,
+        "bindDn": "cn=nobody", "bindPassword": "none", "baseDn": "dc=none",
+    });
+    let down = site.source("Directory", "ldap", nowhere).await;
+    let gone = site.source("Workshop", "rekey", json!({})).await;
+    site.group(Policy::default(), &[&site.login, &down, &gone]).await;
+    let abby = site.person("abby", &[&site.login, &gone]).await;
+    site.account(&abby, &down, "uid=abby,dc=none").await;
+    let change = site.change(&abby, &site.login, "correct horse").await;
+    let source = gone.clone();
+    site.write(move |tx| {
+        let mut source = tx.source(&source)?.unwrap();
+        source.features.0.clear();
+        Ok(tx.update_source(&source)?)
+    })
+    .await;
+    assert_eq!(site.work().await, 1);
+    let errors = site.assert_ended(&change, State::Failed).await;
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(!site.signs_in(&site.login, "abby", "correct horse").await);
+}
+
+async fn a_source_that_moved_gets_nothing_that_was_accepted_before(site: Quiet) {
+    let abby = site.person("abby", &[&site.login]).await;
+    let change = site.change(&abby, &site.login, "correct horse").await;
+    let under_way = site.claim(&site.app.node).await.remove(0);
+    let login = site.login.clone();
+    let pair = rekey::keys::generate(
+        &site.app.sealer,
+        &login,
+        rekey_vault::Padding::Pkcs1v15,
+        site.app.clock.now(),
+    )
+    .unwrap();
+    site.write(move |tx| {
+        tx.cancel_changes(&login, "the source reaches another system now: ask again")?;
+        rekey::keys::rotate(tx, &login, std::slice::from_ref(&pair), Duration::ZERO)
+    })
+    .await;
+    rekey::jobs::change_password::run(&site.app, under_way).await;
+    let errors = site.assert_ended(&change, State::Failed).await;
+    assert_eq!(errors, ["IdentityNow: the source reaches another system now: ask again"]);
+    assert!(!site.signs_in(&site.login, "abby", "correct horse").await);
 }

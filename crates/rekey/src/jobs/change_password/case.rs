@@ -1,0 +1,129 @@
+//! What is known about a change, and what the vault makes of its ciphertext.
+
+use std::error::Error as StdError;
+
+use rekey_connectors::Stamp;
+use rekey_vault::{About, Dictionary, Judgement, Policy, Purpose};
+
+use super::Target;
+use crate::{
+    App, Error,
+    account::Account,
+    identity::Identity,
+    keys::SourceKey,
+    policy,
+    source::Source,
+    store::{Claimed, ClaimedTarget, Tx},
+};
+
+/// What is known about a change, read once.
+pub(super) struct Case {
+    pub(super) key: Option<SourceKey>,
+    pub(super) identity: Option<Identity>,
+    account: Option<Account>,
+    policy: Policy,
+    dictionary: Option<String>,
+    sources: Vec<Option<Source>>,
+    rows: Vec<ClaimedTarget>,
+}
+
+/// Reads it.
+pub(super) async fn read(app: &App, change: &Claimed) -> Result<Case, Error> {
+    let change = change.clone();
+    app.store
+        .read(move |tx: &mut Tx<'_>| {
+            let rows = tx.claimed_targets(change.seq)?;
+            let own = tx.source(&change.source_id)?.and_then(|source| source.policy_id);
+            let policy = policy::in_force(tx, &change.source_id, own.as_ref())?;
+            let dictionary =
+                if policy.use_dictionary { tx.setting(policy::DICTIONARY)? } else { None };
+            let sources =
+                rows.iter().map(|row| tx.source(&row.source_id)).collect::<Result<_, _>>()?;
+            Ok(Case {
+                key: tx.source_key(&change.key_id)?,
+                identity: tx.identity(&change.identity_id)?,
+                account: tx.account(&change.account_id)?,
+                policy,
+                dictionary,
+                sources,
+                rows,
+            })
+        })
+        .await
+}
+
+impl Case {
+    /// Its accounts, each with the way to it.
+    pub(super) fn targets(&self, app: &App) -> Result<Vec<Target>, Error> {
+        let mut targets = Vec::with_capacity(self.rows.len());
+        for (row, source) in self.rows.iter().zip(&self.sources) {
+            let link = match source {
+                None => Err("the source was removed".to_owned()),
+                Some(_) if row.native_identity.is_empty() => Err("the account was removed".to_owned()),
+                Some(_) if row.identity_id.as_ref() != self.identity.as_ref().map(|who| &who.id) => {
+                    Err("the account belongs to someone else now".to_owned())
+                }
+                Some(source) if !source.has_password() => {
+                    Err("the source no longer offers password changes".to_owned())
+                }
+                Some(source) => app.links.link(app, source).map_err(|error| {
+                    tracing::error!(source.id = %source.id, error = &error as &dyn StdError, "a source cannot be opened");
+                    "the source is not configured correctly".to_owned()
+                }),
+            };
+            let salt = row.salt.as_deref().and_then(|salt| salt.try_into().ok());
+            targets.push(Target {
+                salt: match salt {
+                    Some(salt) => salt,
+                    None => rekey_vault::random()?,
+                },
+                stamp: Stamp(row.stamp.clone().unwrap_or_default()),
+                found: None,
+                link,
+                row: row.clone(),
+            });
+        }
+        Ok(targets)
+    }
+}
+
+/// Decrypts and judges, off the threads that serve requests. The same work is done whatever the
+/// padding; see the vault.
+pub(super) async fn judge(app: &App, change: &Claimed, case: &Case) -> Result<Judgement, Error> {
+    let (Some(payload), Some(key)) = (&change.payload, &case.key) else {
+        return Err(Error::Internal("a change without payload or key".into()));
+    };
+    let ciphertext = app.sealer.open(Purpose::PasswordChange, &change.bound_to(), payload)?;
+    let private = app.keys.open(&app.sealer, key)?;
+    let policy = case.policy.clone();
+    let dictionary = case.dictionary.as_deref().map(Dictionary::parse).transpose();
+    let dictionary = dictionary.map_err(Error::Internal)?;
+    let native = case.account.as_ref().map(|a| a.native_identity.clone()).unwrap_or_default();
+    let name = case.account.as_ref().map(|a| a.name.clone()).unwrap_or_default();
+    let account = case.account.as_ref().map(|a| texts(&a.attributes.0)).unwrap_or_default();
+    let identity = case.identity.as_ref().map(values).unwrap_or_default();
+    let _turn = app.decryptions.acquire().await.map_err(|e| Error::Internal(e.to_string()))?;
+    tokio::task::spawn_blocking(move || {
+        let about = About {
+            dictionary: dictionary.as_ref(),
+            account_id: &native,
+            account_name: &name,
+            account_attributes: &account,
+            identity_attributes: &identity,
+        };
+        Ok(private.decrypt(&ciphertext)?.judge(&policy, &about))
+    })
+    .await
+    .map_err(|e| Error::Internal(e.to_string()))?
+}
+
+fn values(identity: &Identity) -> Vec<String> {
+    let mut all = texts(&identity.attributes.0);
+    all.extend([identity.alias.clone(), identity.name.clone()]);
+    all.extend(identity.email.clone());
+    all
+}
+
+fn texts(attributes: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+    attributes.values().filter_map(|value| value.as_str().map(str::to_owned)).collect()
+}

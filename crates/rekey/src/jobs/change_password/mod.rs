@@ -1,0 +1,233 @@
+//! Carrying out one password change: decrypt, judge, look at every target, announce, write,
+//! verify, and end it or come back later.
+//!
+//! The clear text exists only in here and in the connectors, and only while they work.
+
+use std::{
+    collections::BTreeMap,
+    error::Error as StdError,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use rekey_vault::Judgement;
+use tokio::sync::OwnedSemaphorePermit;
+
+use self::target::{Target, hold_back, look, write};
+use super::worker::LEASE;
+use crate::{
+    App, Error,
+    id::AccountId,
+    keys::SourceKey,
+    password::{
+        TargetState, payload_invalid,
+        verdict::{self, Found},
+    },
+    store::{Claimed, Tx, is_lost},
+};
+
+mod case;
+mod target;
+
+/// No write is sent later than this after it was announced: well inside the lease.
+const WRITE_BY: Duration = Duration::from_secs(15);
+/// How long a claimed change waits for room on its sources before it is given back.
+const ROOM_WITHIN: Duration = Duration::from_secs(10);
+
+/// Carries it out as far as it goes now. What fails on rekey's side is logged and tried again
+/// later; what fails on a target's side stands in the change.
+pub async fn run(app: &App, change: Claimed) {
+    let id = change.id.clone();
+    if let Err(error) = carry_out(app, &change).await {
+        if matches!(&error, Error::Store(store) if is_lost(store)) {
+            tracing::warn!(change.id = %id, "the claim was lost: another worker has it");
+        } else {
+            tracing::error!(change.id = %id, error = &error as &dyn StdError, "a change broke");
+            // If this fails too, the lease ends it.
+            let _ = give_back(app, &change).await;
+        }
+    }
+}
+
+async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
+    let case = case::read(app, change).await?;
+    let mut targets = case.targets(app)?;
+    if change.expired {
+        return expire(app, change, targets).await;
+    }
+    if !case.identity.as_ref().is_some_and(|identity| identity.enabled) {
+        return end_all(app, change, targets, "the identity was disabled or removed").await;
+    }
+    if case.key.as_ref().is_none_or(SourceKey::is_revoked) {
+        let why = "the source is reached in another way now: call query-password-info again";
+        return end_all(app, change, targets, why).await;
+    }
+    let password = match case::judge(app, change, &case).await? {
+        Judgement::Accepted(password) => password,
+        Judgement::PayloadInvalid => {
+            return end_named(app, change, targets, &payload_invalid(change.key_id.as_str())).await;
+        }
+        Judgement::Violations(rules) => {
+            return end_named(app, change, targets, &rules.join("\n")).await;
+        }
+    };
+
+    let Some(permits) = room(&targets).await else { return give_back(app, change).await };
+    join_all(targets.iter_mut().map(|target| look(target, &password))).await;
+    hold_back(&mut targets);
+    if targets.iter().any(Target::is_ready) {
+        let by = Instant::now() + WRITE_BY;
+        if !announce(app, change, &mut targets).await? {
+            drop(permits);
+            return give_back(app, change).await;
+        }
+        join_all(targets.iter_mut().filter(|t| t.is_ready()).map(|t| write(t, &password, by)))
+            .await;
+    }
+    drop(permits);
+    drop(password);
+    settle(app, change, targets).await
+}
+
+/// One place on every source of the change. They are taken in the order of the sources' ids, so
+/// that two groups never wait for each other.
+async fn room(targets: &[Target]) -> Option<Vec<OwnedSemaphorePermit>> {
+    let links: BTreeMap<_, _> = targets
+        .iter()
+        .filter_map(|target| Some((&target.row.source_id, target.link.as_ref().ok()?)))
+        .collect();
+    let take = async {
+        let mut permits = Vec::with_capacity(links.len());
+        for link in links.values() {
+            permits.push(link.permits.clone().acquire_owned().await.ok()?);
+        }
+        Some(permits)
+    };
+    tokio::time::timeout(ROOM_WITHIN, take).await.ok().flatten()
+}
+
+/// Gives the claim back untouched: there was no room.
+async fn give_back(app: &App, change: &Claimed) -> Result<(), Error> {
+    let pause = verdict::pause(1, None, u64::from_le_bytes(rekey_vault::random()?));
+    let (node, claimed) = (app.node.clone(), change.clone());
+    app.store.write(move |tx| Ok(tx.release(&node, &claimed, pause)?)).await
+}
+
+/// Commits the intent: from here on a write may have happened. Holds the claim for the time of it.
+/// False when the deadline has come meanwhile, and nothing may be written.
+async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result<bool, Error> {
+    let ready: Vec<_> = targets
+        .iter()
+        .filter(|target| target.is_ready())
+        .map(|target| (target.row.account_id.clone(), target.salt, target.stamp.0.clone()))
+        .collect();
+    let (node, claimed) = (app.node.clone(), change.clone());
+    app.store
+        .write(move |tx| {
+            if tx.now()? >= claimed.deadline {
+                return Ok(false);
+            }
+            tx.renew(&node, &claimed, LEASE)?;
+            for (account, salt, stamp) in &ready {
+                tx.set_intent(claimed.seq, account, salt, stamp)?;
+            }
+            Ok::<_, Error>(true)
+        })
+        .await
+}
+
+/// Keeps what was found; ends the change, or gives it back until later.
+async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(), Error> {
+    let mut found = Vec::with_capacity(targets.len());
+    for target in targets {
+        if let Some(result) = target.found {
+            found.push((target.row.account_id, result));
+        }
+    }
+    let random = u64::from_le_bytes(rekey_vault::random()?);
+    let pause = verdict::pause(change.attempt, None, random);
+    let (node, claimed) = (app.node.clone(), change.clone());
+    let found = Arc::new(found);
+    app.store
+        .write(move |tx| {
+            tx.release(&node, &claimed, pause)?;
+            for (account, result) in found.iter() {
+                keep(tx, &claimed, account, result)?;
+            }
+            tx.end_if_done(claimed.seq)?;
+            Ok::<_, Error>(())
+        })
+        .await?;
+    app.waiting.tell(&change.id);
+    Ok(())
+}
+
+fn keep(
+    tx: &mut Tx<'_>,
+    change: &Claimed,
+    account: &AccountId,
+    found: &Found,
+) -> Result<(), Error> {
+    let (state, why) = match found {
+        Found::Applied => (TargetState::Applied, None),
+        Found::Failed(why) => (TargetState::Failed, Some(why.as_str())),
+        Found::Unknown(why) => (TargetState::Attempting, Some(why.as_str())),
+        Found::NotYet(why) => {
+            // Whoever would come back later steps aside for a newer change.
+            if let Some(newer) = tx.newer_change(account, change.seq)? {
+                return Ok(tx.supersede_target(change.seq, account, &newer)?);
+            }
+            (TargetState::Queued, Some(why.as_str()))
+        }
+    };
+    Ok(tx.set_target(change.seq, account, state, why)?)
+}
+
+/// The deadline has come: every open target fails with what was last wrong.
+async fn expire(app: &App, change: &Claimed, mut targets: Vec<Target>) -> Result<(), Error> {
+    for target in targets.iter_mut().filter(|target| target.is_open()) {
+        let last = target.row.error.as_deref().unwrap_or("its turn did not come");
+        target.found = Some(Found::Failed(match target.state() {
+            TargetState::Attempting => format!(
+                "the deadline has passed and it is not known whether the password was changed ({last}): change it again"
+            ),
+            TargetState::Applied
+            | TargetState::Failed
+            | TargetState::Queued
+            | TargetState::Superseded => {
+                format!("the deadline has passed; last problem: {last}")
+            }
+        }));
+    }
+    settle(app, change, targets).await
+}
+
+/// Ends every open target with the same words.
+async fn end_all(
+    app: &App,
+    change: &Claimed,
+    mut targets: Vec<Target>,
+    why: &str,
+) -> Result<(), Error> {
+    for target in targets.iter_mut().filter(|target| target.is_open()) {
+        target.found = Some(Found::Failed(why.to_owned()));
+    }
+    settle(app, change, targets).await
+}
+
+/// Ends every open target; the account that was named carries the words, the others of its sync
+/// group say that they were not attempted.
+async fn end_named(
+    app: &App,
+    change: &Claimed,
+    mut targets: Vec<Target>,
+    why: &str,
+) -> Result<(), Error> {
+    for target in targets.iter_mut().filter(|target| target.is_open()) {
+        let named = target.row.account_id == change.account_id;
+        let why = if named { why } else { "not attempted, since the password was refused" };
+        target.found = Some(Found::Failed(why.to_owned()));
+    }
+    settle(app, change, targets).await
+}

@@ -1,0 +1,263 @@
+//! Password changes: what is kept of them.
+
+use std::time::Duration;
+
+use super::{Error, Json, Result, Tx, from_row, row::One};
+use crate::{
+    app::App,
+    clock::Micros,
+    id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
+    password::TargetState,
+};
+
+mod accept;
+mod queue;
+
+/// What accepting needs to know of a source, and no more.
+pub struct ChangeSource {
+    /// Its name.
+    pub name: String,
+    /// What its owner has switched on.
+    pub features: Json<Vec<String>>,
+    /// How long a change may take, in microseconds.
+    pub deadline: Option<i64>,
+}
+from_row!(ChangeSource { name, features, deadline });
+
+impl ChangeSource {
+    /// Whether passwords may be changed on it.
+    pub fn has_password(&self) -> bool {
+        self.name == crate::source::IDENTITY_NOW
+            || self.features.0.iter().any(|feature| feature == "PASSWORD")
+    }
+
+    /// How long a change on it may take.
+    pub fn deadline(&self, app: &App) -> Duration {
+        self.deadline
+            .and_then(|micros| u64::try_from(micros).ok())
+            .map_or(app.config.changes.deadline, Duration::from_micros)
+    }
+}
+
+/// An account that a change is for.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Rekey's name for the account.
+    pub account_id: AccountId,
+    /// Where it is.
+    pub source_id: SourceId,
+    /// Whose it is.
+    pub identity_id: IdentityId,
+}
+from_row!(Target { account_id, source_id, identity_id });
+
+/// A change about to be accepted.
+pub struct NewChange {
+    /// The wire's `requestId`.
+    pub id: ChangeId,
+    /// SHA-256 of the ciphertext: public, and as good as a nonce.
+    pub digest: Vec<u8>,
+    /// The person or client who asked.
+    pub caller: String,
+    /// Whose password.
+    pub identity_id: IdentityId,
+    /// The source that was named.
+    pub source_id: SourceId,
+    /// The account that was named.
+    pub account_id: AccountId,
+    /// The key it was encrypted for.
+    pub key_id: KeyId,
+    /// Now.
+    pub created: Micros,
+    /// When it fails if it has not ended.
+    pub deadline: Micros,
+}
+
+/// A change that came with the same ciphertext.
+pub struct KnownChange {
+    /// Its name.
+    pub id: ChangeId,
+    /// Who asked.
+    pub caller: String,
+    /// Whose password.
+    pub identity_id: IdentityId,
+    /// The account that was named.
+    pub account_id: AccountId,
+    /// See [`State::number`].
+    pub state: i64,
+    /// When it was accepted.
+    pub created: Micros,
+}
+from_row!(KnownChange { id, caller, identity_id, account_id, state, created });
+
+/// What its status says.
+pub struct ChangeStatus {
+    /// Its name.
+    pub id: ChangeId,
+    /// Who asked.
+    pub caller: String,
+    /// Whose password.
+    pub identity_id: IdentityId,
+    /// See [`State::number`].
+    pub state: i64,
+    /// One line per target or rule that was not met.
+    pub errors: Json<Vec<String>>,
+}
+from_row!(ChangeStatus { id, caller, identity_id, state, errors });
+
+/// A change in a worker's hands.
+#[derive(Clone)]
+pub struct Claimed {
+    /// Its place in the order of acceptance.
+    pub seq: i64,
+    /// Its name.
+    pub id: ChangeId,
+    /// Whose password.
+    pub identity_id: IdentityId,
+    /// The source that was named.
+    pub source_id: SourceId,
+    /// The account that was named.
+    pub account_id: AccountId,
+    /// The key it was encrypted for.
+    pub key_id: KeyId,
+    /// The sealed ciphertext.
+    pub payload: Option<Vec<u8>>,
+    /// How often it was claimed, this time included: the fence.
+    pub attempt: i64,
+    /// When it fails if it has not ended.
+    pub deadline: Micros,
+    /// Whether that has come, by the store's clock, which all nodes share.
+    pub expired: bool,
+}
+
+impl Claimed {
+    /// What its sealed ciphertext is bound to.
+    pub fn bound_to(&self) -> String {
+        bound_to(&self.id, &self.identity_id, &self.account_id, &self.key_id)
+    }
+}
+
+impl NewChange {
+    /// What its sealed ciphertext is bound to.
+    pub fn bound_to(&self) -> String {
+        bound_to(&self.id, &self.identity_id, &self.account_id, &self.key_id)
+    }
+}
+
+/// Whoever can write to the database cannot point a ciphertext at somebody else.
+fn bound_to(id: &ChangeId, identity: &IdentityId, account: &AccountId, key: &KeyId) -> String {
+    format!("{id}|{identity}|{account}|{key}")
+}
+
+from_row!(Claimed {
+    seq,
+    id,
+    identity_id,
+    source_id,
+    account_id,
+    key_id,
+    payload,
+    attempt,
+    deadline,
+    expired,
+});
+
+/// One account of a claimed change.
+#[derive(Clone, Debug)]
+pub struct ClaimedTarget {
+    /// Which account.
+    pub account_id: AccountId,
+    /// Where it is.
+    pub source_id: SourceId,
+    /// The source's own name for it.
+    pub native_identity: String,
+    /// See [`TargetState::number`].
+    pub state: i64,
+    /// The random bytes of this change on this account, once a write was announced.
+    pub salt: Option<Vec<u8>>,
+    /// The stamp observed before that write.
+    pub stamp: Option<String>,
+    /// What was last wrong.
+    pub error: Option<String>,
+    /// Whose the account is by now.
+    pub identity_id: Option<IdentityId>,
+}
+from_row!(ClaimedTarget {
+    account_id,
+    source_id,
+    native_identity,
+    state,
+    salt,
+    stamp,
+    error,
+    identity_id,
+});
+
+impl Tx<'_> {
+    /// Forgets the keys that came before `before`.
+    pub fn remove_idempotency_keys(&mut self, before: Micros) -> Result<u64> {
+        self.run("DELETE FROM idempotency_key WHERE created < $1", &[&before])
+    }
+
+    /// What a change's status says.
+    pub fn change_status(&mut self, id: &ChangeId) -> Result<Option<ChangeStatus>> {
+        let sql =
+            "SELECT id, caller, identity_id, state, errors FROM password_change WHERE id = $1";
+        self.maybe(sql, &[id])
+    }
+
+    /// The sources of a change, by id.
+    pub fn change_source_ids(&mut self, id: &ChangeId) -> Result<Vec<SourceId>> {
+        let sql = "SELECT DISTINCT t.source_id AS value FROM password_change_target t
+                   JOIN password_change c ON c.seq = t.change_seq WHERE c.id = $1 ORDER BY 1";
+        Ok(self.all::<One<SourceId>>(sql, &[id])?.into_iter().map(|One(id)| id).collect())
+    }
+
+    /// Looks at `limit` changes after `from`, and forgets those that ended before `before` and
+    /// whose keys are destroyed: until then a ciphertext must be known again. Where to go on, or
+    /// none at the end.
+    pub fn remove_ended_changes(
+        &mut self,
+        before: Micros,
+        from: i64,
+        limit: i64,
+    ) -> Result<Option<i64>> {
+        let sql = "SELECT seq AS value FROM password_change WHERE seq > $1 ORDER BY seq LIMIT $2";
+        let last = self.all::<One<i64>>(sql, &[&from, &limit])?.pop().map(|One(seq)| seq);
+        let Some(last) = last else { return Ok(None) };
+        let sql =
+            "SELECT seq AS value FROM password_change c WHERE seq > $1 AND seq <= $2 AND ended < $3
+                   AND NOT EXISTS (SELECT 1 FROM source_key k WHERE k.id = c.key_id)";
+        for One(seq) in self.all::<One<i64>>(sql, &[&from, &last, &before])? {
+            self.run("DELETE FROM password_change_target WHERE change_seq = $1", &[&seq])?;
+            self.run("DELETE FROM password_change WHERE seq = $1", &[&seq])?;
+        }
+        Ok(Some(last))
+    }
+
+    /// Fails what is unfinished on a source: it is reached in another way now, and what was
+    /// encrypted for it must not be sent there. A worker that holds such a change loses its claim.
+    pub fn cancel_changes(&mut self, source: &SourceId, why: &str) -> Result<()> {
+        let sql = "SELECT c.seq AS value FROM password_change c WHERE c.state = 0 AND EXISTS (
+                       SELECT 1 FROM password_change_target t
+                       WHERE t.change_seq = c.seq AND t.source_id = $1 AND t.state < 2)
+                   ORDER BY c.seq";
+        let sql =
+            if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql.to_owned() };
+        let now = self.now()?;
+        for One(seq) in self.all::<One<i64>>(&sql, &[source])? {
+            let sql = "UPDATE password_change SET claimed_by = NULL, due = $2 WHERE seq = $1";
+            self.run_one(sql, &[&seq, &now])?;
+            let sql = "UPDATE password_change_target SET state = $3, error = $4
+                       WHERE change_seq = $1 AND source_id = $2 AND state < 2";
+            self.run(sql, &[&seq, source, &TargetState::Failed.number(), &why])?;
+            self.end_if_done(seq)?;
+        }
+        Ok(())
+    }
+}
+
+/// A lost claim: another worker holds the change now, and this one must not touch it.
+pub fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Rows(0))
+}

@@ -1,0 +1,167 @@
+//! Claiming changes, and keeping what became of them.
+
+use std::time::Duration;
+
+use super::{Claimed, ClaimedTarget};
+use crate::{
+    id::{AccountId, ChangeId},
+    password::{State, TargetState, line, superseded_by},
+    store::{Audit, Json, Result, Tx, row::One},
+};
+
+/// Two nodes must not claim the same change, nor wait for each other.
+const SKIP_LOCKED: &str = " FOR UPDATE OF c SKIP LOCKED";
+
+impl Tx<'_> {
+    /// Marks one account of a change as taken over by a newer one.
+    pub fn supersede_target(
+        &mut self,
+        seq: i64,
+        account: &AccountId,
+        newer: &ChangeId,
+    ) -> Result<()> {
+        self.set_target(seq, account, TargetState::Superseded, Some(&superseded_by(newer.as_str())))
+    }
+
+    /// A newer change waiting for this account.
+    pub fn newer_change(&mut self, account: &AccountId, seq: i64) -> Result<Option<ChangeId>> {
+        let sql = "SELECT c.id AS value FROM password_change_target t JOIN password_change c ON c.seq = t.change_seq
+                   WHERE t.account_id = $1 AND t.change_seq > $2 AND t.state < 2 ORDER BY t.change_seq";
+        Ok(self.maybe::<One<ChangeId>>(sql, &[account, &seq])?.map(|One(id)| id))
+    }
+
+    /// Keeps where one account of a change stands.
+    pub fn set_target(
+        &mut self,
+        seq: i64,
+        account: &AccountId,
+        state: TargetState,
+        error: Option<&str>,
+    ) -> Result<()> {
+        let sql = "UPDATE password_change_target SET state = $3, error = $4
+                   WHERE change_seq = $1 AND account_id = $2 AND state < 2";
+        self.run_one(sql, &[&seq, account, &state.number(), &error])
+    }
+
+    /// Announces a write: from here on it may have happened.
+    pub fn set_intent(
+        &mut self,
+        seq: i64,
+        account: &AccountId,
+        salt: &[u8],
+        stamp: &str,
+    ) -> Result<()> {
+        let sql = "UPDATE password_change_target SET state = 1, salt = $3, stamp = $4
+                   WHERE change_seq = $1 AND account_id = $2 AND state < 2";
+        self.run_one(sql, &[&seq, account, &salt, &stamp])
+    }
+
+    /// The accounts of a change, each with its source's own name for it.
+    pub fn claimed_targets(&mut self, seq: i64) -> Result<Vec<ClaimedTarget>> {
+        let sql = "SELECT t.account_id, t.source_id, COALESCE(a.native_identity, '') AS native_identity, t.state,
+                       t.salt, t.stamp, t.error, a.identity_id
+                   FROM password_change_target t LEFT JOIN account a ON a.id = t.account_id
+                   WHERE t.change_seq = $1 ORDER BY t.account_id";
+        self.all(sql, &[&seq])
+    }
+
+    /// Whether anything may be claimed now.
+    pub fn anything_due(&mut self) -> Result<bool> {
+        let now = self.now()?;
+        let sql = "SELECT seq AS value FROM password_change WHERE state = 0 AND due <= $1 LIMIT 1";
+        Ok(self.maybe::<One<i64>>(sql, &[&now])?.is_some())
+    }
+
+    /// Claims up to `limit` changes for `node` until `lease` has passed: those that are due, whose
+    /// accounts no older unfinished change waits for, and whose source is not in `busy` (a text of
+    /// source ids). One whose deadline has come is claimed in any case: ending it writes nothing.
+    pub fn claim(
+        &mut self,
+        node: &str,
+        lease: Duration,
+        limit: i64,
+        busy: &str,
+    ) -> Result<Vec<Claimed>> {
+        let now = self.now()?;
+        let mut sql = "SELECT c.seq AS value FROM password_change c
+             WHERE c.state = 0 AND c.due <= $1
+               AND (c.deadline <= $1 OR ($3 NOT LIKE '%' || c.source_id || '%' AND NOT EXISTS (
+                   SELECT 1 FROM password_change_target mine
+                   JOIN password_change_target older
+                     ON older.account_id = mine.account_id AND older.change_seq < mine.change_seq AND older.state < 2
+                   WHERE mine.change_seq = c.seq AND mine.state < 2)))
+             ORDER BY c.due LIMIT $2"
+            .to_owned();
+        if self.is_postgres() {
+            sql.push_str(SKIP_LOCKED);
+        }
+        let until = now.plus(lease);
+        let seqs: Vec<One<i64>> = self.all(&sql, &[&now, &limit, &busy])?;
+        let mut claimed = Vec::with_capacity(seqs.len());
+        for One(seq) in seqs {
+            let sql = "UPDATE password_change SET claimed_by = $2, attempt = attempt + 1, due = $3
+                       WHERE seq = $1 AND state = 0
+                       RETURNING seq, id, identity_id, source_id, account_id, key_id, payload, attempt,
+                           deadline, deadline <= $4 AS expired";
+            claimed.push(self.one(sql, &[&seq, &node, &until, &now])?);
+        }
+        Ok(claimed)
+    }
+
+    /// Holds a claim longer; `Error::Rows(0)` when it was lost.
+    pub fn renew(&mut self, node: &str, change: &Claimed, lease: Duration) -> Result<()> {
+        let until = self.now()?.plus(lease);
+        let sql = "UPDATE password_change SET due = $4 WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = 0";
+        self.run_one(sql, &[&change.seq, &node, &change.attempt, &until])
+    }
+
+    /// Gives a claim back, to be taken up again after `pause`, or at its deadline if that comes
+    /// first; `Error::Rows(0)` when it was lost.
+    pub fn release(&mut self, node: &str, change: &Claimed, pause: Duration) -> Result<()> {
+        let now = self.now()?;
+        let mut due = now.plus(pause);
+        if change.deadline > now {
+            due = due.min(change.deadline);
+        }
+        let sql = "UPDATE password_change SET claimed_by = NULL, due = $4
+                   WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = 0";
+        self.run_one(sql, &[&change.seq, &node, &change.attempt, &due])
+    }
+
+    /// Ends a change if all its accounts have ended, and shreds its payload; whether it did.
+    pub fn end_if_done(&mut self, seq: i64) -> Result<Option<State>> {
+        let targets = self.claimed_targets(seq)?;
+        let states: Vec<_> = targets.iter().map(|target| TargetState::of(target.state)).collect();
+        if states.iter().any(|state| matches!(state, TargetState::Queued | TargetState::Attempting))
+        {
+            return Ok(None);
+        }
+        let all_applied = states.iter().all(|state| *state == TargetState::Applied);
+        let state = if all_applied { State::Finished } else { State::Failed };
+        let mut errors: Vec<String> = Vec::new();
+        for target in targets {
+            if let Some(error) =
+                target.error.filter(|_| TargetState::of(target.state) != TargetState::Applied)
+            {
+                let source = self.change_source(&target.source_id)?;
+                let name =
+                    source.map_or_else(|| target.source_id.to_string(), |source| source.name);
+                errors.extend(error.lines().map(|reason| line(&name, reason)));
+            }
+        }
+        let now = self.now()?;
+        let sql = "UPDATE password_change SET state = $2, errors = $3, ended = $4, payload = NULL, claimed_by = NULL
+                   WHERE seq = $1 AND state = 0 RETURNING id AS value";
+        let One(id) =
+            self.one::<One<ChangeId>>(sql, &[&seq, &state.number(), &Json(&errors), &now])?;
+        let action =
+            if all_applied { "ACTION_PASSWORD_CHANGE_SUCCESS" } else { "passwordChangeFailure" };
+        self.audit(Audit {
+            actor: "rekey",
+            action,
+            object: id.as_str(),
+            detail: serde_json::json!({ "errors": errors }),
+        })?;
+        Ok(Some(state))
+    }
+}
