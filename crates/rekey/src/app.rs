@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     keys::Keys,
     password::{links::Links, status::Waiting},
+    sign_in::SignIns,
     store::Store,
     token::Tokens,
 };
@@ -30,6 +31,8 @@ pub struct Inner {
     pub sealer: Sealer,
     /// Signs and verifies access tokens.
     pub tokens: Tokens,
+    /// Who failed to sign in, and how often.
+    pub sign_ins: SignIns,
     /// The opened private keys of sources.
     pub keys: Keys,
     /// The live links to sources.
@@ -59,6 +62,7 @@ impl App {
             clock,
             sealer,
             tokens,
+            sign_ins: SignIns::default(),
             keys: Keys::default(),
             links: Links::default(),
             decryptions: Semaphore::new(

@@ -1,8 +1,8 @@
 //! The accept loop: our own on hyper, since the framework's sets no time for headers.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{body::Body, http::Request};
+use axum::{body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -44,9 +44,9 @@ async fn accept(app: App, listener: TcpListener, mut stop: watch::Receiver<bool>
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     while !*stop.borrow() {
         let Ok(permit) = room.clone().acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors: wait for some to come back.
                     tracing::error!(%error, "no connection can be accepted");
@@ -56,7 +56,7 @@ async fn accept(app: App, listener: TcpListener, mut stop: watch::Receiver<bool>
             },
             _ = stop.changed() => break,
         };
-        let connection = connection(stream, router.clone());
+        let connection = connection(stream, peer, router.clone());
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that goes away in the middle is no event.
@@ -70,6 +70,7 @@ async fn accept(app: App, listener: TcpListener, mut stop: watch::Receiver<bool>
 
 fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     router: axum::Router,
 ) -> impl GracefulConnection<Error = hyper::Error> {
     let _ = stream.set_nodelay(true);
@@ -77,6 +78,7 @@ fn connection(
         let router = router.clone();
         async move {
             let (mut parts, body) = request.into_parts();
+            parts.extensions.insert(ConnectInfo(peer));
             if let Some((uri, style)) = api::normalise(&parts.uri) {
                 parts.uri = uri;
                 parts.extensions.insert(style);

@@ -1,22 +1,30 @@
 //! Turns a bearer token into a [`Caller`], before anything else is looked at.
 
+use std::sync::Arc;
+
 use axum::{
+    Extension,
     extract::{FromRequestParts, Request, State},
     http::{header::AUTHORIZATION, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use super::error;
+use super::{
+    error::{no_such_path, too_many},
+    limit::Limits,
+    path::Style,
+};
 use crate::{
     App, Error,
     access::{Access, Caller},
     error::BadRequest,
 };
 
-/// Lets only requests with a valid token through.
+/// Lets only requests with a valid token through, and not too many of one client.
 pub(super) async fn authenticate(
     State(app): State<App>,
+    Extension(limits): Extension<Arc<Limits>>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -32,13 +40,17 @@ pub(super) async fn authenticate(
         return Error::Unauthenticated("JWT is required".into()).into_response();
     };
     match app.caller(&token).await {
-        Ok(_) if request.uri().path().contains("%00") => error::no_such_path().await,
+        Ok(_) if request.uri().path().contains("%00") => no_such_path().await,
         Ok(_) if request.uri().query().is_some_and(|query| query.contains("%00")) => Error::bad(
             BadRequest::IllegalValue,
             "the query holds the character U+0000, which no value may have",
         )
         .into_response(),
         Ok(caller) => {
+            let style = request.extensions().get().copied().unwrap_or(Style::Latest);
+            if let Err(seconds) = limits.request(&caller.client_id, style) {
+                return too_many(seconds);
+            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

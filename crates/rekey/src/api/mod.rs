@@ -3,13 +3,23 @@
 //! An endpoint is one file in this folder and one line in [`router`]. What is asked of its caller
 //! stands in the same file, as `ACCESS`; the tests over all routes read it from [`routes`].
 
-use axum::{Router, handler::Handler, http::Method, middleware, routing::on};
+use std::sync::Arc;
 
-use crate::{App, access::Access};
+use axum::{
+    Extension, Router,
+    handler::Handler,
+    http::Method,
+    middleware,
+    routing::{get, on},
+};
+
+use crate::{App, access::Access, portal};
 
 mod body;
 mod caller;
 mod error;
+mod health;
+mod limit;
 mod oauth;
 mod password_change_status;
 mod path;
@@ -20,6 +30,7 @@ pub use self::{
     error::{ErrorBody, tracking},
     path::normalise,
 };
+pub(crate) use self::{limit::Limits, oauth::Parameters};
 
 /// Every endpoint that needs a token. This is the table of contents.
 fn table() -> Table {
@@ -35,14 +46,20 @@ fn table() -> Table {
 
 /// Everything under one roof: tokens, health, and the table behind authentication.
 pub fn router(app: App) -> Router {
+    let limits = Arc::new(Limits::new(&app.config.limits));
     let guarded = table()
         .router
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), caller::authenticate));
     Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
         .merge(oauth::router())
+        .merge(portal::router())
+        .method_not_allowed_fallback(error::wrong_method)
         .merge(guarded)
+        .layer(Extension(limits))
         .layer(middleware::from_fn(error::tracking))
         .with_state(app)
 }

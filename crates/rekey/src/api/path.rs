@@ -47,7 +47,9 @@ pub enum Style {
 pub fn normalise(uri: &Uri) -> Option<(Uri, Style)> {
     let mut segments: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
     let mut style = Style::Latest;
-    if let Some(prefix) = segments.first().copied().and_then(prefix) {
+    // A version alone is not the page at `/`.
+    let prefix = segments.first().copied().and_then(prefix).filter(|_| segments.len() > 1);
+    if let Some(prefix) = prefix {
         style = prefix;
         segments.remove(0);
     } else if segments.get(1).is_some_and(|second| is_version(second)) {
@@ -98,6 +100,7 @@ mod tests {
             ("/password-change-status/v1/abc", "/password-change-status/abc", Style::V1),
             ("/latest/sources?limit=1", "/sources?limit=1", Style::Latest),
             ("//oauth/token", "/oauth/token", Style::Latest),
+            ("/v3", "/v3", Style::Latest),
             ("/", "/", Style::Latest),
         ] {
             let (uri, found) = normalise(&from.parse().unwrap()).unwrap();

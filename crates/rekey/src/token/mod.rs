@@ -12,6 +12,7 @@ use rekey_vault::{Purpose, Sealer, random, sha256};
 use subtle::ConstantTimeEq;
 
 pub use self::claims::Claims;
+pub(crate) use self::claims::DEPLOYMENT;
 use self::keys::Keys;
 use crate::{
     App, Error,

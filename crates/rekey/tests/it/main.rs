@@ -15,4 +15,5 @@ mod password_change;
 mod people;
 mod quiet;
 mod schema;
+mod sign_in;
 mod site;

@@ -6,12 +6,17 @@ use base64::{
     Engine,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
-use hyper::StatusCode;
+use http_body_util::BodyExt;
+use hyper::{Request, StatusCode};
 use rekey::{
+    App,
     access::Level,
-    client::{self, Created},
+    client::{self, Created, GrantType},
+    config::Config,
+    grant::{self, Credentials},
 };
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::{
     people::{FORM, credentials},
@@ -28,6 +33,10 @@ on_both_stores!(
     a_token_ends_with_its_client,
     a_token_ends_with_its_person,
     a_scope_is_narrowed_and_never_widened,
+    nodes_that_start_at_once_agree,
+    a_client_has_its_rate,
+    failures_are_throttled_and_the_rightful_are_not,
+    the_rest_is_open,
 );
 
 const PROBE: &str = "/v3/password-change-status/none";
@@ -270,6 +279,87 @@ async fn a_scope_is_narrowed_and_never_widened(site: Site) {
     let answer = ask("idn:password-info:read+sp:scopes:all").send().await;
     answer.assert(StatusCode::BAD_REQUEST);
     assert_eq!(answer.body["error"], "invalid_scope");
+}
+
+async fn nodes_that_start_at_once_agree(site: Site) {
+    let node = || {
+        let app = &site.app;
+        App::new(Config::default(), app.store.clone(), app.sealer.clone(), app.clock.clone())
+    };
+    site.write(|tx| {
+        tx.run("DELETE FROM setting", &[])?;
+        Ok(tx.run("DELETE FROM signing_key", &[])?)
+    })
+    .await;
+    let (one, two, three) = tokio::join!(node(), node(), node());
+    let (one, two, three) = (one.unwrap(), two.unwrap(), three.unwrap());
+    let keys = site.write(|tx| Ok(tx.signing_keys()?.len())).await;
+    assert_eq!(keys, 1);
+    let grants = vec![GrantType::ClientCredentials];
+    let made = client::create_api_client(&one, "c", grants, vec![], vec![], 750, false);
+    let Created { id, secret } = made.await.unwrap();
+    let credentials = Credentials { id, secret: Some(secret) };
+    let issued = grant::client_credentials(&two, &credentials, None).await.unwrap();
+    for app in [one, two, three] {
+        assert_eq!(app.caller(&issued.token).await.unwrap().client_id, credentials.id);
+        assert_eq!(app.tokens.tenant_id(), issued.claims.tenant_id);
+    }
+}
+
+async fn a_client_has_its_rate(site: Site) {
+    let app = &site.app;
+    let app = App::new(Config::default(), app.store.clone(), app.sealer.clone(), app.clock.clone());
+    let router = rekey::api::router(app.await.unwrap());
+    let portal = site.api_client().await;
+    let token = site.token_of(&portal).await;
+    let ask = || {
+        let request = Request::get("/nothing").header("authorization", format!("Bearer {token}"));
+        router.clone().oneshot(request.body(axum::body::Body::empty()).unwrap())
+    };
+    for _ in 0..100 {
+        assert_eq!(ask().await.unwrap().status(), StatusCode::NOT_FOUND);
+    }
+    let mut refused = ask().await.unwrap();
+    while refused.status() == StatusCode::NOT_FOUND {
+        refused = ask().await.unwrap();
+    }
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let body = refused.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "{\"message\":\" Rate Limit Exceeded \"}");
+}
+
+async fn failures_are_throttled_and_the_rightful_are_not(site: Site) {
+    let portal = site.api_client().await;
+    let wrong = credentials(&portal).replace(&portal.secret, "x");
+    let mut answered = 0;
+    let refused = loop {
+        let answer = site.post("/oauth/token").text(FORM, wrong.clone()).send().await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            break answer;
+        }
+        answer.assert(StatusCode::UNAUTHORIZED);
+        answered += 1;
+        assert!(answered < 1000);
+    };
+    assert!(answered >= 50, "{answered}");
+    assert_eq!(refused.headers["retry-after"], "1");
+    site.token_of(&portal).await;
+}
+
+async fn the_rest_is_open(site: Site) {
+    for path in ["/healthz", "/readyz", "/", "/sign-in", "/style.css"] {
+        site.get(path).send().await.assert(StatusCode::OK);
+    }
+    let info = site.get("/oauth/info").send().await;
+    info.assert(StatusCode::OK);
+    let base = site.app.config.base_url();
+    assert_eq!(info.body["tenantId"], site.app.tokens.tenant_id());
+    assert_eq!(info.body["tokenEndpoint"], format!("{base}/oauth/token"));
+    assert_eq!(info.body["authorizeEndpoint"], format!("{base}/oauth/authorize"));
+    for name in ["tenantName", "cloudDomainUrl", "logoutUrl", "pod"] {
+        assert!(info.body[name].is_string(), "{name}");
+    }
 }
 
 fn multipart(fields: &[(&str, &str)], disposition: impl Fn(&str) -> String, more: &str) -> String {

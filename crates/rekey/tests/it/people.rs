@@ -3,12 +3,14 @@
 use hyper::StatusCode;
 use rekey::{
     access::Level,
+    builtin,
     client::{self, Created, GrantType},
     id::IdentityId,
     identity::{self, Identity, NewIdentity},
     source,
     store::{Json, Tx},
 };
+use rekey_vault::Password;
 use serde_json::Map;
 
 use crate::site::Site;
@@ -31,6 +33,14 @@ impl Site {
         let row = identity.clone();
         self.write(move |tx| Ok(tx.insert_identity(&row)?)).await;
         identity
+    }
+
+    /// Gives a person the password they sign in with.
+    pub(crate) async fn give_password(&self, alias: &str, clear: &str) {
+        let login = source::ensure_identity_now(&self.app).await.unwrap().id;
+        let verifier = builtin::hash(&Password::new(clear.into()), [7; 16]).await.unwrap();
+        let alias = alias.to_owned();
+        self.write(move |tx| Ok(tx.set_builtin_password(&login, &alias, &verifier, 0)?)).await;
     }
 
     pub(crate) async fn personal_access_token(&self, owner: &Identity) -> Created {

@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// The largest body, in bytes.
-pub(super) const LIMIT: usize = 16 * 1024;
+const LIMIT: usize = 16 * 1024;
 
 /// The parameters by name. One without a value counts as absent (RFC 6749, section 3.1).
 #[derive(Default)]
-pub(super) struct Parameters {
+pub(crate) struct Parameters {
     values: HashMap<String, String>,
     /// HTTP Basic's id and secret.
     basic: Option<(String, String)>,
@@ -32,7 +32,7 @@ type Pairs = Vec<(String, String)>;
 
 impl Parameters {
     /// Reads a whole request; what the body says wins over the query.
-    pub(super) async fn read(request: Request) -> Result<Result<Self, Refusal>, Response> {
+    pub(crate) async fn read(request: Request) -> Result<Result<Self, Refusal>, Response> {
         let (parts, body) = request.into_parts();
         let bytes = body::read(body, LIMIT).await?;
         Ok(async {
@@ -45,13 +45,18 @@ impl Parameters {
     }
 
     /// Reads the query only.
-    pub(super) fn of_query(uri: &Uri) -> Result<Self, Refusal> {
+    pub(crate) fn of_query(uri: &Uri) -> Result<Self, Refusal> {
         Ok(Self { values: once(query(uri)?)?, basic: None })
     }
 
     /// A parameter's value.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// Takes a parameter's value away.
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        self.values.remove(name)
     }
 
     /// A parameter that must be there.
@@ -145,4 +150,73 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Refusal> {
     pair.and_then(|pair| pair.split_once(':').map(|(id, key)| (id.to_owned(), key.to_owned())))
         .map(Some)
         .ok_or_else(|| Refusal::InvalidRequest("the Basic credentials cannot be parsed".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(uri: &str, kind: &str, body: &str) -> Result<Parameters, Refusal> {
+        let request = Request::post(uri).header(header::CONTENT_TYPE, kind);
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        Parameters::read(request).await.unwrap()
+    }
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    #[tokio::test]
+    async fn the_body_wins_over_the_query() {
+        let read = read("/?a=1&b=2&c=", FORM, "a=3&d=%2B+x").await.unwrap();
+        let values = ["a", "b", "c", "d"].map(|name| read.get(name));
+        assert_eq!(values, [Some("3"), Some("2"), None, Some("+ x")]);
+    }
+
+    #[tokio::test]
+    async fn a_name_comes_once_in_one_place() {
+        for (uri, body) in [("/?a=1&a=1", ""), ("/", "a=1&a=2"), ("/?a=1", "b=1&b="), ("/?a&a", "")]
+        {
+            assert!(
+                matches!(read(uri, FORM, body).await, Err(Refusal::InvalidRequest(_))),
+                "{uri} {body}"
+            );
+        }
+        assert!(read("/?a=1", FORM, "a=1").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn multipart_names_need_no_quotes() {
+        let kind = "multipart/form-data; boundary=\"a-b\"";
+        let part =
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=";
+        let body = format!(
+            "--a-b\r\n{part}x\r\n\r\n1\r\n2\r\n--a-b\r\n{part}\"y\"\r\n\r\n\r\n--a-b--\r\n"
+        );
+        let parameters = read("/", kind, &body).await.unwrap();
+        assert_eq!((parameters.get("x"), parameters.get("y")), (Some("1\r\n2"), None));
+        for end in 0..body.len() - 4 {
+            let short = body.get(..end).unwrap();
+            let read = read("/", kind, short).await;
+            assert!(end == 0 || matches!(read, Err(Refusal::InvalidRequest(_))), "{end}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_empty_body_may_be_of_any_kind() {
+        assert!(read("/?a=1", "application/json", "").await.is_ok());
+        assert!(read("/?a=1", "application/json", "{}").await.is_err());
+    }
+
+    #[test]
+    fn basic_is_an_id_and_a_secret() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            basic(&headers)
+        };
+        let expected = Some(("id".to_owned(), "a:b".to_owned()));
+        assert_eq!(of("basic aWQ6YTpi").unwrap(), expected);
+        assert_eq!(of("Bearer x").unwrap(), None);
+        assert!(of("Basic ???").is_err());
+        assert!(of("Basic aWQ=").is_err(), "no colon");
+    }
 }

@@ -1,7 +1,9 @@
 //! `POST /oauth/token`: a hot path, since some SDKs fetch a token before every call.
 
+use std::sync::Arc;
+
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -12,7 +14,8 @@ use serde_json::json;
 use super::parameters::Parameters;
 use crate::{
     App,
-    grant::{self, Issued, Refusal},
+    api::{Limits, error::too_many},
+    grant::{self, Exchange, Issued, Refusal},
     id::IdentityId,
 };
 
@@ -40,7 +43,12 @@ struct Answer {
     jti: String,
 }
 
-pub(super) async fn handler(State(app): State<App>, request: Request) -> Response {
+pub(super) async fn handler(
+    State(app): State<App>,
+    Extension(limits): Extension<Arc<Limits>>,
+    request: Request,
+) -> Response {
+    let from = request.extensions().clone();
     let parameters = match Parameters::read(request).await {
         Ok(Ok(parameters)) => parameters,
         Ok(Err(refusal)) => return refuse(refusal, false),
@@ -48,7 +56,13 @@ pub(super) async fn handler(State(app): State<App>, request: Request) -> Respons
     };
     match grant(&app, &parameters).await {
         Ok(issued) => (no_store(), Json(answer(issued))).into_response(),
-        Err(refusal) => refuse(refusal, parameters.is_basic()),
+        Err(refusal) => {
+            let guess = matches!(refusal, Refusal::InvalidClient | Refusal::InvalidGrant(_));
+            if guess && let Err(seconds) = limits.failure(&from) {
+                return too_many(seconds);
+            }
+            refuse(refusal, parameters.is_basic())
+        }
     }
 }
 
@@ -58,6 +72,14 @@ async fn grant(app: &App, parameters: &Parameters) -> Result<Issued, Refusal> {
         "client_credentials" => {
             let credentials = parameters.credentials()?;
             grant::client_credentials(app, &credentials, parameters.get("scope")).await
+        }
+        "authorization_code" => {
+            let exchange = Exchange {
+                code: parameters.require("code")?.to_owned(),
+                redirect_uri: parameters.require("redirect_uri")?.to_owned(),
+                verifier: parameters.get("code_verifier").map(str::to_owned),
+            };
+            grant::authorization_code(app, &parameters.credentials()?, exchange).await
         }
         _ => Err(Refusal::UnsupportedGrantType(
             "grant_type must be client_credentials or authorization_code".into(),

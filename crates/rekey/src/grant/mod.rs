@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+mod authorization_code;
+mod authorize;
+
+pub use self::{
+    authorization_code::{Exchange, authorization_code},
+    authorize::{Ask, Asked, Denied, asked, give_code},
+};
 use crate::{
     App, Error,
     access::ALL,
@@ -76,7 +83,7 @@ pub async fn client_credentials(
     if !client.may(GrantType::ClientCredentials) {
         return Err(Refusal::UnauthorizedClient("the client may not use client_credentials"));
     }
-    let scope = narrow(&client.scope.0, scope)?;
+    let scope = narrow(&client.scope.0, scope).map_err(Refusal::InvalidScope)?;
     let grant = Grant { client: &client, identity: owner.as_ref(), scope, code: None };
     issue(app, grant).await
 }
@@ -126,7 +133,7 @@ async fn issue(app: &App, grant: Grant<'_>) -> Result<Issued, Refusal> {
 }
 
 /// The scopes asked for, all of which the client must have; all it has if none are asked for.
-pub(crate) fn narrow(has: &[String], asked: Option<&str>) -> Result<Vec<String>, Refusal> {
+fn narrow(has: &[String], asked: Option<&str>) -> Result<Vec<String>, String> {
     let asked: Vec<String> =
         asked.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
     if asked.is_empty() {
@@ -135,8 +142,6 @@ pub(crate) fn narrow(has: &[String], asked: Option<&str>) -> Result<Vec<String>,
     let whole = has.iter().any(|scope| scope == ALL);
     match asked.iter().find(|scope| !whole && !has.contains(scope)) {
         None => Ok(asked),
-        Some(scope) => {
-            Err(Refusal::InvalidScope(format!("the client does not have the scope {scope}")))
-        }
+        Some(scope) => Err(format!("the client does not have the scope {scope}")),
     }
 }

@@ -1,0 +1,22 @@
+//! Whether this node lives, and whether it can do its work.
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde_json::{Value, json};
+
+use crate::App;
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "status": "UP" }))
+}
+
+/// `GET /readyz`: 200 if the store can be read, 503 if not.
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
+    match app.store.read(|tx| tx.setting("tenant_id")).await {
+        Ok(_) => (StatusCode::OK, Json(json!({ "status": "UP" }))),
+        Err(error) => {
+            tracing::error!(%error, "the store cannot be read");
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "DOWN", "store": "DOWN" })))
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a client asks through a person's browser, and the code it gets (RFC 6749, section 4.1;
+//! RFC 7636; contract, section 2.3).
+
+use std::time::Duration;
+
+use form_urlencoded::Serializer;
+use rekey_vault::sha256;
+use serde_json::json;
+
+use super::narrow;
+use crate::{
+    App, Error,
+    client::{Client, GrantType, VALIDITY},
+    id::ClientId,
+    identity::Identity,
+    store::{Audit, AuthorizationCode, Json, Tx},
+    token::random_hex,
+};
+
+/// The life of a code (RFC 9700 asks for a short one; the contract for 5 minutes at most).
+const LIFE: Duration = Duration::from_mins(1);
+/// How long a used code is kept: longer than any token issued from it.
+const KEPT: Duration = Duration::from_secs(VALIDITY.unsigned_abs() + 3600);
+/// The length of an `S256` challenge (RFC 7636, section 4.2).
+const CHALLENGE: usize = 43;
+
+/// The parameters, as they came.
+#[expect(missing_docs, reason = "OAuth's own words")]
+pub struct Ask<'a> {
+    pub client_id: Option<&'a str>,
+    pub redirect_uri: Option<&'a str>,
+    pub response_type: Option<&'a str>,
+    pub scope: Option<&'a str>,
+    pub state: Option<&'a str>,
+    pub code_challenge: Option<&'a str>,
+    pub code_challenge_method: Option<&'a str>,
+}
+
+/// The parameters, once they make sense.
+pub struct Asked {
+    /// Who asks.
+    pub client: Client,
+    /// Where the answer goes: one of the client's own.
+    pub redirect_uri: String,
+    /// The client's own word, echoed.
+    pub state: Option<String>,
+    scope: Vec<String>,
+    challenge: Option<String>,
+}
+
+/// Why a person is not asked to sign in.
+#[derive(Debug)]
+pub enum Denied {
+    /// rekey could not.
+    Failed(Error),
+    /// Nobody may be sent anywhere: a sentence for the person.
+    Page(&'static str),
+    /// The client is told, at this URI.
+    Redirect(String),
+}
+
+/// Judges the parameters.
+pub async fn asked(app: &App, ask: Ask<'_>) -> Result<Asked, Denied> {
+    let id = ClientId(ask.client_id.unwrap_or_default().to_owned());
+    let found = app.store.read(move |tx: &mut Tx<'_>| tx.client(&id)).await;
+    let client = found.map_err(|error| Denied::Failed(error.into()))?;
+    let client = client
+        .filter(|client| client.is_usable(app.clock.now()) && client.identity_id.is_none())
+        .ok_or(Denied::Page("The application that sent you here is not known to rekey."))?;
+    let redirect_uri = ask
+        .redirect_uri
+        .filter(|uri| client.redirect_uris.0.iter().any(|known| known == uri))
+        .ok_or(Denied::Page(
+            "The application that sent you here asked for an address that is not registered for it.",
+        ))?
+        .to_owned();
+    let state = ask.state.map(str::to_owned);
+    let asked = Asked { client, redirect_uri, state, scope: Vec::new(), challenge: None };
+    match judge(&asked.client, &ask) {
+        Ok((scope, challenge)) => Ok(Asked { scope, challenge, ..asked }),
+        Err((error, text)) => Err(Denied::Redirect(asked.refused(app, error, &text))),
+    }
+}
+
+type Judged = (Vec<String>, Option<String>);
+
+/// Everything the client itself is told about.
+fn judge(client: &Client, ask: &Ask<'_>) -> Result<Judged, (&'static str, String)> {
+    if !client.may(GrantType::AuthorizationCode) {
+        return Err(("unauthorized_client", "the client may not use authorization_code".into()));
+    }
+    match ask.response_type {
+        Some("code") => {}
+        Some(_) => return Err(("unsupported_response_type", "response_type must be code".into())),
+        None => return Err(("invalid_request", "the parameter response_type is missing".into())),
+    }
+    let scope = narrow(&client.scope.0, ask.scope).map_err(|text| ("invalid_scope", text))?;
+    let challenge = match (ask.code_challenge, ask.code_challenge_method) {
+        (Some(challenge), Some("S256")) if is_challenge(challenge) => Some(challenge.to_owned()),
+        (Some(_), Some("S256")) => {
+            return Err(("invalid_request", "code_challenge is not a SHA-256 in base64url".into()));
+        }
+        (Some(_), _) => {
+            return Err(("invalid_request", "code_challenge_method must be S256".into()));
+        }
+        (None, _) if client.is_public() => {
+            return Err(("invalid_request", "a public client must send code_challenge".into()));
+        }
+        (None, _) => None,
+    };
+    Ok((scope, challenge))
+}
+
+fn is_challenge(text: &str) -> bool {
+    text.len() == CHALLENGE
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Gives the client a code for the person who signed in: the URI they are sent to.
+pub async fn give_code(app: &App, asked: &Asked, who: &Identity) -> Result<String, Error> {
+    let code = random_hex()?;
+    let row = AuthorizationCode {
+        digest: sha256(code.as_bytes()).to_vec(),
+        client_id: asked.client.id.clone(),
+        identity_id: who.id.clone(),
+        redirect_uri: asked.redirect_uri.clone(),
+        challenge: asked.challenge.clone(),
+        scope: Json(asked.scope.clone()),
+        expires: app.clock.now().plus(LIFE),
+        used: false,
+        revoked: false,
+    };
+    app.store
+        .write(move |tx: &mut Tx<'_>| -> Result<(), Error> {
+            let now = tx.now()?;
+            tx.remove_old_authorization_codes(now.minus(KEPT))?;
+            tx.insert_authorization_code(&row)?;
+            let detail = json!({ "clientId": row.client_id, "scope": row.scope.0 });
+            let actor = row.identity_id.as_str();
+            let action = "USER_AUTHORIZATION_CODE_CREATED";
+            Ok(tx.audit(Audit { actor, action, object: actor, detail })?)
+        })
+        .await?;
+    Ok(asked.back(app, &[("code", &code)]))
+}
+
+impl Asked {
+    /// The URI that tells the client why not.
+    pub fn refused(&self, app: &App, error: &str, text: &str) -> String {
+        self.back(app, &[("error", error), ("error_description", text)])
+    }
+
+    /// The redirect URI with an answer, the client's state, and who answers (RFC 9207).
+    fn back(&self, app: &App, answer: &[(&str, &str)]) -> String {
+        let mut query = Serializer::new(String::new());
+        query.extend_pairs(answer);
+        if let Some(state) = &self.state {
+            query.append_pair("state", state);
+        }
+        query.append_pair("iss", &app.config.base_url());
+        let joint = if self.redirect_uri.contains('?') { '&' } else { '?' };
+        format!("{}{joint}{}", self.redirect_uri, query.finish())
+    }
+}

@@ -1,0 +1,151 @@
+//! A person signs in, with the password of the built-in source named `IdentityNow`.
+//!
+//! A name that fails again and again is locked softly: 1 s, then 3, 5 and 10, and after 100
+//! failures in a day for the rest of it (NIST SP 800-63B-4, section 3.2.2, allows 100). Nothing
+//! tells a locked name from a wrong password, nor either from a name nobody has.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+use rekey_vault::Password;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{
+    App, Error,
+    builtin::BuiltIn,
+    clock::Micros,
+    identity::{Identity, name_key},
+    source::IDENTITY_NOW,
+    store::Tx,
+};
+
+/// Failures in a day that end the day for a name.
+const MOST: u32 = 100;
+/// How long failures are remembered.
+const DAY: Duration = Duration::from_hours(24);
+/// Names with failures remembered; the least used are forgotten first.
+const NAMES: usize = 100_000;
+
+/// Who failed to sign in on this node.
+pub struct SignIns {
+    failures: Cache<String, Failures>,
+    /// One attempt at a time for a name, so that many at once are not many tries.
+    turns: [Mutex<()>; 16],
+}
+
+impl Default for SignIns {
+    fn default() -> Self {
+        Self { failures: Cache::new(NAMES), turns: Default::default() }
+    }
+}
+
+impl App {
+    /// The person, if the name and the password are right and they may sign in.
+    pub async fn sign_in(
+        &self,
+        alias: &str,
+        password: &Password,
+    ) -> Result<Option<Identity>, Error> {
+        let key = name_key(alias);
+        let _turn = self.sign_ins.turn(&key).await;
+        let name = key.clone();
+        let (source, identity) = self
+            .store
+            .read(move |tx: &mut Tx<'_>| -> Result<_, Error> {
+                Ok((tx.source_named(IDENTITY_NOW)?, tx.identity_with_alias(&name)?))
+            })
+            .await?;
+        let source = source.ok_or_else(|| {
+            Error::Setup(format!("there is no source named {IDENTITY_NOW}: nobody can sign in"))
+        })?;
+        let native = identity.as_ref().map_or(key.as_str(), |identity| identity.alias.as_str());
+        // Locked or not, known or not: the same work.
+        let right = BuiltIn::new(self.store.clone(), source.id).sign_in(native, password).await?;
+        let now = self.clock.now();
+        let locked = self.sign_ins.is_locked(&key, now);
+        let identity = identity.filter(|identity| identity.enabled && right && !locked);
+        match &identity {
+            Some(_) => self.sign_ins.forget(&key),
+            None if locked => {}
+            None => self.sign_ins.remember(key, now),
+        }
+        Ok(identity)
+    }
+}
+
+impl SignIns {
+    async fn turn(&self, key: &str) -> Option<MutexGuard<'_, ()>> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % 16).unwrap_or(0);
+        Some(self.turns.get(at)?.lock().await)
+    }
+
+    fn is_locked(&self, key: &str, now: Micros) -> bool {
+        self.failures.get(key).is_some_and(|failures| failures.lock(now))
+    }
+
+    fn remember(&self, key: String, now: Micros) {
+        let failures = self.failures.get(&key).filter(|failures| failures.first.plus(DAY) > now);
+        let first = failures.map_or(now, |failures| failures.first);
+        let count = failures.map_or(0, |failures| failures.count) + 1;
+        self.failures.insert(key, Failures { count, first, last: now });
+    }
+
+    fn forget(&self, key: &str) {
+        self.failures.remove(key);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Failures {
+    count: u32,
+    first: Micros,
+    last: Micros,
+}
+
+impl Failures {
+    /// Whether the name is locked. A clock that was set back locks nobody.
+    fn lock(self, now: Micros) -> bool {
+        let (since, pause) = match self.count {
+            0..=3 => (self.last, Duration::from_secs(1)),
+            4..=8 => (self.last, Duration::from_secs(3)),
+            9..=24 => (self.last, Duration::from_secs(5)),
+            25..MOST => (self.last, Duration::from_secs(10)),
+            MOST.. => (self.first, DAY),
+        };
+        (since..since.plus(pause)).contains(&now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_grows_and_ends() {
+        let sign_ins = SignIns::default();
+        let (mut now, second) = (Micros(0), Duration::from_secs(1));
+        assert!(!sign_ins.is_locked("abby", now));
+        for (count, seconds) in
+            (1..=99).zip([1; 3].into_iter().chain([3; 5]).chain([5; 16]).chain([10; 75]))
+        {
+            sign_ins.remember("abby".into(), now);
+            assert!(
+                sign_ins.is_locked("abby", now.plus(second.mul_f64(f64::from(seconds) - 0.5))),
+                "{count}"
+            );
+            now = now.plus(second * seconds);
+            assert!(!sign_ins.is_locked("abby", now), "{count}");
+        }
+        sign_ins.remember("abby".into(), now);
+        assert!(sign_ins.is_locked("abby", Micros(0).plus(DAY / 2)), "a hundred in a day");
+        assert!(!sign_ins.is_locked("abby", Micros(0).plus(DAY)));
+        assert!(!sign_ins.is_locked("bob", now));
+        sign_ins.forget("abby");
+        assert!(!sign_ins.is_locked("abby", now));
+    }
+}
