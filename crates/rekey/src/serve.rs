@@ -1,6 +1,6 @@
 //! The accept loop: our own on hyper, since the framework's sets no time for headers.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, service::service_fn};
@@ -14,7 +14,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::{App, api, jobs};
+use crate::{App, Error, api, jobs};
 
 /// How long a client may take to send its headers.
 const HEADERS: Duration = Duration::from_secs(5);
@@ -36,6 +36,22 @@ pub async fn run(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
         tracing::error!("a part of rekey broke");
     }
     app.store.close().await;
+}
+
+/// Takes the port, or says who to ask.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let why = if error.kind() == ErrorKind::AddrInUse {
+            "another program does; stop that, or set server.listen to another port"
+        } else if error.kind() == ErrorKind::AddrNotAvailable {
+            "this machine has no such address; set server.listen to one it has, or to 0.0.0.0"
+        } else if error.kind() == ErrorKind::PermissionDenied {
+            "this user may not; set server.listen to a port above 1023"
+        } else {
+            &format!("{error}; set server.listen to another address")
+        };
+        Error::Setup(format!("rekey cannot listen on {address}: {why}"))
+    })
 }
 
 async fn accept(app: App, listener: TcpListener, mut stop: watch::Receiver<bool>) {

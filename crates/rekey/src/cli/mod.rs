@@ -11,11 +11,13 @@ use crate::{App, Error, config::Config, open};
 
 mod apply;
 mod config;
+mod demo;
 mod init;
 mod keys;
 mod log;
-mod out;
+pub(crate) mod out;
 mod serve;
+mod sign_in;
 mod source;
 mod token;
 
@@ -40,6 +42,8 @@ enum Command {
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::Command),
+    /// Try rekey: a throw-away store with people in it, and a guided password change.
+    Demo(demo::Demo),
     /// Make the store, the master key and the first credentials, without serving.
     Init,
     /// Show or rotate the keys that clients encrypt passwords with.
@@ -47,6 +51,8 @@ enum Command {
     Keys(keys::Command),
     /// Serve requests and carry out password changes.
     Serve,
+    /// Say whether a person's password is the one on standard input; exit code 0 or 1.
+    SignIn(sign_in::SignIn),
     /// Test a connected system.
     #[command(subcommand)]
     Source(source::Command),
@@ -78,9 +84,13 @@ impl Cli {
         match self.command {
             Command::Apply(apply) => beside(file, async |app| apply.run(app, json).await).await,
             Command::Config(command) => command.run(file, json),
+            Command::Demo(demo) => demo.run(json).await,
             Command::Init => init::run(Config::load(file)?, json).await,
             Command::Keys(command) => beside(file, async |app| command.run(app, json).await).await,
             Command::Serve => serve::run(Config::load(file)?, json).await,
+            Command::SignIn(sign_in) => {
+                beside(file, async |app| sign_in.run(app, json).await).await
+            }
             Command::Source(command) => {
                 beside(file, async |app| command.run(app, json).await).await
             }

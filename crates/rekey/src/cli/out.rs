@@ -4,6 +4,13 @@ use std::io::Write;
 
 use serde::Serialize;
 
+pub(crate) const BOLD: &str = "\u{1b}[1m";
+pub(crate) const CYAN: &str = "\u{1b}[36m";
+pub(crate) const DIM: &str = "\u{1b}[2m";
+pub(crate) const GREEN: &str = "\u{1b}[32m";
+pub(crate) const PLAIN: &str = "\u{1b}[0m";
+const RED: &str = "\u{1b}[31m";
+
 /// A line of text for the person; a reader that has gone away is no error.
 macro_rules! say {
     ($($text:tt)*) => { $crate::cli::out::line(format_args!($($text)*)) };
@@ -24,6 +31,5 @@ pub(crate) fn json(value: &impl Serialize) {
 
 /// Why a command failed, in one sentence.
 pub(super) fn error(error: &crate::Error) {
-    let (red, plain) = ("\u{1b}[1;31m", "\u{1b}[0m");
-    drop(writeln!(anstream::stderr(), "{red}error{plain}: {error}"));
+    drop(writeln!(anstream::stderr(), "{BOLD}{RED}error{PLAIN}: {error}"));
 }

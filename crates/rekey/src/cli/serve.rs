@@ -1,10 +1,9 @@
 //! `rekey serve`: everything, until SIGTERM or SIGINT.
 
-use std::{io::ErrorKind, net::SocketAddr, process::ExitCode};
+use std::process::ExitCode;
 
 use serde_json::json;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -14,7 +13,7 @@ use crate::{App, Error, bootstrap, bootstrap::Bootstrap, clock::Clock, config::C
 
 pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Error> {
     super::log::start(&config.log)?;
-    let listener = listen(config.server.listen).await?;
+    let listener = crate::serve::listen(config.server.listen).await?;
     config.server.listen = listener.local_addr().map_err(|e| Error::Internal(e.to_string()))?;
     let app = open::or_create(config, Clock::default()).await?;
     let stop = until_stopped()?;
@@ -30,22 +29,6 @@ pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Erro
     }
     crate::serve::run(app, listener, stop).await;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Takes the port, or says who to ask.
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let why = if error.kind() == ErrorKind::AddrInUse {
-            "another program does; stop that, or set server.listen to another port"
-        } else if error.kind() == ErrorKind::AddrNotAvailable {
-            "this machine has no such address; set server.listen to one it has, or to 0.0.0.0"
-        } else if error.kind() == ErrorKind::PermissionDenied {
-            "this user may not; set server.listen to a port above 1023"
-        } else {
-            &format!("{error}; set server.listen to another address")
-        };
-        Error::Setup(format!("rekey cannot listen on {address}: {why}"))
-    })
 }
 
 /// Turns true at the first SIGTERM or SIGINT; the second ends the process at once.

@@ -1,0 +1,124 @@
+//! A client of rekey, as anyone could write it: HTTP, forms and JSON.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::{
+    client::legacy::{Client as Http, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+
+use crate::Error;
+
+/// The longest answer it reads, in bytes.
+const LONGEST: usize = 1 << 20;
+
+/// Speaks to one rekey.
+pub(super) struct Client {
+    base: String,
+    http: Http<HttpConnector, Full<Bytes>>,
+}
+
+/// What rekey answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) location: Option<String>,
+    body: Bytes,
+}
+
+impl Client {
+    pub(super) fn new(base: &str) -> Self {
+        Self { base: base.to_owned(), http: Http::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// GET.
+    pub(super) async fn get(&self, path: &str, token: Option<&str>) -> Result<Answer, Error> {
+        self.send(Method::GET, path, token, None).await
+    }
+
+    /// POST of a form.
+    pub(super) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Result<Answer, Error> {
+        let body = ("application/x-www-form-urlencoded", encoded(fields));
+        self.send(Method::POST, path, None, Some(body)).await
+    }
+
+    /// POST of JSON.
+    pub(super) async fn json(
+        &self,
+        path: &str,
+        token: &str,
+        body: &Value,
+    ) -> Result<Answer, Error> {
+        let body = ("application/json", body.to_string());
+        self.send(Method::POST, path, Some(token), Some(body)).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<(&str, String)>,
+    ) -> Result<Answer, Error> {
+        let failed = |error: &dyn std::fmt::Display| Error::Setup(format!("{path}: {error}"));
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let mut bytes = Bytes::new();
+        if let Some((kind, body)) = body {
+            request = request.header(header::CONTENT_TYPE, kind);
+            bytes = Bytes::from(body);
+        }
+        let request = request.body(Full::new(bytes)).map_err(|error| failed(&error))?;
+        let answer = self.http.request(request).await.map_err(|error| failed(&error))?;
+        let location = answer.headers().get(header::LOCATION);
+        let location = location.and_then(|to| to.to_str().ok()).map(str::to_owned);
+        let status = answer.status();
+        let body = http_body_util::Limited::new(answer.into_body(), LONGEST);
+        let body = body.collect().await.map_err(|error| failed(&error))?.to_bytes();
+        Ok(Answer { status, location, body })
+    }
+}
+
+impl Answer {
+    /// The answer, if it is the one that was due.
+    pub(super) fn due(self, status: StatusCode) -> Result<Self, Error> {
+        if self.status == status {
+            return Ok(self);
+        }
+        let said = String::from_utf8_lossy(&self.body).into_owned();
+        Err(Error::Setup(format!("the answer is {} where {status} was due: {said}", self.status)))
+    }
+
+    /// Its body as JSON.
+    pub(super) fn json(&self) -> Result<Value, Error> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Error::Setup(format!("the answer is no JSON: {error}")))
+    }
+}
+
+/// A member that is a text.
+pub(super) fn text<'a>(body: &'a Value, name: &str) -> Result<&'a str, Error> {
+    let text = body.pointer(name).and_then(Value::as_str);
+    text.ok_or_else(|| Error::Setup(format!("{name} is missing in the answer {body}")))
+}
+
+/// `a=1&b=2`, percent-encoded.
+pub(super) fn encoded(fields: &[(&str, &str)]) -> String {
+    let fields = fields.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
+    fields.collect::<Vec<_>>().join("&")
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
