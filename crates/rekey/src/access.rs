@@ -73,6 +73,17 @@ impl Caller {
         levels.iter().any(|level| self.levels.contains(level))
     }
 
+    /// Whether the caller may look at people other than themselves (contract, section 22.18).
+    pub fn may_see_others(&self) -> bool {
+        self.is_api_authority()
+            || self.has_level(&[
+                Level::Helpdesk,
+                Level::OrgAdmin,
+                Level::SourceAdmin,
+                Level::SourceSubadmin,
+            ])
+    }
+
     /// Whether the caller is this person.
     pub fn is(&self, identity: &IdentityId) -> bool {
         self.identity_id.as_ref() == Some(identity)

@@ -1,14 +1,16 @@
 //! A person's presence on a source.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::{
-    Error,
+    App, Error,
     clock::Micros,
     id::{AccountId, IdentityId, SourceId},
     identity::Identity,
-    source::Source,
-    store::{Json, Tx, from_row},
+    source::{self, Source},
+    store::{Asked, Json, Listing, Page, Tx, from_row},
 };
 
 /// An account, as aggregated from its source.
@@ -48,6 +50,61 @@ from_row!(Account {
     created,
     modified,
 });
+
+/// An account with what it refers to.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The account.
+    pub account: Account,
+    /// Where it is.
+    pub source: Option<source::Described>,
+    /// Whose it is.
+    pub identity: Option<Identity>,
+}
+
+/// The accounts a listing asks for.
+pub async fn list(app: &App, asked: &Asked) -> Result<Page<Described>, Error> {
+    let listing = Listing::of_accounts(asked)?;
+    app.store
+        .read(move |tx| {
+            let (accounts, count) = tx.accounts_page(&listing)?;
+            let mut sources = HashMap::new();
+            let mut described = Vec::with_capacity(accounts.len());
+            for account in accounts {
+                described.push(describe(tx, account, &mut sources)?);
+            }
+            Ok((described, count))
+        })
+        .await
+}
+
+/// An account by its id.
+pub async fn one(app: &App, id: AccountId) -> Result<Described, Error> {
+    app.store
+        .read(move |tx| {
+            let account = tx.account(&id)?.ok_or(Error::NotFound("account"))?;
+            describe(tx, account, &mut HashMap::new())
+        })
+        .await
+}
+
+/// Looks each source up once.
+fn describe(
+    tx: &mut Tx<'_>,
+    account: Account,
+    sources: &mut HashMap<SourceId, source::Described>,
+) -> Result<Described, Error> {
+    if !sources.contains_key(&account.source_id)
+        && let Some(found) = tx.source(&account.source_id)?
+    {
+        sources.insert(account.source_id.clone(), source::describe(tx, found)?);
+    }
+    let identity = match &account.identity_id {
+        Some(id) => tx.identity(id)?,
+        None => None,
+    };
+    Ok(Described { source: sources.get(&account.source_id).cloned(), identity, account })
+}
 
 /// The account of a person on a built-in source, inside the caller's deed: under their alias.
 pub fn insert_built_in(

@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     App, Error,
-    access::Level,
+    access::{Caller, Level},
     account, builtin,
     clock::Micros,
     error::BadRequest,
     id::IdentityId,
     source,
-    store::{Audit, Json, Tx, from_row},
+    store::{Asked, Audit, Json, Listing, Page, Tx, from_row},
 };
 
 /// A person rekey knows.
@@ -158,6 +158,30 @@ pub fn remove(tx: &mut Tx<'_>, identity: &Identity, actor: &str) -> Result<(), E
     let detail = serde_json::json!({ "alias": identity.alias });
     tx.audit(Audit { actor, action: "USER_DELETE", object: identity.id.as_str(), detail })?;
     Ok(())
+}
+
+/// The people a caller may see: themselves only, unless their level says more.
+pub async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Identity>, Error> {
+    let mut listing = Listing::of_identities(asked)?;
+    if let Some(own) = caller.identity_id.as_ref().filter(|_| !caller.may_see_others()) {
+        listing = listing.only("id", own.as_str());
+    }
+    app.store.read(move |tx| Ok(tx.identities_page(&listing)?)).await
+}
+
+/// Everyone: names are no secret within the house.
+pub async fn list_public(app: &App, asked: &Asked) -> Result<Page<Identity>, Error> {
+    let listing = Listing::of_identities(asked)?;
+    app.store.read(move |tx| Ok(tx.identities_page(&listing)?)).await
+}
+
+/// A person a caller may see.
+pub async fn one(app: &App, caller: &Caller, id: IdentityId) -> Result<Identity, Error> {
+    if !caller.may_see_others() && !caller.is(&id) {
+        return Err(Error::NotFound("identity"));
+    }
+    let found: Option<Identity> = app.store.read(move |tx| tx.identity(&id)).await?;
+    found.ok_or(Error::NotFound("identity"))
 }
 
 /// Gives a person without a password their first one, to sign in with; whether it did.

@@ -52,6 +52,34 @@ pub fn in_force(
     Ok(policy.map(|policy| policy.members.0).unwrap_or_default())
 }
 
+/// A policy and the sources it is the own policy of.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The policy.
+    pub policy: PasswordPolicy,
+    /// The sources.
+    pub source_ids: Vec<SourceId>,
+}
+
+/// Every policy, by name.
+pub async fn all(app: &App) -> Result<Vec<Described>, Error> {
+    app.store
+        .read(|tx| {
+            let mut all = Vec::new();
+            for policy in tx.policies()? {
+                let source_ids = tx.sources_with_policy(&policy.id)?;
+                all.push(Described { policy, source_ids });
+            }
+            Ok(all)
+        })
+        .await
+}
+
+/// The dictionary's text; empty if there is none.
+pub async fn dictionary(app: &App) -> Result<String, Error> {
+    app.store.read(|tx| Ok(tx.setting(DICTIONARY)?.unwrap_or_default())).await
+}
+
 /// Makes sure that there is a default policy; the one made asks what ISC's asks of a new policy.
 pub async fn ensure_default(app: &App) -> Result<(), Error> {
     app.store

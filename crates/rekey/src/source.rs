@@ -15,11 +15,15 @@ use crate::{
     store::{Json, from_row},
 };
 
+pub mod aggregation;
 mod change;
+mod list;
 mod update;
 
 pub use self::{
+    aggregation::aggregate,
     change::{NewSource, create, ensure_identity_now, insert, prepare, remove},
+    list::{Check, Described, check, describe, keep_health, list, one, seen},
     update::{Update, prepare_update, update},
 };
 

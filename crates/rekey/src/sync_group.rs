@@ -1,11 +1,25 @@
 //! Sync groups: sources whose accounts share one password.
 
 use crate::{
-    Error,
+    App, Error,
     error::BadRequest,
     id::SourceId,
     store::{Audit, SyncGroup, Tx},
 };
+
+/// Every group with its sources, by name.
+pub async fn all(app: &App) -> Result<Vec<(SyncGroup, Vec<SourceId>)>, Error> {
+    app.store
+        .read(|tx| {
+            let mut all = Vec::new();
+            for group in tx.groups()? {
+                let sources = tx.group_sources(&group.id)?;
+                all.push((group, sources));
+            }
+            Ok(all)
+        })
+        .await
+}
 
 /// Adds or changes a group, inside the caller's deed: at least two sources, each with `PASSWORD`,
 /// each in no other group.

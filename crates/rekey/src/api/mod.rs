@@ -15,16 +15,27 @@ use axum::{
 
 use crate::{App, access::Access, portal};
 
+mod account_aggregations;
+mod accounts;
 mod body;
 mod caller;
 mod error;
 mod health;
+mod identities;
 mod limit;
 mod oauth;
+mod page;
 mod password_change_status;
+mod password_dictionary;
+mod password_policies;
+mod password_sync_groups;
+mod patch;
 mod path;
+mod public_identities;
 mod query_password_info;
 mod set_password;
+mod sources;
+mod task_status;
 
 pub use self::{
     error::{ErrorBody, tracking},
@@ -36,12 +47,60 @@ pub(crate) use self::{limit::Limits, oauth::Parameters};
 fn table() -> Table {
     Table::default()
         .get(
+            "/account-aggregations/{id}/status",
+            &account_aggregations::ACCESS,
+            account_aggregations::handler,
+        )
+        .get("/accounts", &accounts::list::ACCESS, accounts::list::handler)
+        .get("/accounts/{id}", &accounts::get::ACCESS, accounts::get::handler)
+        .get("/identities", &identities::list::ACCESS, identities::list::handler)
+        .get("/identities/{id}", &identities::get::ACCESS, identities::get::handler)
+        .get(
             "/password-change-status/{id}",
             &password_change_status::ACCESS,
             password_change_status::handler,
         )
+        .get("/password-dictionary", &password_dictionary::ACCESS, password_dictionary::handler)
+        .get(
+            "/password-policies",
+            &password_policies::list::ACCESS,
+            password_policies::list::handler,
+        )
+        .get(
+            "/password-policies/{id}",
+            &password_policies::get::ACCESS,
+            password_policies::get::handler,
+        )
+        .get(
+            "/password-sync-groups",
+            &password_sync_groups::list::ACCESS,
+            password_sync_groups::list::handler,
+        )
+        .get(
+            "/password-sync-groups/{id}",
+            &password_sync_groups::get::ACCESS,
+            password_sync_groups::get::handler,
+        )
+        .get("/public-identities", &public_identities::ACCESS, public_identities::handler)
         .post("/query-password-info", &query_password_info::ACCESS, query_password_info::handler)
         .post("/set-password", &set_password::ACCESS, set_password::handler)
+        .get("/sources", &sources::list::ACCESS, sources::list::handler)
+        .post("/sources", &sources::create::ACCESS, sources::create::handler)
+        .get("/sources/{id}", &sources::get::ACCESS, sources::get::handler)
+        .patch("/sources/{id}", &sources::patch::ACCESS, sources::patch::handler)
+        .post(
+            "/sources/{id}/connector/check-connection",
+            &sources::check_connection::ACCESS,
+            sources::check_connection::handler,
+        )
+        .post(
+            "/sources/{id}/load-accounts",
+            &sources::load_accounts::ACCESS,
+            sources::load_accounts::handler,
+        )
+        .get("/sources/{id}/schemas", &sources::schemas::ACCESS, sources::schemas::handler)
+        .get("/task-status", &task_status::list::ACCESS, task_status::list::handler)
+        .get("/task-status/{id}", &task_status::get::ACCESS, task_status::get::handler)
 }
 
 /// Everything under one roof: tokens, health, and the table behind authentication.
@@ -94,6 +153,15 @@ impl Table {
         handler: H,
     ) -> Self {
         self.add(Method::GET, path, access, handler)
+    }
+
+    fn patch<H: Handler<T, App>, T: 'static>(
+        self,
+        path: &'static str,
+        access: &'static Access,
+        handler: H,
+    ) -> Self {
+        self.add(Method::PATCH, path, access, handler)
     }
 
     fn post<H: Handler<T, App>, T: 'static>(

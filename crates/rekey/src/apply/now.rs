@@ -12,6 +12,7 @@ use crate::{
     policy::{DICTIONARY, PasswordPolicy},
     source::{self, Source},
     store::SyncGroup,
+    sync_group,
 };
 
 /// Everything a plan compares with.
@@ -28,19 +29,15 @@ pub(super) struct Now {
 
 impl Now {
     pub(super) async fn read(app: &App) -> Result<Self, Error> {
+        let groups = sync_group::all(app).await?;
         app.store
-            .read(|tx| {
+            .read(move |tx| {
                 let sources = tx.sources()?;
                 let sign_in = sources.iter().find(|source| source.name == source::IDENTITY_NOW);
                 let with_password = match sign_in {
                     Some(source) => tx.builtin_accounts_with_password(&source.id)?,
                     None => Vec::new(),
                 };
-                let mut groups = Vec::new();
-                for group in tx.groups()? {
-                    let members = tx.group_sources(&group.id)?;
-                    groups.push((group, members));
-                }
                 Ok(Self {
                     people: tx.identities()?,
                     with_password: with_password.into_iter().collect(),

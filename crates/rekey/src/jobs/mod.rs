@@ -1,5 +1,9 @@
 //! Work that outlives the request that asked for it.
 
+mod aggregate;
 pub mod change_password;
+pub mod queue;
 pub mod sweep;
 pub mod worker;
+
+pub use self::queue::run_jobs;

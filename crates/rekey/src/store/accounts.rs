@@ -1,7 +1,11 @@
 //! Accounts.
 
-use super::{Result, Tx};
+use super::{
+    Asked, Listing, Page, Result, Tx,
+    listing::{Field, Kind},
+};
 use crate::{
+    Error,
     account::Account,
     id::{AccountId, IdentityId, SourceId},
     identity::Identity,
@@ -73,5 +77,65 @@ impl Tx<'_> {
         let sql = "UPDATE account SET name = $2, disabled = $3, modified = $4
                    WHERE identity_id = $1 AND source_id IN (SELECT id FROM source WHERE connector = $5)";
         self.run(sql, &[&who.id, &who.name, &!who.enabled, &who.modified, &crate::builtin::NAME])
+    }
+
+    /// Keeps what an aggregation found anew.
+    pub fn update_account(&mut self, account: &Account) -> Result<()> {
+        let sql = "UPDATE account SET identity_id = $2, name = $3, attributes = $4, disabled = $5,
+                       locked = $6, modified = $7 WHERE id = $1";
+        let Account { id, identity_id, name, attributes, disabled, locked, modified, .. } = account;
+        self.run_one(sql, &[id, identity_id, name, attributes, disabled, locked, modified])
+    }
+
+    /// Up to `limit` accounts of a source after one of them, by native identity.
+    pub fn accounts_after(
+        &mut self,
+        source: &SourceId,
+        native: &str,
+        limit: i64,
+    ) -> Result<Vec<Account>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM account WHERE source_id = $1 AND native_identity > $2 ORDER BY native_identity LIMIT $3"
+        );
+        self.all(&sql, &[source, &native, &limit])
+    }
+
+    /// Removes an account; an unfinished change of it ends by itself.
+    pub fn remove_account(&mut self, id: &AccountId) -> Result<()> {
+        self.run_one("DELETE FROM account WHERE id = $1", &[id])
+    }
+
+    /// The accounts a listing asks for.
+    pub fn accounts_page(&mut self, listing: &Listing) -> Result<Page<Account>> {
+        self.page(COLUMNS, "account", listing)
+    }
+}
+
+impl Listing {
+    /// Of accounts (contract, section 12).
+    pub fn of_accounts(asked: &Asked) -> std::result::Result<Self, Error> {
+        const PERSON: &str = "(SELECT i.name FROM identity i WHERE i.id = identity_id)";
+        const SOURCE: &str = "(SELECT s.name FROM source s WHERE s.id = source_id)";
+        let fields = [
+            Field::new("id", "id", Kind::Id).filter("eq in sw").sort(),
+            Field::new("identityId", "identity_id", Kind::Id).filter("eq in sw").sort(),
+            Field::new("name", "name", Kind::Text).filter("eq in sw").sort(),
+            Field::new("nativeIdentity", "native_identity", Kind::Text).filter("eq in sw").sort(),
+            Field::new("sourceId", "source_id", Kind::Id).filter("eq in sw").sort(),
+            Field::new("hasEntitlements", "(1 = 0)", Kind::Boolean).filter("eq"),
+            Field::new("uncorrelated", "(identity_id IS NULL)", Kind::Boolean).filter("eq"),
+            Field::new("manuallyCorrelated", "(1 = 0)", Kind::Boolean).filter("eq").sort(),
+            Field::new("origin", "'AGGREGATED'", Kind::Text).filter("eq in").sort(),
+            Field::new("identity.name", PERSON, Kind::Text).filter("eq in sw").sort(),
+            Field::new("identity.correlated", "(identity_id IS NOT NULL)", Kind::Boolean)
+                .filter("eq")
+                .sort(),
+            Field::new("source.displayableName", SOURCE, Kind::Text).filter("eq in").sort(),
+            Field::new("source.authoritative", "(1 = 0)", Kind::Boolean).filter("eq").sort(),
+            Field::new("source.connectionType", "'direct'", Kind::Text).filter("eq in").sort(),
+            Field::new("created", "created", Kind::Time).filter("eq ge gt le lt").sort(),
+            Field::new("modified", "modified", Kind::Time).filter("eq ge gt le lt").sort(),
+        ];
+        Self::new(&fields, asked, "native_identity")
     }
 }

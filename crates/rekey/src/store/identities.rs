@@ -1,7 +1,11 @@
 //! People.
 
-use super::{Result, Tx};
+use super::{
+    Asked, Listing, Page, Result, Tx,
+    listing::{Field, Kind},
+};
 use crate::{
+    Error,
     id::IdentityId,
     identity::{Identity, name_key},
 };
@@ -30,6 +34,11 @@ impl Tx<'_> {
     /// Everyone, by login name.
     pub fn identities(&mut self) -> Result<Vec<Identity>> {
         self.all(&format!("SELECT {COLUMNS} FROM identity ORDER BY alias_key"), &[])
+    }
+
+    /// The people a listing asks for.
+    pub fn identities_page(&mut self, listing: &Listing) -> Result<Page<Identity>> {
+        self.page(COLUMNS, "identity", listing)
     }
 
     /// Adds a person.
@@ -88,6 +97,26 @@ impl Tx<'_> {
         self.run("UPDATE account SET identity_id = NULL WHERE identity_id = $1", &[&who.id])?;
         self.run("DELETE FROM client WHERE identity_id = $1", &[&who.id])?;
         self.run_one("DELETE FROM identity WHERE id = $1", &[&who.id])
+    }
+}
+
+impl Listing {
+    /// Of people (contract, section 13).
+    pub fn of_identities(asked: &Asked) -> std::result::Result<Self, Error> {
+        const STATUS: &str = "CASE WHEN enabled THEN 'ACTIVE' ELSE 'DISABLED' END";
+        let fields = [
+            Field::new("id", "id", Kind::Id).filter("eq in").sort(),
+            Field::new("name", "name", Kind::Text).filter("eq sw").sort(),
+            Field::new("alias", "alias", Kind::Text).filter("eq sw").sort(),
+            Field::new("email", "email", Kind::Text).filter("eq sw").sort(),
+            Field::new("firstname", "attributes", Kind::Member).filter("eq sw"),
+            Field::new("lastname", "attributes", Kind::Member).filter("eq sw"),
+            Field::new("cloudStatus", STATUS, Kind::Text).filter("eq").sort(),
+            Field::new("processingState", "'OK'", Kind::Text).filter("eq"),
+            Field::new("correlated", "(1 = 1)", Kind::Boolean).filter("eq"),
+            Field::new("protected", "(1 = 0)", Kind::Boolean).filter("eq"),
+        ];
+        Self::new(&fields, asked, "alias_key")
     }
 }
 

@@ -1,1 +1,178 @@
-//! jobs
+//! Jobs: queued work other than password changes.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{
+    Asked, Json, Listing, Page, Result, Tx, from_row,
+    listing::{Field, Kind},
+    row::One,
+};
+use crate::{
+    Error,
+    clock::Micros,
+    id::{JobId, SourceId},
+};
+
+/// A job, as the store has it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The wire's task id.
+    pub id: JobId,
+    /// Which kind of work.
+    pub kind: String,
+    /// What the work needs: ids only.
+    pub payload: Json<Map<String, Value>>,
+    /// The source it is about.
+    pub source_id: Option<SourceId>,
+    /// The name of who asked for it.
+    pub launcher: String,
+    /// How often it was claimed.
+    pub attempt: i64,
+    /// The node that has it.
+    pub claimed_by: Option<String>,
+    /// When it may be claimed.
+    pub due: Micros,
+    /// When it was asked for.
+    pub created: Micros,
+    /// When it was first claimed.
+    pub launched: Option<Micros>,
+    /// When it ended.
+    pub completed: Option<Micros>,
+    /// How it ended: one of the contract's `completionStatus`.
+    pub completion_status: Option<String>,
+    /// What is to be said about it.
+    pub messages: Json<Vec<String>>,
+    /// What it counted so far.
+    pub result: Json<Map<String, Value>>,
+}
+from_row!(Job {
+    id,
+    kind,
+    payload,
+    source_id,
+    launcher,
+    attempt,
+    claimed_by,
+    due,
+    created,
+    launched,
+    completed,
+    completion_status,
+    messages,
+    result,
+});
+
+const COLUMNS: &str =
+    "id, kind, payload, source_id, launcher, attempt, claimed_by, due, created, launched, completed,
+     completion_status, messages, result";
+
+impl Tx<'_> {
+    /// A job by its id.
+    pub fn job(&mut self, id: &JobId) -> Result<Option<Job>> {
+        self.maybe(&format!("SELECT {COLUMNS} FROM job WHERE id = $1"), &[id])
+    }
+
+    /// The unfinished job of a kind about a source.
+    pub fn unfinished_job(&mut self, kind: &str, source: &SourceId) -> Result<Option<Job>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM job WHERE kind = $1 AND source_id = $2 AND completed IS NULL ORDER BY created"
+        );
+        self.maybe(&sql, &[&kind, source])
+    }
+
+    /// The jobs a listing asks for.
+    pub fn jobs_page(&mut self, listing: &Listing) -> Result<Page<Job>> {
+        self.page(COLUMNS, "job", listing)
+    }
+
+    /// Adds a job.
+    pub fn insert_job(&mut self, job: &Job) -> Result<()> {
+        let sql = "INSERT INTO job (id, kind, payload, source_id, launcher, attempt, due, created, messages, result)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let Job {
+            id,
+            kind,
+            payload,
+            source_id,
+            launcher,
+            attempt,
+            due,
+            created,
+            messages,
+            result,
+            ..
+        } = job;
+        self.run_one(
+            sql,
+            &[id, kind, payload, source_id, launcher, attempt, due, created, messages, result],
+        )
+    }
+
+    /// Whether a job may be claimed.
+    pub fn is_job_due(&mut self) -> Result<bool> {
+        let now = self.now()?;
+        let sql = "SELECT due AS value FROM job WHERE completed IS NULL AND due <= $1 LIMIT 1";
+        Ok(self.maybe::<One<Micros>>(sql, &[&now])?.is_some())
+    }
+
+    /// Claims the job that waited longest, until `lease` has passed.
+    pub fn claim_job(&mut self, node: &str, lease: Duration) -> Result<Option<Job>> {
+        let now = self.now()?;
+        let sql = "SELECT id AS value FROM job WHERE completed IS NULL AND due <= $1 ORDER BY due, id LIMIT 1";
+        let Some(One(id)) = self.maybe::<One<JobId>>(sql, &[&now])? else { return Ok(None) };
+        let sql = "UPDATE job SET claimed_by = $2, attempt = attempt + 1, due = $3, launched = coalesce(launched, $4)
+                   WHERE id = $1 AND completed IS NULL AND due <= $4";
+        let claimed = self.run(sql, &[&id, &node, &now.plus(lease), &now])?;
+        // Another node may have been quicker.
+        if claimed == 0 { Ok(None) } else { self.job(&id) }
+    }
+
+    /// Holds a claim longer and keeps what was counted; `Error::Rows(0)` when it was lost.
+    pub fn renew_job(
+        &mut self,
+        job: &Job,
+        lease: Duration,
+        result: &Map<String, Value>,
+    ) -> Result<()> {
+        let until = self.now()?.plus(lease);
+        let sql = "UPDATE job SET due = $4, result = $5
+                   WHERE id = $1 AND claimed_by = $2 AND attempt = $3 AND completed IS NULL";
+        self.run_one(sql, &[&job.id, &job.claimed_by, &job.attempt, &until, &Json(result.clone())])
+    }
+
+    /// Ends a job; `Error::Rows(0)` when its claim was lost.
+    pub fn end_job(
+        &mut self,
+        job: &Job,
+        status: &str,
+        messages: &[String],
+        result: &Map<String, Value>,
+    ) -> Result<()> {
+        let now = self.now()?;
+        let sql =
+            "UPDATE job SET completed = $4, completion_status = $5, messages = $6, result = $7
+                   WHERE id = $1 AND claimed_by = $2 AND attempt = $3 AND completed IS NULL";
+        let (messages, result) = (Json(messages.to_vec()), Json(result.clone()));
+        self.run_one(
+            sql,
+            &[&job.id, &job.claimed_by, &job.attempt, &now, &status, &messages, &result],
+        )
+    }
+}
+
+impl Listing {
+    /// Of jobs (contract, section 14).
+    pub fn of_jobs(asked: &Asked) -> std::result::Result<Self, Error> {
+        let fields = [
+            Field::new("id", "id", Kind::Id).filter("eq in"),
+            Field::new("sourceId", "source_id", Kind::Id).filter("eq in"),
+            Field::new("completionStatus", "completion_status", Kind::Text).filter("eq in isnull"),
+            Field::new("type", "'QUARTZ'", Kind::Text).filter("eq in"),
+            Field::new("launcher", "launcher", Kind::Text).filter("eq in"),
+            Field::new("created", "created", Kind::Time).sort(),
+        ];
+        Self::new(&fields, asked, "created DESC")
+    }
+}

@@ -7,7 +7,7 @@ use super::{
     filter::{Expression, Operator, parse},
     row::{FromRow, One},
 };
-use crate::clock::Micros;
+use crate::{clock::Micros, error::BadRequest};
 
 /// A field that lists may be filtered or sorted by.
 pub struct Field {
@@ -32,6 +32,8 @@ pub enum Kind {
     Id,
     /// A JSON array of texts.
     List,
+    /// A text member of a JSON object, named as the field.
+    Member,
     /// A text: compared without regard to case.
     Text,
     /// Microseconds; written as a date, a time or epoch milliseconds.
@@ -67,7 +69,26 @@ pub struct Listing {
     order: String,
     limit: i64,
     offset: i64,
+    count: bool,
 }
+
+/// What a caller wants of a collection.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// A filter expression.
+    pub filters: Option<String>,
+    /// Fields to sort by, separated by commas, each with `-` before it for the other way round.
+    pub sorters: Option<String>,
+    /// Rows at most.
+    pub limit: i64,
+    /// Rows left out before the first.
+    pub offset: i64,
+    /// Whether to tell how many rows there are.
+    pub count: bool,
+}
+
+/// A page, and how many rows there are if that was asked.
+pub type Page<T> = (Vec<T>, Option<i64>);
 
 /// A value to be bound.
 #[derive(Clone, Debug)]
@@ -88,29 +109,36 @@ impl Bound {
 }
 
 impl Listing {
-    /// Reads `filters` and `sorters` by the fields there are; the error is a sentence that names
-    /// what is wrong. Rows that are equal otherwise come in the order of `id`.
+    /// Reads what was asked by the fields there are. Rows that are equal otherwise come in the
+    /// order of `id`.
     pub fn new(
         fields: &[Field],
-        filters: Option<&str>,
-        sorters: Option<&str>,
+        asked: &Asked,
         default_order: &str,
-        limit: i64,
-        offset: i64,
+    ) -> std::result::Result<Self, crate::Error> {
+        Self::read(fields, asked, default_order)
+            .map_err(|why| crate::Error::bad(BadRequest::IllegalValue, why))
+    }
+
+    fn read(
+        fields: &[Field],
+        asked: &Asked,
+        default_order: &str,
     ) -> std::result::Result<Self, String> {
         let mut listing = Self {
             condition: "1 = 1".into(),
             values: Vec::new(),
             order: String::new(),
-            limit,
-            offset,
+            limit: asked.limit,
+            offset: asked.offset,
+            count: asked.count,
         };
-        if let Some(text) = filters.filter(|text| !text.trim().is_empty()) {
+        if let Some(text) = asked.filters.as_deref().filter(|text| !text.trim().is_empty()) {
             let expression = parse(text).map_err(|why| format!("filters: {why}"))?;
             listing.condition =
                 listing.sql(fields, &expression).map_err(|why| format!("filters: {why}"))?;
         }
-        for sorter in sorters.unwrap_or_default().split(',').map(str::trim) {
+        for sorter in asked.sorters.as_deref().unwrap_or_default().split(',').map(str::trim) {
             if !sorter.is_empty() {
                 listing.sort(fields, sorter)?;
             }
@@ -130,10 +158,11 @@ impl Listing {
         self
     }
 
-    /// Only rows for which this, a condition of the store's own, is true.
+    /// Only rows whose column, a name of the store's own, does not hold this text.
     #[must_use]
-    pub fn and(mut self, condition: &'static str) -> Self {
-        self.condition = format!("({}) AND {condition}", self.condition);
+    pub(super) fn without(mut self, column: &'static str, text: &str) -> Self {
+        let bound = self.bind(Bound::Text(text.to_owned()));
+        self.condition = format!("({}) AND {column} <> {bound}", self.condition);
         self
     }
 
@@ -149,9 +178,11 @@ impl Listing {
         })?;
         let column = match field.kind {
             Kind::Text => format!("lower({})", field.column),
-            Kind::Boolean | Kind::Id | Kind::List | Kind::Time => field.column.to_string(),
+            Kind::Boolean | Kind::Id | Kind::List | Kind::Member | Kind::Time => {
+                field.column.to_string()
+            }
         };
-        self.order.push_str(&format!("{column} {way}, "));
+        self.order.extend([column.as_str(), " ", way, ", "]);
         Ok(())
     }
 
@@ -181,8 +212,10 @@ impl Listing {
         parts: &[Expression],
         word: &str,
     ) -> std::result::Result<String, String> {
-        let parts: Vec<_> =
-            parts.iter().map(|part| self.sql(fields, part)).collect::<std::result::Result<_, _>>()?;
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|part| self.sql(fields, part))
+            .collect::<std::result::Result<_, _>>()?;
         Ok(format!("({})", parts.join(word)))
     }
 
@@ -209,6 +242,17 @@ impl Listing {
                 });
                 format!("({})", all.collect::<Vec<_>>().join(" AND "))
             }
+            Operator::Eq | Operator::Sw if field.kind == Kind::Member => {
+                let quoted = serde_json::Value::from(one).to_string();
+                let value = if operator == Operator::Sw {
+                    quoted.strip_suffix('"').unwrap_or(&quoted)
+                } else {
+                    &quoted
+                };
+                // As serde_json writes it: no blank after the colon.
+                let member = format!("\"{}\":{value}", field.name);
+                self.like(column, &format!("%{}%", escaped(&member)))
+            }
             Operator::Co => self.like(column, &format!("%{}%", escaped(one))),
             Operator::Sw => self.like(column, &format!("{}%", escaped(one))),
             Operator::Eq => self.compare(field, "=", one)?,
@@ -231,7 +275,7 @@ impl Listing {
     ) -> std::result::Result<String, String> {
         let column = &field.column;
         Ok(match field.kind {
-            Kind::Id | Kind::List => {
+            Kind::Id | Kind::List | Kind::Member => {
                 let bound = self.bind(Bound::Text(value.to_owned()));
                 format!("{column} {sign} {bound}")
             }
@@ -276,8 +320,8 @@ impl Tx<'_> {
         columns: &str,
         table: &str,
         listing: &Listing,
-    ) -> Result<Vec<T>> {
-        let Listing { condition, values, order, limit, offset } = listing;
+    ) -> Result<Page<T>> {
+        let Listing { condition, values, order, limit, offset, count } = listing;
         let (limit_at, offset_at) = (values.len() + 1, values.len() + 2);
         let sql = format!(
             "SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order} LIMIT ${limit_at} OFFSET ${offset_at}"
@@ -285,14 +329,13 @@ impl Tx<'_> {
         let mut params = listing.params();
         params.push(limit);
         params.push(offset);
-        self.all(&sql, &params)
-    }
-
-    /// How many rows of `table` there are without regard to the page.
-    pub(super) fn count(&mut self, table: &str, listing: &Listing) -> Result<i64> {
-        let sql = format!("SELECT count(*) AS value FROM {table} WHERE {}", listing.condition);
+        let rows = self.all(&sql, &params)?;
+        if !count {
+            return Ok((rows, None));
+        }
+        let sql = format!("SELECT count(*) AS value FROM {table} WHERE {condition}");
         let One(count) = self.one(&sql, &listing.params())?;
-        Ok(count)
+        Ok((rows, Some(count)))
     }
 }
 
@@ -337,7 +380,14 @@ mod tests {
             Field::new("created", "created", Kind::Time).filter("gt"),
             Field::new("features", "features", Kind::List).filter("ca"),
         ];
-        let listing = Listing::new(&fields, Some(text), Some("-name"), "name", 1, 0)?;
+        let asked = Asked {
+            filters: Some(text.to_owned()),
+            sorters: Some("-name".into()),
+            limit: 1,
+            offset: 0,
+            count: false,
+        };
+        let listing = Listing::read(&fields, &asked, "name")?;
         Ok((listing.condition, listing.values.len()))
     }
 

@@ -21,6 +21,7 @@ mod groups;
 mod identities;
 mod jobs;
 mod keys;
+mod listing;
 mod migrate;
 mod policies;
 mod postgres;
@@ -38,7 +39,9 @@ pub use self::{
     clients::Standing,
     codes::AuthorizationCode,
     groups::SyncGroup,
+    jobs::Job,
     keys::SigningKey,
+    listing::{Asked, Listing, Page},
     migrate::schema,
     row::{Error, Fail, FromRow, Param, Result, Row},
     tx::Tx,

@@ -1,7 +1,15 @@
 //! Sources.
 
-use super::{Result, Tx};
-use crate::{id::SourceId, identity::name_key, source::Source};
+use super::{
+    Asked, Listing, Page, Result, Tx,
+    listing::{Field, Kind},
+};
+use crate::{
+    Error,
+    id::SourceId,
+    identity::name_key,
+    source::{self, IDENTITY_NOW, Source},
+};
 
 const COLUMNS: &str =
     "id, name, description, connector, owner_id, features, connector_attributes, extra, policy_id,
@@ -85,4 +93,63 @@ impl Tx<'_> {
         }
         self.run_one("DELETE FROM source WHERE id = $1", &[id])
     }
+
+    /// The sources a listing asks for.
+    pub fn sources_page(&mut self, listing: &Listing) -> Result<Page<Source>> {
+        self.page(COLUMNS, "source", listing)
+    }
+
+    /// Keeps what a check found; it is no change of the source.
+    pub fn set_source_health(&mut self, id: &SourceId, healthy: bool, status: &str) -> Result<()> {
+        let sql = "UPDATE source SET healthy = $2, status = $3 WHERE id = $1";
+        self.run_one(sql, &[id, &healthy, &status])
+    }
+}
+
+impl Listing {
+    /// Of sources (contract, section 11.2); without the one people sign in to, unless asked.
+    pub fn of_sources(asked: &Asked, with_identity_now: bool) -> std::result::Result<Self, Error> {
+        let all = "eq in ge gt le lt ne isnull sw";
+        let fields = [
+            Field::new("id", "id", Kind::Id).filter(all).sort(),
+            Field::new("name", "name", Kind::Text).filter("co eq in sw ge gt ne isnull").sort(),
+            Field::new("type", display_name(), Kind::Text)
+                .filter("eq in ge gt ne isnull sw")
+                .sort(),
+            Field::new("owner.id", "owner_id", Kind::Id).filter(all).sort(),
+            Field::new(
+                "owner.name",
+                "(SELECT i.name FROM identity i WHERE i.id = owner_id)",
+                Kind::Text,
+            )
+            .sort(),
+            Field::new("features", "features", Kind::List).filter("ca co"),
+            Field::new("created", "created", Kind::Time)
+                .filter("eq ge gt in le lt ne isnull")
+                .sort(),
+            Field::new("modified", "modified", Kind::Time)
+                .filter("eq ge gt in le lt ne isnull")
+                .sort(),
+            Field::new("description", "description", Kind::Text).filter("eq sw").sort(),
+            Field::new("authoritative", "(1 = 0)", Kind::Boolean).filter("eq ne isnull").sort(),
+            Field::new("healthy", "healthy", Kind::Boolean).filter("isnull").sort(),
+            Field::new("status", "status", Kind::Text).filter(all).sort(),
+            Field::new("connectionType", "'direct'", Kind::Text)
+                .filter("eq in ge gt le lt ne isnull sw")
+                .sort(),
+            Field::new("connectorName", display_name(), Kind::Text)
+                .filter("eq ge gt in ne isnull sw")
+                .sort(),
+        ];
+        let listing = Self::new(&fields, asked, "name_key")?;
+        Ok(if with_identity_now { listing } else { listing.without("name", IDENTITY_NOW) })
+    }
+}
+
+/// The name people read of a source's connector.
+fn display_name() -> String {
+    let cases = source::kinds().map(|kind| {
+        format!("WHEN '{}' THEN '{}'", kind.name, kind.display_name.replace('\'', "''"))
+    });
+    format!("CASE connector {} ELSE connector END", cases.collect::<Vec<_>>().join(" "))
 }

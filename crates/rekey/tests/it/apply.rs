@@ -67,11 +67,8 @@ async fn applied(site: &Site, text: &str, folder: &Path, prune: bool) {
 }
 
 async fn refused(site: &Site, text: &str) -> String {
-    match apply::plan(&site.app, text, Path::new("."), false).await {
-        Err(Error::BadRequest { text, .. }) => text,
-        Err(other) => panic!("{other}"),
-        Ok(plan) => panic!("{:?}", plan.lines()),
-    }
+    let refused = apply::plan(&site.app, text, Path::new("."), false).await;
+    refused.err().expect("a slip is refused").to_string()
 }
 
 async fn a_file_is_made_true_and_then_stays_so(site: Site) {

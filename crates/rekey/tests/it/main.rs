@@ -7,6 +7,7 @@
     reason = "a test may panic and says what it skipped"
 )]
 
+mod accounts;
 mod apply;
 mod front_door;
 mod layers;
@@ -17,3 +18,4 @@ mod quiet;
 mod schema;
 mod sign_in;
 mod site;
+mod sources;

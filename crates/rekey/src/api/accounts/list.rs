@@ -1,0 +1,25 @@
+//! `GET /accounts`
+
+use axum::{extract::State, response::Response};
+
+use super::wire;
+use crate::{
+    App, Error,
+    access::{Access, Level},
+    account,
+    api::page::{PageQuery, answer},
+};
+
+pub(in crate::api) const ACCESS: Access = Access {
+    scopes: &["idn:accounts:read", "idn:accounts:manage"],
+    levels: &[Level::OrgAdmin, Level::SourceAdmin, Level::SourceSubadmin, Level::Helpdesk],
+    api_client: true,
+};
+
+pub(in crate::api) async fn handler(
+    State(app): State<App>,
+    query: PageQuery,
+) -> Result<Response, Error> {
+    let page = account::list(&app, &query.asked).await?;
+    Ok(answer(page, |account| wire(&account)))
+}

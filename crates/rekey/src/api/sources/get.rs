@@ -1,0 +1,29 @@
+//! `GET /sources/{id}`
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::Value;
+
+use super::{LEVELS, wire};
+use crate::{
+    App, Error,
+    access::{Access, Caller},
+    id::SourceId,
+    source,
+};
+
+pub(in crate::api) const ACCESS: Access = Access {
+    scopes: &["idn:sources:read", "idn:sources:manage"],
+    levels: LEVELS,
+    api_client: true,
+};
+
+pub(in crate::api) async fn handler(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<SourceId>,
+) -> Result<Json<Value>, Error> {
+    Ok(Json(wire(&source::one(&app, &caller, id).await?)))
+}

@@ -1,0 +1,86 @@
+//! The loop that claims jobs and carries them out. A job may run twice; one whose claim was lost
+//! can finish nothing.
+
+use std::{error::Error as StdError, time::Duration};
+
+use serde_json::Map;
+use tokio::{sync::watch, task::JoinSet};
+
+use super::aggregate;
+use crate::{
+    App, Error,
+    source::aggregation::AGGREGATION,
+    store::{Job, Tx, is_lost},
+};
+
+/// How long a claim lasts unless it is renewed.
+pub const LEASE: Duration = Duration::from_mins(1);
+/// Jobs at once on this node.
+const AT_ONCE: usize = 4;
+/// How often to look when nothing wakes the loop.
+const POLL: Duration = Duration::from_millis(200);
+/// A job that took a node with it this often has failed.
+const ATTEMPTS: i64 = 3;
+
+/// Runs until `stop` says so; a job under way is left to its lease.
+pub async fn run_jobs(app: App, mut stop: watch::Receiver<bool>) {
+    let mut under_way = JoinSet::new();
+    while !*stop.borrow() {
+        while under_way.try_join_next().is_some() {}
+        if under_way.len() < AT_ONCE {
+            match claim(&app).await {
+                Ok(Some(job)) => {
+                    let app = app.clone();
+                    under_way.spawn(async move { carry_out(&app, job).await });
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn StdError, "no job can be claimed");
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            _ = stop.changed() => {}
+        }
+    }
+    under_way.shutdown().await;
+}
+
+async fn claim(app: &App) -> Result<Option<Job>, crate::store::Error> {
+    if !app.store.read(|tx: &mut Tx<'_>| tx.is_job_due()).await? {
+        return Ok(None);
+    }
+    let node = app.node.clone();
+    app.store.write(move |tx| tx.claim_job(&node, LEASE)).await
+}
+
+/// Carries a job out and ends it. What fails on rekey's side is left to the lease.
+pub async fn carry_out(app: &App, job: Job) {
+    let mut counts = Map::new();
+    let done = match job.kind.as_str() {
+        _ if job.attempt > ATTEMPTS => Ok(Some("it was tried three times and never ended".into())),
+        AGGREGATION => aggregate::run(app, &job, &mut counts).await,
+        other => Ok(Some(format!("this build knows no job of kind {other}"))),
+    };
+    let ended = match done {
+        Ok(failure) => {
+            let status = if failure.is_none() { "SUCCESS" } else { "ERROR" };
+            let messages: Vec<_> = failure.into_iter().collect();
+            let job = job.clone();
+            let end = move |tx: &mut Tx<'_>| tx.end_job(&job, status, &messages, &counts);
+            app.store.write(end).await.map_err(Error::from)
+        }
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(()) => {}
+        Err(Error::Store(error)) if is_lost(&error) => {
+            tracing::warn!(job.id = %job.id, "the claim was lost: another worker has it");
+        }
+        Err(error) => {
+            tracing::error!(job.id = %job.id, error = &error as &dyn StdError, "a job broke");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Looking at sources.
+
+use std::time::{Duration, Instant};
+
+use super::Source;
+use crate::{
+    App, Error,
+    access::{Caller, Level},
+    id::{PolicyId, SourceId},
+    password::links,
+    store::{Asked, Listing, Page, Tx},
+};
+
+/// How long a check may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A source with the names of what it refers to.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The source.
+    pub source: Source,
+    /// Its owner's name; none if they are gone.
+    pub owner: Option<String>,
+    /// Its own policy, by id and name.
+    pub policy: Option<(PolicyId, String)>,
+}
+
+/// What a check of the connection found.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Which source.
+    pub source: Source,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// The sources a caller may see.
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    asked: &Asked,
+    with_identity_now: bool,
+) -> Result<Page<Described>, Error> {
+    let mut listing = Listing::of_sources(asked, with_identity_now)?;
+    if let Some(owner) = only_own(caller) {
+        listing = listing.only("owner_id", owner);
+    }
+    app.store
+        .read(move |tx| {
+            let (sources, count) = tx.sources_page(&listing)?;
+            let sources: Result<_, Error> =
+                sources.into_iter().map(|source| describe(tx, source)).collect();
+            Ok((sources?, count))
+        })
+        .await
+}
+
+/// A source a caller may see.
+pub async fn one(app: &App, caller: &Caller, id: SourceId) -> Result<Described, Error> {
+    let caller = caller.clone();
+    app.store
+        .read(move |tx| {
+            let source = seen(tx, &caller, &id)?;
+            describe(tx, source)
+        })
+        .await
+}
+
+/// Asks the source whether it answers and takes rekey's credentials, and keeps what it said.
+pub async fn check(app: &App, caller: &Caller, id: SourceId) -> Result<Check, Error> {
+    let source = one(app, caller, id).await?.source;
+    let began = Instant::now();
+    let tested = match links::open(app, &source) {
+        Ok(connector) => match tokio::time::timeout(PATIENCE, connector.test()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(fault)) => Some(fault.message),
+            Err(_) => Some(format!("it did not answer within {} s", PATIENCE.as_secs())),
+        },
+        Err(Error::Fault(fault)) => Some(fault.message),
+        Err(other) => return Err(other),
+    };
+    let elapsed = began.elapsed();
+    keep_health(app, &source.id, tested.is_none()).await?;
+    Ok(Check { source, failure: tested, elapsed })
+}
+
+/// Keeps whether the source worked when it was last asked.
+pub async fn keep_health(app: &App, id: &SourceId, healthy: bool) -> Result<(), Error> {
+    let status = if healthy { "SOURCE_STATE_HEALTHY" } else { "SOURCE_STATE_FAILURE_SOURCE" };
+    let id = id.clone();
+    app.store.write(move |tx| Ok(tx.set_source_health(&id, healthy, status)?)).await
+}
+
+/// A source a caller may see, inside a deed.
+pub fn seen(tx: &mut Tx<'_>, caller: &Caller, id: &SourceId) -> Result<Source, Error> {
+    tx.source(id)?
+        .filter(|source| only_own(caller).is_none_or(|owner| source.owner_id.as_str() == owner))
+        .ok_or(Error::NotFound("source"))
+}
+
+/// With the names of what it refers to.
+pub fn describe(tx: &mut Tx<'_>, source: Source) -> Result<Described, Error> {
+    let owner = tx.identity(&source.owner_id)?.map(|person| person.name);
+    let policy = match &source.policy_id {
+        Some(id) => tx.policy(id)?.map(|policy| (policy.id, policy.name)),
+        None => None,
+    };
+    Ok(Described { source, owner, policy })
+}
+
+/// Sub-administrators see the sources they own.
+fn only_own(caller: &Caller) -> Option<&str> {
+    let of_all = [
+        Level::OrgAdmin,
+        Level::SourceAdmin,
+        Level::Helpdesk,
+        Level::CertAdmin,
+        Level::ReportAdmin,
+        Level::RoleAdmin,
+    ];
+    match &caller.identity_id {
+        Some(person) if !caller.has_level(&of_all) => Some(person.as_str()),
+        Some(_) | None => None,
+    }
+}
