@@ -2,7 +2,7 @@
 //!
 //! 1. `cargo xtask ci` is everything a change must pass: [`ci`], with the crates that must not
 //!    come in listed in [`bans`].
-//! 2. `cargo xtask test` starts real servers and runs every suite against them: [`test`].
+//! 2. `cargo xtask test` starts real servers and runs every suite against them: [`mod@test`].
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 mod bans;

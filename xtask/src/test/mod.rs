@@ -1,7 +1,7 @@
 //! Every test of the project, against real servers.
 //!
 //! 1. What the tests need and the machine lacks is installed: [`install`], [`clients`].
-//! 2. Real target systems are started on free loopback ports: [`targets`].
+//! 2. Real target systems are started on free loopback ports: [`mod@targets`].
 //! 3. `cargo test` runs with the way to them in its environment: [`workspace`].
 //! 4. The real binary is started on each kind of store ([`site`]), and real clients talk to it:
 //!    [`end_to_end`].
