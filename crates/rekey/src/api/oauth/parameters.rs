@@ -92,10 +92,20 @@ fn once(pairs: Pairs) -> Result<HashMap<String, String>, Refusal> {
             let text = "a parameter came twice in the same place".to_owned();
             return Err(Refusal::InvalidRequest(text));
         }
+        no_nul(&value)?;
         values.insert(name, value);
     }
     values.retain(|_, value| !value.is_empty());
     Ok(values)
+}
+
+/// PostgreSQL keeps no U+0000, and no id or name has one.
+fn no_nul(value: &str) -> Result<(), Refusal> {
+    if value.contains('\0') {
+        let text = "a parameter holds the character U+0000, which no value may have".to_owned();
+        return Err(Refusal::InvalidRequest(text));
+    }
+    Ok(())
 }
 
 fn query(uri: &Uri) -> Result<Pairs, Refusal> {
@@ -147,6 +157,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Refusal> {
     }
     let pair = BASE64_STANDARD.decode(encoded.trim()).ok();
     let pair = pair.and_then(|bytes| String::from_utf8(bytes).ok());
+    no_nul(pair.as_deref().unwrap_or_default())?;
     pair.and_then(|pair| pair.split_once(':').map(|(id, key)| (id.to_owned(), key.to_owned())))
         .map(Some)
         .ok_or_else(|| Refusal::InvalidRequest("the Basic credentials cannot be parsed".into()))
@@ -173,8 +184,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_comes_once_in_one_place() {
-        for (uri, body) in [("/?a=1&a=1", ""), ("/", "a=1&a=2"), ("/?a=1", "b=1&b="), ("/?a&a", "")]
-        {
+        for (uri, body) in [
+            ("/?a=1&a=1", ""),
+            ("/", "a=1&a=2"),
+            ("/?a=1", "b=1&b="),
+            ("/?a&a", ""),
+            ("/?a=%00", ""),
+        ] {
             assert!(
                 matches!(read(uri, FORM, body).await, Err(Refusal::InvalidRequest(_))),
                 "{uri} {body}"
