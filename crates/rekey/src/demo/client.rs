@@ -1,5 +1,7 @@
 //! A client of rekey, as anyone could write it: HTTP, forms and JSON.
 
+use std::fmt::Write;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode, header};
@@ -105,6 +107,11 @@ pub(super) fn text<'a>(body: &'a Value, name: &str) -> Result<&'a str, Error> {
     text.ok_or_else(|| Error::Setup(format!("{name} is missing in the answer {body}")))
 }
 
+/// The members of a list.
+pub(super) fn list<'a>(body: &'a Value, name: &str) -> &'a [Value] {
+    body.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
 /// `a=1&b=2`, percent-encoded.
 pub(super) fn encoded(fields: &[(&str, &str)]) -> String {
     let fields = fields.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
@@ -117,7 +124,8 @@ fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            // Writing to a text cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
-    client::{Client, encoded, text},
+    client::{Client, encoded, list, text},
     show::Show,
     site::{Facts, POLICY, Person, REDIRECT, WORKSHOP},
 };
@@ -79,8 +79,8 @@ impl<'a> Guide<'a> {
 
         let began = self.show.step("Is it done?");
         let status = self.ended(&token, &id).await?;
-        let systems = status["sourceIds"].as_array().map_or(0, Vec::len);
-        must(status["state"] == "FINISHED" && systems == 2, || format!("it ended as {status}"))?;
+        let finished = text(&status, "/state")? == "FINISHED";
+        must(finished && list(&status, "sourceIds").len() == 2, || format!("it ended as {status}"))?;
         self.show.held(began, "GET /v2026/password-change-status", "FINISHED, set and verified");
         self.show.detail(&format!("on {IDENTITY_NOW} and on {WORKSHOP}"));
 
@@ -101,14 +101,14 @@ impl<'a> Guide<'a> {
         let encrypted = encrypt(&info, TOO_WEAK)?;
         let id = self.set(&token, &info, &encrypted).await?;
         let status = self.ended(&token, &id).await?;
-        let errors = status["errors"].as_array().cloned().unwrap_or_default();
-        must(status["state"] == "FAILED" && !errors.is_empty(), || format!("it was {status}"))?;
+        let (failed, errors) = (text(&status, "/state")? == "FAILED", list(&status, "errors"));
+        must(failed && !errors.is_empty(), || format!("it was {status}"))?;
         self.show.held(
             began,
             "set-password, status",
             &format!("FAILED, and the policy {POLICY} says why"),
         );
-        for error in &errors {
+        for error in errors {
             self.show.detail(error.as_str().unwrap_or_default());
         }
         Ok(())
@@ -138,11 +138,11 @@ impl<'a> Guide<'a> {
 
     async fn set(&self, token: &str, info: &Value, encrypted: &str) -> Result<String, Error> {
         let ask = json!({
-            "identityId": info["identityId"],
+            "identityId": info.get("identityId"),
             "encryptedPassword": encrypted,
-            "publicKeyId": info["publicKeyId"],
+            "publicKeyId": info.get("publicKeyId"),
             "accountId": text(info, "/accounts/0/accountId")?,
-            "sourceId": info["sourceId"],
+            "sourceId": info.get("sourceId"),
         });
         let answer = self.client.json("/v2026/set-password", token, &ask).await?;
         Ok(text(&answer.due(StatusCode::ACCEPTED)?.json()?, "/requestId")?.to_owned())
@@ -153,7 +153,7 @@ impl<'a> Guide<'a> {
         let began = Instant::now();
         loop {
             let status = self.client.get(&path, Some(token)).await?.due(StatusCode::OK)?.json()?;
-            if status["state"] != "IN_PROGRESS" {
+            if text(&status, "/state")? != "IN_PROGRESS" {
                 return Ok(status);
             }
             must(began.elapsed() < PATIENCE, || "it takes too long".into())?;
@@ -198,7 +198,7 @@ impl<'a> Guide<'a> {
 }
 
 fn rules(info: &Value) -> String {
-    let rules = info["policies"].as_array().into_iter().flatten();
+    let rules = list(info, "policies").iter();
     rules.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 

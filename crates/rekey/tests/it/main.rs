@@ -9,6 +9,7 @@
 
 mod accounts;
 mod apply;
+mod cli;
 mod front_door;
 mod layers;
 mod oauth;
