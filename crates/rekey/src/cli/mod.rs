@@ -12,6 +12,7 @@ use crate::{App, Error, config::Config, open};
 mod apply;
 mod config;
 mod demo;
+mod harden;
 mod init;
 mod keys;
 mod log;
@@ -64,6 +65,7 @@ enum Command {
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    harden::process();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(cli.run()),

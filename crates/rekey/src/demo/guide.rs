@@ -80,7 +80,9 @@ impl<'a> Guide<'a> {
         let began = self.show.step("Is it done?");
         let status = self.ended(&token, &id).await?;
         let finished = text(&status, "/state")? == "FINISHED";
-        must(finished && list(&status, "sourceIds").len() == 2, || format!("it ended as {status}"))?;
+        must(finished && list(&status, "sourceIds").len() == 2, || {
+            format!("it ended as {status}")
+        })?;
         self.show.held(began, "GET /v2026/password-change-status", "FINISHED, set and verified");
         self.show.detail(&format!("on {IDENTITY_NOW} and on {WORKSHOP}"));
 

@@ -37,7 +37,8 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             () = app.wake.notified() => {}
             () = tokio::time::sleep(POLL) => {}
-            _ = stop.changed() => {}
+            // Nobody who could say so any more: stopped, too.
+            changed = stop.changed() => if changed.is_err() { break },
         }
     }
     while under_way.join_next().await.is_some() {}

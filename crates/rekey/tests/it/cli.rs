@@ -75,25 +75,29 @@ struct Server {
     child: Child,
     base: String,
     before: Vec<String>,
-    _out: BufReader<ChildStdout>,
+    /// Kept, so that the server may still speak.
+    out: Option<BufReader<ChildStdout>>,
 }
 
 impl Server {
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut before = Vec::new();
-        loop {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut server = Self { child, base: String::new(), before: Vec::new(), out: None };
+        let mut out = BufReader::new(server.child.stdout.take().unwrap());
+        while server.base.is_empty() {
             let mut line = String::new();
-            assert!(out.read_line(&mut line).unwrap() > 0, "it ended: {before:?}");
-            if let Some(base) = line.trim().strip_prefix("rekey serves on ") {
-                return Self { base: base.to_owned(), child, before, _out: out };
+            assert!(out.read_line(&mut line).unwrap() > 0, "it ended: {:?}", server.before);
+            match line.trim().strip_prefix("rekey serves on ") {
+                Some(base) => base.clone_into(&mut server.base),
+                None => server.before.push(line.trim().to_owned()),
             }
-            before.push(line.trim().to_owned());
         }
+        server.out = Some(out);
+        server
     }
 
     fn stop(mut self) {
+        assert!(self.out.is_some());
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());
@@ -139,6 +143,9 @@ fn the_first_start_writes_the_first_credentials_and_no_other_does() {
         first["apiClientSecret"].as_str().unwrap()
     );
     assert!(server.before.contains(&block), "{:?}", server.before);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "no core dumps: {core}");
     server.stop();
 
     let written = fs::read(&file).unwrap();
