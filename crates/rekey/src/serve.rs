@@ -14,7 +14,10 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+use self::quotes::Quotes;
 use crate::{App, Error, api, jobs};
+
+mod quotes;
 
 /// How long a client may take to send its headers.
 const HEADERS: Duration = Duration::from_secs(5);
@@ -108,5 +111,5 @@ fn connection(
         .header_read_timeout(HEADERS)
         .max_headers(FIELDS)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Quotes::new(stream)), service)
 }

@@ -15,6 +15,7 @@ on_both_stores!(
     a_new_endpoint_makes_the_old_key_useless,
     a_connection_is_checked,
     accounts_are_loaded,
+    a_bare_quote_is_understood,
     pages_are_cut_and_counted,
     a_plain_person_sees_no_sources,
 );
@@ -312,6 +313,23 @@ async fn ended(site: &Site, token: &str, begun: &Answer) -> Value {
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+/// As one community client sends it; no client library of ours would.
+async fn a_bare_quote_is_understood(site: Site) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (_, token) = admin(&site).await;
+    let address = site.app.config.server.listen;
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /v2025/identities?filters=alias+eq+\"admin\" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    );
+    let twice = format!("{request}\r\n{request}Connection: close\r\n\r\n");
+    stream.write_all(twice.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+    assert_eq!(answer.matches("\"alias\":\"admin\"").count(), 2, "{answer}");
 }
 
 async fn pages_are_cut_and_counted(site: Site) {
