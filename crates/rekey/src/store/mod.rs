@@ -78,7 +78,11 @@ impl Store {
             Engine::Sqlite { writer, readers: Arc::new(Readers::new(path)) }
         };
         let store = Self { engine, clock };
-        store.write(migrate::run).await?;
+        match store.write(migrate::run).await {
+            // Another node made the first table at the same moment, and is done now.
+            Err(error) if error.is_unique_violation() => store.write(migrate::run).await?,
+            done => done?,
+        }
         Ok(store)
     }
 

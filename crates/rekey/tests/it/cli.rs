@@ -157,6 +157,33 @@ fn the_first_start_writes_the_first_credentials_and_no_other_does() {
     assert_eq!(fs::read_dir(place.path("rekey-data")).unwrap().count(), 5, "no drafts are left");
 }
 
+#[tokio::test]
+async fn of_nodes_that_start_at_once_one_makes_the_first_credentials() {
+    let Some(url) = crate::site::postgres_url().await else { return };
+    let places: Vec<_> = (0..3).map(|_| Place::new()).collect();
+    let start = |place: &Place| {
+        let key = place.path("master.key");
+        fs::write(&key, "0123456789abcdef".repeat(4)).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut command = place.command(&["serve"]);
+        command.env("REKEY_STORE__URL", &url).env("REKEY_STORE__MASTER_KEY_FILE", key);
+        command
+    };
+    let servers: Vec<_> = places
+        .iter()
+        .map(start)
+        .map(|command| std::thread::spawn(|| Server::start(command)))
+        .collect();
+    for server in servers {
+        server.join().unwrap().stop();
+    }
+    let files = places.iter().map(|place| fs::read_dir(place.path("rekey-data")).unwrap().count());
+    assert_eq!(files.sum::<usize>(), 1, "one bootstrap.json, and no drafts");
+    let other = Place::new();
+    let output = other.command(&["serve"]).env("REKEY_STORE__URL", &url).output().unwrap();
+    assert!(sentence(&output).starts_with("the master key rekey-data/master.key is missing"));
+}
+
 #[test]
 fn init_prints_what_it_writes() {
     let place = Place::new();
