@@ -11,6 +11,7 @@ mod accounts;
 mod apply;
 mod cli;
 mod front_door;
+mod jobs;
 mod layers;
 mod oauth;
 mod password_change;
