@@ -31,9 +31,9 @@ pub(crate) async fn run(file: &str) -> Result<()> {
     let connector =
         rekey_connectors::kind("ldap").ok_or("no ldap")?.open(attributes(&directory))?;
     let base = text(&directory, "baseDn");
-    let bare = raw(&connector, &people, &base, false).await?;
+    let writes = raw(&connector, &people, &base, false).await?;
     let same = raw(&connector, &people, &base, true).await?;
-    row("extended operations only, 8 at once", bare, None);
+    row("extended operations only, 8 at once", writes, None);
     row("the same work in a bare loop, 8 at once", same, None);
 
     let place = Place::new()?;

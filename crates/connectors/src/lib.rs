@@ -232,7 +232,6 @@ mod tests {
 
     #[test]
     fn a_wrong_attribute_is_named_and_its_value_is_not() {
-        let attributes = serde_json::json!({"host": "h", "bindPassword": 12_345_678});
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Config {
@@ -240,6 +239,7 @@ mod tests {
             #[expect(dead_code, reason = "only its type matters")]
             bind_password: String,
         }
+        let attributes = serde_json::json!({"host": "h", "bindPassword": 12_345_678});
         let fault = parse::<Config>(attributes).err().unwrap();
         assert_eq!(
             fault.message,

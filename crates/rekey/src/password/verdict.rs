@@ -86,6 +86,15 @@ pub fn faulted(fault: &Fault) -> Found {
     }
 }
 
+/// A fault instead of a write. After a lost answer the earlier write may still arrive: the next
+/// look decides, against the same stamp.
+pub fn not_applied(fault: &Fault, after_unknown: bool) -> Found {
+    if after_unknown && fault.is_transient() {
+        return Found::Unknown(fault.message.clone());
+    }
+    faulted(fault)
+}
+
 /// When to try again after the `attempt`-th try (from 1): full jitter over `min(60 s, 1 s · 2^n)`.
 pub fn pause(attempt: i64, asked: Option<Duration>, random: u64) -> Duration {
     let doublings = u32::try_from(attempt.clamp(0, 6)).unwrap_or(6);

@@ -2,6 +2,8 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::needless_pass_by_value,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test may panic and says what it skipped"

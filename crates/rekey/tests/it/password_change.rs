@@ -132,7 +132,7 @@ async fn a_resend_is_the_same_request(site: Quiet) {
     assert_eq!((ended.id, ended.state), (first.id, State::Finished));
     assert_eq!(site.count("SELECT count(*) AS value FROM password_change").await, 1);
 
-    site.app.clock.turn(Duration::from_secs(25 * 3600));
+    site.app.clock.turn(Duration::from_hours(25));
     let late = accept::accept(&site.app, &site.client, ask).await.unwrap_err();
     assert!(late.to_string().contains("already used"), "{late}");
 }
@@ -233,7 +233,7 @@ async fn a_group_waits_for_its_last_member_and_writes_nothing_before(site: Quiet
     assert_eq!(status.state, State::InProgress, "{:?}", status.errors);
     assert!(!site.signs_in(&site.login, "abby", "correct horse").await);
 
-    site.app.clock.turn(Duration::from_secs(16 * 60));
+    site.app.clock.turn(Duration::from_mins(16));
     assert_eq!(site.work().await, 1);
     let errors = site.assert_ended(&change, State::Failed).await;
     assert_eq!(errors.len(), 2, "{errors:?}");

@@ -155,11 +155,8 @@ pub(super) async fn write(target: &mut Target, password: &Password, by: Instant)
             if fault.is_transient() {
                 link.failed(&fault);
             }
-            match verdict::faulted(&fault) {
-                // What was lost before may still arrive.
-                Found::NotYet(why) if lost_before => Found::Unknown(why),
-                found => found,
-            }
+            // After a lost answer, what was sent then may still arrive.
+            verdict::not_applied(&fault, lost_before)
         }
         Outcome::Rejected(rejection) => {
             link.answered();
