@@ -121,7 +121,7 @@ impl Tx<'_> {
     ) -> Result<()> {
         let sql = "SELECT t.change_seq AS value FROM password_change_target t
                    JOIN password_change c ON c.seq = t.change_seq
-                   WHERE t.account_id = $1 AND t.change_seq < $2 AND t.state = 0 AND c.state = 0
+                   WHERE t.account_id = $1 AND t.change_seq < $2 AND t.state < 2 AND t.state = 0 AND c.state = 0
                      AND c.claimed_by IS NULL";
         // On PostgreSQL the row is locked first, so that no worker claims it meanwhile.
         let sql =
