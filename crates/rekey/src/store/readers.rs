@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Error, Result};
+use super::{Error, Result, writer::prepare_once};
 
 /// Idle connections kept.
 const KEPT: usize = 16;
@@ -41,7 +41,7 @@ impl Readers {
         let db = Connection::open_with_flags(&self.path, flags)?;
         db.busy_timeout(Duration::from_secs(10))?;
         db.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096;")?;
-        db.set_prepared_statement_cache_capacity(64);
+        prepare_once(&db, 64)?;
         Ok(db)
     }
 }

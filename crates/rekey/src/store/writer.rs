@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Error, Fail, Result, Tx};
@@ -53,8 +53,16 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
          PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
     )
     .map_err(|e| sentence(&e))?;
-    db.set_prepared_statement_cache_capacity(256);
+    prepare_once(&db, 256)?;
     Ok(db)
+}
+
+/// Keeps prepared statements, and keeps them prepared: without the planner's stability guarantee
+/// SQLite would plan anew whenever a parameter changes, which costs more than the query.
+pub(super) fn prepare_once(db: &Connection, statements: usize) -> Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    db.set_prepared_statement_cache_capacity(statements);
+    Ok(())
 }
 
 impl Writer {
