@@ -83,7 +83,7 @@ pub struct KnownChange {
     pub identity_id: IdentityId,
     /// The account that was named.
     pub account_id: AccountId,
-    /// See [`State::number`].
+    /// See [`crate::password::State::number`].
     pub state: i64,
     /// When it was accepted.
     pub created: Micros,
@@ -98,7 +98,7 @@ pub struct ChangeStatus {
     pub caller: String,
     /// Whose password.
     pub identity_id: IdentityId,
-    /// See [`State::number`].
+    /// See [`crate::password::State::number`].
     pub state: i64,
     /// One line per target or rule that was not met.
     pub errors: Json<Vec<String>>,
