@@ -4,7 +4,7 @@
 //! 2. [`changes`]: changes per second from the `202` to verified on a real directory, beside a raw
 //!    loop of the same connector that does the same work, and one that only writes.
 //!
-//! Only the ratios of one run carry over to another machine. `REKEY_BENCH_SECONDS` sets the length
+//! `rekey-bench accept` or `rekey-bench changes` runs one of them. Only the ratios of one run carry over to another machine. `REKEY_BENCH_SECONDS` sets the length
 //! of each measurement (10 by default), `REKEY_BENCH_ACCOUNTS` the number of accounts (100,000),
 //! `REKEY_BENCH_STORE` a `postgres://` URL instead of SQLite.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
@@ -31,11 +31,17 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
+    let named: Vec<String> = env::args().skip(1).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|one| one == name);
     println!("{:<58} {:>12} {:>8}", "figure", "per second", "ratio");
-    accept::run().await?;
-    match env::var("REKEY_TEST_LDAP") {
-        Ok(file) => changes::run(&file).await?,
-        Err(_) => println!("changes on a directory: skipped, REKEY_TEST_LDAP is not set"),
+    if wanted("accept") {
+        accept::run().await?;
+    }
+    if wanted("changes") {
+        match env::var("REKEY_TEST_LDAP") {
+            Ok(file) => changes::run(&file).await?,
+            Err(_) => println!("changes on a directory: skipped, REKEY_TEST_LDAP is not set"),
+        }
     }
     Ok(())
 }
