@@ -19,8 +19,10 @@ use crate::{App, Error, api, jobs};
 
 mod quotes;
 
-/// How long a client may take to send its headers.
+/// How long a client may take to send its headers, from the first byte.
 const HEADERS: Duration = Duration::from_secs(5);
+/// How long a kept connection may stay without a request.
+const IDLE: Duration = Duration::from_secs(75);
 /// Header fields at most.
 const FIELDS: usize = 100;
 /// Bytes read ahead on one connection: a request's head must fit.
@@ -108,8 +110,8 @@ fn connection(
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .header_read_timeout(IDLE)
         .max_headers(FIELDS)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Quotes::new(stream)), service)
+        .serve_connection(TokioIo::new(Quotes::new(stream, HEADERS)), service)
 }

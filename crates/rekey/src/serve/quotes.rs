@@ -1,14 +1,22 @@
 //! A bare `"` in a request's target, as `?filters=alias eq "x"` in some clients, is no HTTP: hyper
 //! answers 400 before any handler. ISC takes it, so the first line of a request is repaired on its
 //! way to hyper: `"` becomes `%22` there, and nowhere else.
+//!
+//! Since it knows where a head begins and ends, it also ends a connection whose client takes too
+//! long over one: hyper's own limit runs while nothing is asked, too, and would close connections
+//! that clients keep for their next request.
 
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 
 /// Bytes read at once.
 const CHUNK: usize = 8 * 1024;
@@ -22,11 +30,30 @@ pub(super) struct Quotes<S> {
     /// What was repaired and not yet read, from `read` on.
     ready: Vec<u8>,
     read: usize,
+    /// How long a head may take from its first byte, and the end of that time while one is read.
+    patience: Duration,
+    head_by: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Quotes<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, repair: Repair::default(), ready: Vec::new(), read: 0 }
+    /// `patience` is how long a head may take from its first byte to its last.
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
+        let repair = Repair::default();
+        Self { stream, repair, ready: Vec::new(), read: 0, patience, head_by: None }
+    }
+
+    /// Fails once a head that has begun has taken too long.
+    fn watch_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.repair.is_within_head() {
+            self.head_by = None;
+            return Ok(());
+        }
+        let patience = self.patience;
+        let by = self.head_by.get_or_insert_with(|| Box::pin(sleep(patience)));
+        if by.as_mut().poll(cx).is_ready() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the head took too long"));
+        }
+        Ok(())
     }
 }
 
@@ -42,6 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Quotes<S> {
             if this.repair.at == At::Rest {
                 return Pin::new(&mut this.stream).poll_read(cx, buf);
             }
+            this.watch_head(cx)?;
             let mut chunk = [0; CHUNK];
             let mut chunk = ReadBuf::new(&mut chunk);
             ready!(Pin::new(&mut this.stream).poll_read(cx, &mut chunk))?;
@@ -109,6 +137,10 @@ enum At {
 }
 
 impl Repair {
+    fn is_within_head(&self) -> bool {
+        self.at == At::Header || (self.at == At::RequestLine && !self.line.is_empty())
+    }
+
     fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
         let mut input = input.iter();
         while let Some(&byte) = input.next() {
@@ -176,6 +208,25 @@ mod tests {
             repair.feed(chunk, &mut out);
         }
         String::from_utf8(out).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_never_finished_ends_the_connection_and_an_idle_one_stays() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let (mut client, server) = tokio::io::duplex(1024);
+        let mut server = Quotes::new(server, Duration::from_millis(5));
+        let whole = b"GET / HTTP/1.1\r\n\r\n";
+        let mut read = [0; 64];
+        // Idle for as long as it likes: nothing has begun.
+        let idle = tokio::time::timeout(Duration::from_millis(50), server.read(&mut read)).await;
+        assert!(idle.is_err(), "an idle connection was ended");
+        client.write_all(whole).await.unwrap();
+        assert_eq!(server.read(&mut read).await.unwrap(), whole.len());
+        client.write_all(b"GET / HT").await.unwrap();
+        assert_eq!(server.read(&mut read).await.unwrap(), 8);
+        let error = server.read(&mut read).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
