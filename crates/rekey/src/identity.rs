@@ -82,6 +82,8 @@ pub struct NewIdentity {
     pub capabilities: Vec<Level>,
     /// See [`Identity::attributes`].
     pub attributes: Map<String, Value>,
+    /// See [`Identity::enabled`], the other way round.
+    pub disabled: bool,
 }
 
 /// Makes a person.
@@ -110,7 +112,7 @@ pub fn prepare(new: NewIdentity) -> Result<Identity, Error> {
         email: new.email,
         capabilities: Json(new.capabilities),
         attributes: Json(new.attributes),
-        enabled: true,
+        enabled: !new.disabled,
         generation: 0,
         created: Micros(0),
         modified: Micros(0),

@@ -19,10 +19,15 @@ pub(super) fn plan(
 ) -> Result<Vec<Step>, Error> {
     let Some(clients) = clients else { return Ok(Vec::new()) };
     let named: Vec<_> = clients.iter().map(|client| name_key(&client.name)).collect();
+    // Of several of one name the oldest is the one that is meant.
+    let stays = |client: &client::Client| {
+        let meant = now.client(&client.name).is_some_and(|meant| meant.id == client.id);
+        meant && named.contains(&name_key(&client.name))
+    };
     let removed = now
         .clients
         .iter()
-        .filter(|client| prune && !named.contains(&name_key(&client.name)))
+        .filter(|client| prune && !stays(client))
         .map(|client| Step::remove("client", &client.name, Deed::RemoveClient(client.clone())))
         .collect();
     for client in clients {
@@ -33,7 +38,7 @@ pub(super) fn plan(
 }
 
 fn one(app: &App, plan: &mut Plan, now: &Now, client: file::Client) -> Result<(), Error> {
-    let old = now.clients.iter().find(|old| old.name == client.name);
+    let old = now.client(&client.name);
     let mut grants = old.map(|old| old.grant_types.0.clone()).unwrap_or_default();
     if let Some(wanted) = client.grant_types {
         grants = wanted.iter().map(|grant| grant_type(grant)).collect::<Result<_, _>>()?;
@@ -42,15 +47,16 @@ fn one(app: &App, plan: &mut Plan, now: &Now, client: file::Client) -> Result<()
     let scope = client.scope.or_else(|| old.map(|old| old.scope.0.clone()));
     let validity =
         client.access_token_validity_seconds.or(old.map(|old| old.validity)).unwrap_or(VALIDITY);
+    let enabled = client.enabled.or(old.map(|old| old.enabled)).unwrap_or(true);
     let public = client.public.or(old.map(client::Client::is_public)).unwrap_or(false);
     let (uris, mut scope) = (uris.unwrap_or_default(), scope.unwrap_or_default());
     if scope.is_empty() {
         scope.push(crate::access::ALL.to_owned());
     }
-    let name = client.name;
+    let name = client.name.trim().to_owned();
     let wanted =
         Wanted::new(app, &name, grants.clone(), uris.clone(), scope.clone(), validity, public)?;
-    let deed = Deed::Client(Box::new(wanted));
+    let deed = Deed::Client(Box::new(wanted.enabled(enabled)));
     let Some(old) = old else {
         plan.add(Verb::Create, "client", name, vec![], deed);
         return Ok(());
@@ -61,6 +67,7 @@ fn one(app: &App, plan: &mut Plan, now: &Now, client: file::Client) -> Result<()
         ("scope", old.scope != Json(scope)),
         ("accessTokenValiditySeconds", old.validity != validity),
         ("public", old.is_public() != public),
+        ("enabled", old.enabled != enabled),
     ]
     .into_iter()
     .filter_map(|(name, differs)| differs.then_some(name))

@@ -30,6 +30,7 @@ pub(super) struct Person {
     pub(super) capabilities: Option<Vec<Level>>,
     pub(super) attributes: Option<Map<String, Value>>,
     pub(super) password: Option<Value>,
+    pub(super) enabled: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +63,7 @@ pub(super) struct Client {
     pub(super) scope: Option<Vec<String>>,
     pub(super) access_token_validity_seconds: Option<i64>,
     pub(super) public: Option<bool>,
+    pub(super) enabled: Option<bool>,
 }
 
 /// Reads it; the error says where, and what may have been meant.
@@ -91,15 +93,27 @@ fn names<'a, T>(list: Option<&'a [T]>, name: impl Fn(&'a T) -> &'a String) -> Ve
 
 /// serde's sentence, with the nearest of the names it expected.
 fn in_words(sentence: &str) -> String {
+    if let Some(without) = without_value(sentence) {
+        return without;
+    }
     let mut quoted = sentence.split('`').skip(1).step_by(2);
     match quoted.next() {
         Some(unknown) if sentence.contains("unknown ") => {
             format!("{sentence}{}", nearest(unknown, quoted))
         }
-        // A wrong value may be a secret: say where it is, not what.
-        Some(value) if sentence.contains("invalid ") => sentence.replace(value, "…"),
         Some(_) | None => sentence.to_owned(),
     }
+}
+
+/// A wrong value may be a secret: where it is and of what kind is said, not what.
+fn without_value(sentence: &str) -> Option<String> {
+    let starts = ["invalid type: ", "invalid value: "].iter();
+    let start = starts.filter_map(|words| Some(sentence.find(words)? + words.len())).min()?;
+    let (before, wrong) = sentence.split_at_checked(start)?;
+    let (wrong, after) = wrong.split_at_checked(wrong.rfind(", expected ")?)?;
+    let kind = wrong.split(['"', '`']).next().unwrap_or_default();
+    let hidden = if kind.len() < wrong.len() { "…" } else { "" };
+    Some(format!("{before}{kind}{hidden}{after}"))
 }
 
 /// A text, `{file: …}` or `{env: …}`; `what` is said when it is none.

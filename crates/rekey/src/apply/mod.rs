@@ -8,14 +8,14 @@ use rekey_vault::Password;
 
 use crate::{
     ACTOR, App, Error,
-    client::{Client, Created, Wanted},
+    client::{self, Client, Created, Wanted},
     error::BadRequest,
     id::SourceId,
     identity::{self, Identity},
     keys, policy,
     policy::PasswordPolicy,
     source::{self, Source, Update},
-    store::{Audit, SyncGroup, Tx},
+    store::{self, SyncGroup, Tx},
     sync_group,
 };
 
@@ -92,8 +92,10 @@ struct People {
     password: Option<Password>,
 }
 
-/// What is left of a step once everything slow is done.
-type Work = Box<dyn Fn(&mut Tx<'_>) -> Result<(), Error> + Send>;
+/// What is left of a step once everything slow is done; whether a client is new.
+type Work = Box<dyn Fn(&mut Tx<'_>) -> Result<bool, Error> + Send>;
+/// The names and the credentials of the clients that were made.
+type Made = Vec<(String, Created)>;
 
 /// Compares the file with the store. Files it names are relative to `folder`; `prune` removes
 /// what is not in a list that is there.
@@ -122,19 +124,55 @@ pub async fn plan(app: &App, text: &str, folder: &Path, prune: bool) -> Result<P
 
 /// Carries a plan out: all of it, or nothing. Says the names and the credentials of the clients it
 /// made: their secrets are never to be had again.
-pub async fn run(app: &App, plan: Plan) -> Result<Vec<(String, Created)>, Error> {
+pub async fn run(app: &App, plan: Plan) -> Result<Made, Error> {
+    carry_out(app, plan, false).await
+}
+
+/// Fails where [`run`] would, and changes nothing: the same deed, undone.
+pub async fn rehearse(app: &App, plan: Plan) -> Result<(), Error> {
+    carry_out(app, plan, true).await.map(|_| ())
+}
+
+async fn carry_out(app: &App, plan: Plan, rehearsal: bool) -> Result<Made, Error> {
     let mut work = Vec::with_capacity(plan.steps.len());
-    let mut clients = Vec::new();
+    let mut clients = Vec::with_capacity(plan.steps.len());
     for step in plan.steps {
-        if let (Verb::Create, Deed::Client(wanted)) = (step.verb, &step.deed) {
-            clients.push((step.name, wanted.as_ref().clone().created()));
-        }
+        let made = if let Deed::Client(wanted) = &step.deed {
+            Some((step.name, wanted.as_ref().clone().created()))
+        } else {
+            None
+        };
+        clients.push(made);
         work.push(prepare(app, step.deed).await?);
     }
-    app.store
-        .write(move |tx| -> Result<(), Error> { work.iter().try_for_each(|work| work(tx)) })
-        .await?;
-    Ok(clients)
+    let deed = move |tx: &mut Tx<'_>| -> Result<Vec<bool>, End> {
+        let new = work.iter().map(|work| work(tx)).collect::<Result<_, _>>()?;
+        if rehearsal { Err(End::Rehearsed) } else { Ok(new) }
+    };
+    let new = match app.store.write(deed).await {
+        Ok(new) => new,
+        Err(End::Failed(error)) => return Err(error),
+        Err(End::Rehearsed) => Vec::new(),
+    };
+    Ok(clients.into_iter().zip(new).filter_map(|(made, new)| made.filter(|_| new)).collect())
+}
+
+/// Why a plan's deed leaves nothing behind.
+enum End {
+    Failed(Error),
+    Rehearsed,
+}
+
+impl<E: Into<Error>> From<E> for End {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl store::Fail for End {
+    fn store(&self) -> Option<&store::Error> {
+        if let Self::Failed(error) = self { error.store() } else { None }
+    }
 }
 
 /// Does what is too slow for a transaction.
@@ -142,18 +180,16 @@ async fn prepare(app: &App, deed: Deed) -> Result<Work, Error> {
     Ok(match deed {
         Deed::AddSource(source) => {
             let keys = keys::generate_both(app, &source.id).await?;
-            Box::new(move |tx| source::insert(tx, source.clone(), &keys, ACTOR).map(|_| ()))
+            plain(move |tx| source::insert(tx, source.clone(), &keys, ACTOR))
         }
         Deed::ChangeSource(mut update) => {
             update.make_keys(app).await?;
-            Box::new(move |tx| {
-                update.write(tx, ACTOR)?.map(|_| ()).ok_or_else(|| meanwhile(&update.old().name))
-            })
+            plain(move |tx| update.write(tx, ACTOR)?.ok_or_else(|| meanwhile(&update.old().name)))
         }
-        Deed::Client(wanted) => Box::new(move |tx| wanted.upsert(tx).map(|_| ())),
-        Deed::Dictionary(text) => Box::new(move |tx| policy::keep_dictionary(tx, &text, ACTOR)),
+        Deed::Client(wanted) => Box::new(move |tx| wanted.upsert(tx)),
+        Deed::Dictionary(text) => plain(move |tx| policy::keep_dictionary(tx, &text, ACTOR)),
         Deed::Group(group, sources) => {
-            Box::new(move |tx| sync_group::keep(tx, group.clone(), &sources, ACTOR).map(|_| ()))
+            plain(move |tx| sync_group::keep(tx, group.clone(), &sources, ACTOR))
         }
         Deed::Person(person) => {
             let People { old, new, differs, password } = *person;
@@ -161,21 +197,20 @@ async fn prepare(app: &App, deed: Deed) -> Result<Work, Error> {
                 Some(password) => Some(identity::first_verifier(password).await?),
                 None => None,
             };
-            Box::new(move |tx| keep_person(tx, old.as_ref(), &new, differs, verifier.as_deref()))
+            plain(move |tx| keep_person(tx, old.as_ref(), &new, differs, verifier.as_deref()))
         }
-        Deed::Policy(policy) => {
-            Box::new(move |tx| policy::keep(tx, policy.clone(), ACTOR).map(|_| ()))
-        }
-        Deed::RemoveClient(client) => Box::new(move |tx| {
-            tx.delete_client(&client.id)?;
-            let (object, detail) = (client.id.as_str(), serde_json::json!({"name": client.name}));
-            Ok(tx.audit(Audit { actor: ACTOR, action: "API_CLIENT_DELETED", object, detail })?)
-        }),
-        Deed::RemoveGroup(group) => Box::new(move |tx| sync_group::remove(tx, &group, ACTOR)),
-        Deed::RemovePerson(identity) => Box::new(move |tx| identity::remove(tx, &identity, ACTOR)),
-        Deed::RemovePolicy(policy) => Box::new(move |tx| policy::remove(tx, &policy, ACTOR)),
-        Deed::RemoveSource(source) => Box::new(move |tx| source::remove(tx, &source, ACTOR)),
+        Deed::Policy(policy) => plain(move |tx| policy::keep(tx, policy.clone(), ACTOR)),
+        Deed::RemoveClient(client) => plain(move |tx| client::remove(tx, &client, ACTOR)),
+        Deed::RemoveGroup(group) => plain(move |tx| sync_group::remove(tx, &group, ACTOR)),
+        Deed::RemovePerson(identity) => plain(move |tx| identity::remove(tx, &identity, ACTOR)),
+        Deed::RemovePolicy(policy) => plain(move |tx| policy::remove(tx, &policy, ACTOR)),
+        Deed::RemoveSource(source) => plain(move |tx| source::remove(tx, &source, ACTOR)),
     })
+}
+
+/// A step that makes no client.
+fn plain<T>(deed: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static) -> Work {
+    Box::new(move |tx| deed(tx).map(|_| false))
 }
 
 fn keep_person(

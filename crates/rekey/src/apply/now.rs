@@ -51,6 +51,11 @@ impl Now {
             .await
     }
 
+    /// The API client of this name; the oldest, where several have it.
+    pub(super) fn client(&self, name: &str) -> Option<&Client> {
+        self.clients.iter().find(|client| name_key(&client.name) == name_key(name))
+    }
+
     /// The person `alias` names; `what` is said when there is none.
     pub(super) fn person(&self, alias: &str, what: &str) -> Result<IdentityId, Error> {
         let found = self.people.iter().find(|person| name_key(&person.alias) == name_key(alias));

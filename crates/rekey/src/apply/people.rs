@@ -75,10 +75,15 @@ fn wanted(person: Person, old: Option<&Identity>) -> Result<Identity, Error> {
             email: person.email,
             capabilities: person.capabilities.unwrap_or_default(),
             attributes: person.attributes.unwrap_or_default(),
+            disabled: person.enabled == Some(false),
         });
     };
     let old = old.clone();
+    let enabled = person.enabled.unwrap_or(old.enabled);
     Ok(Identity {
+        enabled,
+        // Enabled again, they start afresh: tokens from before stay dead.
+        generation: old.generation + i64::from(old.enabled && !enabled),
         name: person.name.unwrap_or(old.name),
         email: person.email.or(old.email),
         capabilities: person.capabilities.map_or(old.capabilities, Json),
@@ -93,6 +98,7 @@ fn differences(old: &Identity, new: &Identity) -> Vec<&'static str> {
         ("email", old.email != new.email),
         ("capabilities", old.capabilities != new.capabilities),
         ("attributes", old.attributes != new.attributes),
+        ("enabled", old.enabled != new.enabled),
     ]
     .into_iter()
     .filter_map(|(name, differs)| differs.then_some(name))

@@ -15,7 +15,7 @@ pub(super) struct Apply {
     /// The file, in YAML: identities, policies, dictionary, sources, sync groups, clients.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// Only show what would be done.
+    /// Only show what would be done, or why it cannot be.
     #[arg(long)]
     dry_run: bool,
     /// Remove what is not in a list that the file has.
@@ -31,7 +31,12 @@ impl Apply {
         let folder = self.file.parent().unwrap_or(Path::new("."));
         let plan = apply::plan(app, &text, folder, self.prune).await?;
         let (steps, lines) = (plan.json(), plan.lines());
-        let made = if self.dry_run { Vec::new() } else { apply::run(app, plan).await? };
+        let made = if self.dry_run {
+            apply::rehearse(app, plan).await?;
+            Vec::new()
+        } else {
+            apply::run(app, plan).await?
+        };
         if json {
             let clients: Vec<_> = made.iter().map(client).collect();
             out::json(&json!({ "dryRun": self.dry_run, "steps": steps, "clients": clients }));

@@ -57,7 +57,7 @@ enum Command {
     /// Test a connected system.
     #[command(subcommand)]
     Source(source::Command),
-    /// Make credentials for programs.
+    /// Make, show and revoke credentials for programs.
     #[command(subcommand)]
     Token(token::Command),
 }

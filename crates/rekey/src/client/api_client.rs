@@ -28,22 +28,6 @@ pub async fn create_api_client(
     Ok(wanted.created())
 }
 
-/// Makes the API client of this name, or changes the one there is, which keeps its id and secret.
-pub async fn upsert_api_client(
-    app: &App,
-    name: &str,
-    grant_types: Vec<GrantType>,
-    redirect_uris: Vec<String>,
-    scope: Vec<String>,
-    validity: i64,
-    public: bool,
-) -> Result<Option<Created>, Error> {
-    let wanted = Wanted::new(app, name, grant_types, redirect_uris, scope, validity, public)?;
-    let deed = wanted.clone();
-    let new = app.store.write(move |tx: &mut Tx<'_>| deed.upsert(tx)).await?;
-    Ok(new.then(|| wanted.created()))
-}
-
 /// An API client as someone wants it, with the secret it gets if it is new: for deeds that change
 /// more than clients.
 #[derive(Clone)]
@@ -89,6 +73,13 @@ impl Wanted {
         Ok(Self { client, secret })
     }
 
+    /// As it is, or so that it may not be used until it is enabled again.
+    #[must_use]
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.client.enabled = enabled;
+        self
+    }
+
     /// Makes it, or changes the one of its name, which keeps its id and secret; whether it is new.
     pub fn upsert(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let wanted = &self.client;
@@ -110,6 +101,7 @@ impl Wanted {
             && there.grant_types == wanted.grant_types
             && there.redirect_uris == wanted.redirect_uris
             && there.validity == wanted.validity
+            && there.enabled == wanted.enabled
         {
             return Ok(false);
         }
@@ -117,6 +109,9 @@ impl Wanted {
         there.grant_types = wanted.grant_types.clone();
         there.redirect_uris = wanted.redirect_uris.clone();
         there.validity = wanted.validity;
+        // Enabled again, it starts afresh: tokens from before stay dead.
+        there.generation += i64::from(there.enabled && !wanted.enabled);
+        there.enabled = wanted.enabled;
         there.modified = tx.now()?;
         tx.update_client(&there)?;
         audit(tx, "rekey", "API_CLIENT_UPDATED", &there)?;

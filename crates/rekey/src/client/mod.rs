@@ -18,7 +18,7 @@ mod api_client;
 mod personal_access_token;
 
 pub use self::{
-    api_client::{Wanted, create_api_client, upsert_api_client},
+    api_client::{Wanted, create_api_client},
     personal_access_token::{NewToken, create_personal_access_token},
 };
 
@@ -141,34 +141,26 @@ impl Client {
     }
 }
 
-/// Ends every token a client has, at once; it may get new ones.
-pub async fn revoke(app: &App, id: &ClientId, actor: &str) -> Result<(), Error> {
-    let (id, actor) = (id.clone(), actor.to_owned());
-    app.store
-        .write(move |tx: &mut Tx<'_>| {
-            let mut client = tx.client(&id)?.ok_or(Error::NotFound("client"))?;
-            client.generation += 1;
-            client.modified = tx.now()?;
-            tx.update_client(&client)?;
-            audit(tx, &actor, "CLIENT_TOKENS_REVOKED", &client)
-        })
-        .await
-}
-
 /// Removes a client, and ends every token it has.
-pub async fn delete(app: &App, id: &ClientId, actor: &str) -> Result<(), Error> {
+pub async fn delete(app: &App, id: &ClientId, actor: &str) -> Result<Client, Error> {
     let (id, actor) = (id.clone(), actor.to_owned());
     app.store
         .write(move |tx: &mut Tx<'_>| {
             let client = tx.client(&id)?.ok_or(Error::NotFound("client"))?;
-            tx.delete_client(&id)?;
-            let action = match client.kind {
-                ClientKind::ApiClient => "API_CLIENT_DELETED",
-                ClientKind::PersonalAccessToken => "PERSONAL_ACCESS_TOKEN_DELETED",
-            };
-            audit(tx, &actor, action, &client)
+            remove(tx, &client, &actor)?;
+            Ok(client)
         })
         .await
+}
+
+/// [`delete`], inside the caller's deed.
+pub fn remove(tx: &mut Tx<'_>, client: &Client, actor: &str) -> Result<(), Error> {
+    tx.delete_client(&client.id)?;
+    let action = match client.kind {
+        ClientKind::ApiClient => "API_CLIENT_DELETED",
+        ClientKind::PersonalAccessToken => "PERSONAL_ACCESS_TOKEN_DELETED",
+    };
+    audit(tx, actor, action, client)
 }
 
 /// A new client and its secret.
@@ -235,6 +227,7 @@ fn audit(tx: &mut Tx<'_>, actor: &str, action: &str, client: &Client) -> Result<
         "scope": client.scope.0,
         "grantTypes": client.grant_types.0,
         "validity": client.validity,
+        "enabled": client.enabled,
     });
     Ok(tx.audit(Audit { actor, action, object: client.id.as_str(), detail })?)
 }

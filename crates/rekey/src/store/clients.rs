@@ -6,6 +6,7 @@ use crate::{
     client::{Client, ClientKind},
     clock::Micros,
     id::{ClientId, IdentityId},
+    identity::name_key,
 };
 
 const COLUMNS: &str = "id, kind, name, secret_digest, identity_id, scope, grant_types, redirect_uris, validity, enabled,
@@ -67,17 +68,19 @@ impl Tx<'_> {
 
     /// The API client of this name; the oldest, where several have it.
     pub fn api_client_named(&mut self, name: &str) -> Result<Option<Client>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM client WHERE kind = $1 AND name = $2 ORDER BY created DESC, id DESC"
-        );
-        self.maybe(&sql, &[&ClientKind::ApiClient, &name])
+        let named = |client: &Client| name_key(&client.name) == name_key(name);
+        Ok(self.api_clients()?.into_iter().find(named))
     }
 
-    /// All API clients, by name.
+    /// All API clients, the oldest first.
     pub fn api_clients(&mut self) -> Result<Vec<Client>> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM client WHERE kind = $1 ORDER BY name, created, id");
+        let sql = format!("SELECT {COLUMNS} FROM client WHERE kind = $1 ORDER BY created, id");
         self.all(&sql, &[&ClientKind::ApiClient])
+    }
+
+    /// All clients of either kind, the oldest first.
+    pub fn clients(&mut self) -> Result<Vec<Client>> {
+        self.all(&format!("SELECT {COLUMNS} FROM client ORDER BY created, id"), &[])
     }
 
     /// A person's access tokens, the oldest first.

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use hyper::StatusCode;
 use rekey::{
     Error,
     access::Level,
     apply,
     identity::{self, NewIdentity},
     policy, source,
+    store::Tx,
 };
 
 use crate::site::{Site, on_both_stores};
@@ -17,6 +19,9 @@ on_both_stores!(
     a_new_endpoint_costs_the_stored_secret,
     a_person_keeps_the_password_they_have,
     what_is_not_named_goes_only_when_told,
+    who_is_disabled_gets_nowhere,
+    a_client_is_known_by_its_name_however_it_is_written,
+    a_rehearsal_says_no_where_the_run_does_and_leaves_nothing,
 );
 
 const FILE: &str = r#"
@@ -189,6 +194,91 @@ async fn what_is_not_named_goes_only_when_told(site: Site) {
     assert_eq!(lines(&site, empty, folder.path(), true).await, Vec::<String>::new());
 }
 
+async fn who_is_disabled_gets_nowhere(site: Site) {
+    const PROBE: &str = "/v3/password-change-status/none";
+    let folder = initialised(&site).await;
+    let file =
+        "identities: [{alias: abby}]\nclients: [{name: portal, grantTypes: [CLIENT_CREDENTIALS]}]";
+    let plan = apply::plan(&site.app, file, folder.path(), false).await.unwrap();
+    let (_, portal) = apply::run(&site.app, plan).await.unwrap().remove(0);
+    let abby = site.app.store.read(|tx| tx.identity_with_alias("abby")).await.unwrap().unwrap();
+    let pat = site.personal_access_token(&abby).await;
+    let tokens = [site.token_of(&portal).await, site.token_of(&pat).await];
+    let answers = async |expected: StatusCode| {
+        for token in &tokens {
+            site.get(PROBE).token(token).send().await.assert(expected);
+        }
+    };
+    answers(StatusCode::NOT_FOUND).await;
+
+    let disabled = file.replace('}', ", enabled: false}");
+    let expected = ["~ identity abby: enabled", "~ client portal: enabled"];
+    assert_eq!(lines(&site, &disabled, folder.path(), false).await, expected);
+    applied(&site, &disabled, folder.path(), false).await;
+    assert_eq!(lines(&site, &disabled, folder.path(), false).await, Vec::<String>::new());
+    assert_eq!(lines(&site, file, folder.path(), false).await, Vec::<String>::new(), "absent");
+    answers(StatusCode::UNAUTHORIZED).await;
+
+    let enabled = file.replace('}', ", enabled: true}");
+    assert_eq!(lines(&site, &enabled, folder.path(), false).await, expected);
+    applied(&site, &enabled, folder.path(), false).await;
+    answers(StatusCode::UNAUTHORIZED).await;
+    let anew = site.token_of(&portal).await;
+    site.get(PROBE).token(&anew).send().await.assert(StatusCode::NOT_FOUND);
+}
+
+async fn a_client_is_known_by_its_name_however_it_is_written(site: Site) {
+    let folder = initialised(&site).await;
+    let file = "clients: [{name: Portal, grantTypes: [CLIENT_CREDENTIALS]}]";
+    let first = apply::plan(&site.app, file, folder.path(), false).await.unwrap();
+    let late = apply::plan(&site.app, file, folder.path(), false).await.unwrap();
+    assert_eq!(apply::run(&site.app, first).await.unwrap().len(), 1);
+    assert_eq!(apply::run(&site.app, late).await.unwrap().len(), 0, "it was there already");
+    let again = file.replace("Portal", "\" pORTAL \"");
+    assert_eq!(lines(&site, &again, folder.path(), true).await, Vec::<String>::new());
+
+    let grants = vec![rekey::client::GrantType::ClientCredentials];
+    let second = rekey::client::create_api_client(
+        &site.app,
+        "portal",
+        grants,
+        vec![],
+        vec![],
+        43_200,
+        false,
+    );
+    let second = second.await.unwrap();
+    assert_eq!(lines(&site, file, folder.path(), false).await, Vec::<String>::new());
+    assert_eq!(lines(&site, file, folder.path(), true).await, ["- client portal"]);
+    applied(&site, file, folder.path(), true).await;
+    let left = site.app.store.read(|tx: &mut Tx<'_>| tx.api_clients()).await.unwrap();
+    assert!(left.len() == 1 && left[0].id != second.id, "the oldest stays");
+}
+
+async fn a_rehearsal_says_no_where_the_run_does_and_leaves_nothing(site: Site) {
+    let folder = initialised(&site).await;
+    applied(&site, FILE, folder.path(), false).await;
+    let again = "sources: [{name: Other, connector: rekey, owner: admin, features: [PASSWORD]}]\n";
+    let twice = "syncGroups: [{name: G, policy: Strong, sources: [Other, other]}]";
+    let taken = "syncGroups: [{name: G, policy: Strong, sources: [Directory, Other]}]";
+    for (text, says) in [
+        (format!("{again}{twice}"), "at least two different sources"),
+        (format!("{again}{taken}"), "in the sync group Desk already"),
+        ("identities: [{alias: admin}]".to_owned(), "abby.smith owns the source Directory"),
+    ] {
+        let plan = async || apply::plan(&site.app, &text, folder.path(), true).await.unwrap();
+        let before = plan().await.lines();
+        let rehearsed = apply::rehearse(&site.app, plan().await).await.unwrap_err().to_string();
+        assert!(rehearsed.contains(says), "{rehearsed}");
+        assert_eq!(plan().await.lines(), before, "nothing was done");
+        let run = apply::run(&site.app, plan().await).await.err().unwrap().to_string();
+        assert_eq!(run, rehearsed);
+    }
+    let good = apply::plan(&site.app, again, folder.path(), false).await.unwrap();
+    apply::rehearse(&site.app, good).await.unwrap();
+    assert_eq!(lines(&site, again, folder.path(), false).await, ["+ source Other"]);
+}
+
 #[tokio::test]
 async fn a_slip_is_explained() {
     let site = Site::on_sqlite().await;
@@ -208,6 +298,14 @@ async fn a_slip_is_explained() {
         ("identities: [{alias: a, password: {env: REKEY_NOT_SET}}]", "REKEY_NOT_SET is not set"),
         ("identities: [{alias: a, password: 1234567}]", "in quotes"),
         ("dictionary: two words", "line 1 has white space"),
+        (
+            "identities: [{alias: a, attributes: 1234567}]",
+            "invalid type: integer …, expected a map",
+        ),
+        (
+            "sources: [{name: S, connectorAttributes: \"1234567 `unknown `, expected 1234567\"}]",
+            "invalid type: string …, expected a map",
+        ),
     ] {
         let said = refused(&site, text).await;
         assert!(said.contains(says), "{text}: {said}");

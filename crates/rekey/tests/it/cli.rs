@@ -313,6 +313,51 @@ fn tokens_and_keys_are_made_beside_a_running_server() {
     server.stop();
 }
 
+#[test]
+fn a_leaked_credential_is_revoked_beside_a_running_server() {
+    let place = Place::new();
+    let server = place.serve();
+    for who in [&["--identity", "admin"][..], &["--client"]] {
+        let made = place.json(&[&["token", "create", "--name", "leak", "--json"], who].concat());
+        let (id, secret) = (made["clientId"].as_str().unwrap(), made["clientSecret"].as_str());
+        let held = token(&server.base, &made)["access_token"].as_str().unwrap().to_owned();
+        let probe = || get(&server.base, "/v3/password-change-status/none", &held);
+        assert!(probe().starts_with("HTTP/1.1 404"), "{}", probe());
+
+        let listed = place.run(&["token", "list", "--json"]);
+        let text = String::from_utf8(listed.stdout).unwrap();
+        assert!(!text.contains(secret.unwrap()), "never secrets");
+        let listed: Vec<Value> = serde_json::from_str(&text).unwrap();
+        let row = listed.iter().find(|row| row["clientId"] == id).unwrap();
+        assert_eq!(row["name"], "leak");
+        assert_eq!(row["owner"], who.get(1).map_or(Value::Null, |owner| (*owner).into()));
+        assert!(row["lastUsed"].is_string() && row["expires"].is_null(), "{row}");
+        assert!(String::from_utf8(place.run(&["token", "list"]).stdout).unwrap().contains(id));
+
+        assert_eq!(place.json(&["token", "revoke", id, "--json"])["revoked"], true);
+        assert!(probe().starts_with("HTTP/1.1 401"), "{}", probe());
+        assert_eq!(token(&server.base, &made)["error"], "invalid_client");
+        let told = place.fails(&["token", "revoke", id]);
+        assert!(told.starts_with(&format!("there is no client with the id {id}: ")), "{told}");
+    }
+    let store = rusqlite::Connection::open(place.path("rekey-data/rekey.db")).unwrap();
+    let audited = "SELECT COUNT(*) FROM audit
+                   WHERE action IN ('PERSONAL_ACCESS_TOKEN_DELETED', 'API_CLIENT_DELETED')";
+    assert_eq!(store.query_row(audited, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+    server.stop();
+}
+
+fn get(base: &str, path: &str, token: &str) -> String {
+    let address = base.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )
+    .unwrap();
+    std::io::read_to_string(stream).unwrap()
+}
+
 /// As `curl -d` sends it.
 fn token(base: &str, made: &Value) -> Value {
     let address = base.strip_prefix("http://").unwrap();
