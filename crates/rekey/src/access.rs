@@ -76,12 +76,7 @@ impl Caller {
     /// Whether the caller may look at people other than themselves (contract, section 22.18).
     pub fn may_see_others(&self) -> bool {
         self.is_api_authority()
-            || self.has_level(&[
-                Level::Helpdesk,
-                Level::OrgAdmin,
-                Level::SourceAdmin,
-                Level::SourceSubadmin,
-            ])
+            || self.has_level(&[Level::Helpdesk, Level::OrgAdmin, Level::SourceAdmin])
     }
 
     /// Whether the caller is this person.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     App, Error,
+    access::Caller,
     clock::Micros,
     id::{AccountId, IdentityId, SourceId},
     identity::Identity,
@@ -62,9 +63,12 @@ pub struct Described {
     pub identity: Option<Identity>,
 }
 
-/// The accounts a listing asks for.
-pub async fn list(app: &App, asked: &Asked) -> Result<Page<Described>, Error> {
-    let listing = Listing::of_accounts(asked)?;
+/// The accounts a caller may see: those of the sources they may see.
+pub async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Described>, Error> {
+    let mut listing = Listing::of_accounts(asked)?;
+    if let Some(owner) = source::only_own(caller) {
+        listing = listing.only_owned(owner);
+    }
     app.store
         .read(move |tx| {
             let (accounts, count) = tx.accounts_page(&listing)?;
@@ -78,11 +82,16 @@ pub async fn list(app: &App, asked: &Asked) -> Result<Page<Described>, Error> {
         .await
 }
 
-/// An account by its id.
-pub async fn one(app: &App, id: AccountId) -> Result<Described, Error> {
+/// An account a caller may see.
+pub async fn one(app: &App, caller: &Caller, id: AccountId) -> Result<Described, Error> {
+    let caller = caller.clone();
     app.store
         .read(move |tx| {
             let account = tx.account(&id)?.ok_or(Error::NotFound("account"))?;
+            if source::only_own(&caller).is_some() {
+                source::seen(tx, &caller, &account.source_id)
+                    .map_err(|_| Error::NotFound("account"))?;
+            }
             describe(tx, account, &mut HashMap::new())
         })
         .await

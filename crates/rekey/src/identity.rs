@@ -99,12 +99,13 @@ pub fn prepare(new: NewIdentity) -> Result<Identity, Error> {
     if alias.is_empty() {
         return Err(Error::bad(BadRequest::Missing, "alias is missing: give the login name"));
     }
-    if alias.chars().count() > LONGEST || alias.contains(char::is_control) {
+    if alias.chars().count() > LONGEST || holds_controls(&alias) {
         return Err(Error::bad(
             BadRequest::Length,
             format!("alias: give at most {LONGEST} characters, none of them a control character"),
         ));
     }
+    check_display_name(&new.name)?;
     Ok(Identity {
         id: IdentityId::new(),
         name: Some(new.name).filter(|name| !name.trim().is_empty()).unwrap_or(alias.clone()),
@@ -117,6 +118,16 @@ pub fn prepare(new: NewIdentity) -> Result<Identity, Error> {
         created: Micros(0),
         modified: Micros(0),
     })
+}
+
+fn check_display_name(name: &str) -> Result<(), Error> {
+    if holds_controls(name) {
+        return Err(Error::bad(
+            BadRequest::IllegalValue,
+            "name: give one line without control characters or marks of text direction",
+        ));
+    }
+    Ok(())
 }
 
 /// Adds a person, inside the caller's deed, with an account on every built-in source.
@@ -140,6 +151,7 @@ pub fn insert(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identi
 
 /// Keeps a changed person, inside the caller's deed.
 pub fn update(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identity, Error> {
+    check_display_name(&identity.name)?;
     let identity = Identity { modified: tx.now()?, ..identity };
     tx.update_identity(&identity)?;
     tx.follow_identity(&identity)?;
@@ -229,6 +241,14 @@ const LONGEST: usize = 128;
 /// How names are compared: without regard to case.
 pub fn name_key(name: &str) -> String {
     name.trim().to_lowercase()
+}
+
+/// Whether a name could break a line or show itself as another: control characters, ends of lines,
+/// and marks of text direction.
+pub fn holds_controls(name: &str) -> bool {
+    let unfit =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    name.contains(unfit)
 }
 
 /// A reference to a person, as the wire has it.

@@ -18,17 +18,22 @@ use crate::{
 pub mod aggregation;
 mod change;
 mod list;
+mod tasks;
 mod update;
 
 pub use self::{
     aggregation::aggregate,
     change::{NewSource, create, ensure_identity_now, insert, prepare, remove},
-    list::{Check, Described, check, describe, keep_health, list, one, seen},
+    list::{Check, Described, check, describe, keep_health, list, one, only_own, seen},
+    tasks::{task, tasks},
     update::{Update, prepare_update, update},
 };
 
 /// The name of the built-in source that people sign in to.
 pub const IDENTITY_NOW: &str = "IdentityNow";
+
+/// Percent of the accounts that one aggregation may remove, where a source does not say.
+const DELETE_THRESHOLD: u64 = 10;
 
 /// A system rekey manages accounts on.
 #[derive(Clone, Debug)]
@@ -96,7 +101,8 @@ pub struct Correlation {
 impl Source {
     /// Whether passwords may be changed on it: `PASSWORD` is among its features, or it is built in.
     pub fn has_password(&self) -> bool {
-        self.name == IDENTITY_NOW || self.features.0.iter().any(|feature| feature == "PASSWORD")
+        self.name == IDENTITY_NOW
+            || self.features.0.iter().any(|feature| feature.eq_ignore_ascii_case("PASSWORD"))
     }
 
     /// Whether it is kept in rekey's own store.
@@ -109,6 +115,12 @@ impl Source {
         self.deadline
             .and_then(|micros| u64::try_from(micros).ok())
             .map_or(app.config.changes.deadline, Duration::from_micros)
+    }
+
+    /// How much of its accounts one aggregation may remove, in percent: `deleteThreshold`.
+    pub fn delete_threshold(&self) -> u64 {
+        let kept = self.extra.0.get("deleteThreshold").and_then(Value::as_u64);
+        kept.unwrap_or(DELETE_THRESHOLD).min(100)
     }
 
     /// How its accounts find their people, if configured.

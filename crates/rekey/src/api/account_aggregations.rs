@@ -1,13 +1,15 @@
 //! `GET /account-aggregations/{id}/status`
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
+use super::path::Id;
 use crate::{
-    App, Error, access::Access, clock::Micros, id::JobId, source::aggregation::AGGREGATION, store,
+    App, Error,
+    access::{Access, Caller},
+    clock::Micros,
+    id::JobId,
+    source::{self, aggregation::AGGREGATION},
 };
 
 pub(super) const ACCESS: Access =
@@ -15,10 +17,13 @@ pub(super) const ACCESS: Access =
 
 pub(super) async fn handler(
     State(app): State<App>,
-    Path(id): Path<JobId>,
+    caller: Caller,
+    Id(id): Id<JobId>,
 ) -> Result<Json<Value>, Error> {
-    let job: Result<_, store::Error> = app.store.read(move |tx| tx.job(&id)).await;
-    let job = job?.filter(|job| job.kind == AGGREGATION).ok_or(Error::NotFound("aggregation"))?;
+    let job = source::task(&app, &caller, id).await?;
+    if job.kind != AGGREGATION {
+        return Err(Error::NotFound("aggregation"));
+    }
     let count = |name: &str| job.result.0.get(name).and_then(Value::as_u64).unwrap_or(0);
     let status = match job.completion_status.as_deref() {
         None => "STARTED",

@@ -17,7 +17,7 @@ use crate::{App, Error, error::BadRequest};
 /// The largest JSON body, in bytes.
 pub(super) const JSON_LIMIT: usize = 64 * 1024;
 /// The deepest nesting.
-const DEPTH: usize = 16;
+pub(super) const DEPTH: usize = 16;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -133,7 +133,7 @@ fn holds_nul(bytes: &[u8]) -> bool {
     false
 }
 
-fn depth(bytes: &[u8]) -> usize {
+pub(super) fn depth(bytes: &[u8]) -> usize {
     let (mut now, mut most, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in bytes {
         match (in_text, *byte) {

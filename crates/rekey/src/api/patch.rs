@@ -1,27 +1,79 @@
 //! JSON Patch (RFC 6902, contract section 1.8).
 
-use json_patch::Patch;
+use std::{io, slice};
+
+use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
+use super::body::{DEPTH, depth};
 use crate::{Error, error::BadRequest};
 
 /// The most operations of one patch.
 const MOST: usize = 200;
+/// The largest document on the way, in bytes: copies of copies would fill the memory.
+const LARGEST: usize = 256 * 1024;
 
 /// Patches a document: all of it, or an error and nothing.
 pub(super) fn patched(mut document: Value, patch: &Patch) -> Result<Value, Error> {
     if patch.0.len() > MOST {
-        return Err(Error::bad(
-            BadRequest::Limit,
-            format!("a patch may have at most {MOST} operations"),
-        ));
+        return Err(limit(format!("a patch may have at most {MOST} operations")));
     }
-    json_patch::patch(&mut document, patch)
-        .map_err(|error| Error::bad(BadRequest::Content, format!("the patch failed: {error}")))?;
+    let mut now = size(&document);
+    for operation in &patch.0 {
+        let more = match operation {
+            PatchOperation::Copy(copy) => document.pointer(copy.from.as_str()).map_or(0, size),
+            PatchOperation::Add(_)
+            | PatchOperation::Move(_)
+            | PatchOperation::Remove(_)
+            | PatchOperation::Replace(_)
+            | PatchOperation::Test(_) => 0,
+        };
+        check_size(now + more)?;
+        json_patch::patch(&mut document, slice::from_ref(operation)).map_err(|error| {
+            Error::bad(BadRequest::Content, format!("the patch failed: {error}"))
+        })?;
+        now = size(&document);
+        check_size(now)?;
+    }
+    if depth(document.to_string().as_bytes()) > DEPTH {
+        return Err(limit(format!("the patched document is nested deeper than {DEPTH} levels")));
+    }
     Ok(document)
 }
 
 /// The member a patch may not touch.
 pub(super) fn illegal(member: &str) -> Error {
     Error::bad(BadRequest::IllegalUpdate, format!("{member} cannot be changed"))
+}
+
+fn check_size(bytes: usize) -> Result<(), Error> {
+    if bytes > LARGEST {
+        return Err(limit(format!("the patched document is larger than {LARGEST} bytes")));
+    }
+    Ok(())
+}
+
+fn limit(text: String) -> Error {
+    Error::bad(BadRequest::Limit, text)
+}
+
+/// The bytes it is written in, without writing them anywhere.
+fn size(value: &Value) -> usize {
+    let mut counted = Counted(0);
+    // Neither a value nor a counter can fail.
+    let _ = serde_json::to_writer(&mut counted, value);
+    counted.0
+}
+
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

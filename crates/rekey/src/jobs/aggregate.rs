@@ -1,6 +1,6 @@
 //! Reading every account of a source, in bounded memory.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rekey_connectors::Listed;
 use serde_json::{Map, Value};
@@ -12,17 +12,23 @@ use crate::{
     password::links,
     source::{
         self, Source,
-        aggregation::{Correlator, Counted, Seen, keep, remove_unseen},
+        aggregation::{Correlator, Counted, Seen, count_unseen, keep, remove_unseen},
     },
-    store::Job,
+    store::{Job, Tx},
 };
 
 /// Accounts in one transaction.
 const BATCH: usize = 500;
+/// Accounts looked at in one transaction, to see which are gone.
+const PAGE: i64 = 500;
 /// Accounts on their way from the connector.
 const CHANNEL: usize = 64;
 /// A claim is renewed at least this often.
 const RENEWAL: Duration = Duration::from_secs(15);
+/// So many accounts may go at once, whatever the share of the source's that is.
+const FEW: u64 = 5;
+/// Why the accounts of a source as it was are not kept.
+const CHANGED: &str = "the source was changed meanwhile: aggregate again";
 /// A source that sends nothing for so long has failed.
 const SILENCE: Duration = Duration::from_mins(5);
 
@@ -67,10 +73,12 @@ pub(super) async fn run(
         Ok(Err(fault)) => Some(fault.message),
         Err(_) => Some("the connector broke".to_owned()),
     };
-    source::keep_health(app, &reading.source.id, failure.is_none()).await?;
+    if !source::keep_health(app, &reading.source, failure.is_none()).await? {
+        return Ok(Some(CHANGED.into()));
+    }
     // Accounts of a built-in source come and go with their people.
     if failure.is_none() && !reading.source.is_built_in() {
-        reading.remove(seen).await?;
+        return reading.remove(seen).await;
     }
     Ok(failure)
 }
@@ -104,59 +112,100 @@ impl Reading<'_> {
                 return Ok(Err(format!("it sent nothing for {} s", SILENCE.as_secs())));
             }
             batch.retain(|listed| seen.add(&listed.native_identity));
-            self.keep(&correlator, batch, &seen).await?;
+            if !self.keep(&correlator, batch, &seen).await? {
+                return Ok(Err(CHANGED.into()));
+            }
         }
     }
 
+    /// Keeps a batch; false if the source was changed meanwhile.
     async fn keep(
         &mut self,
         correlator: &Correlator,
         batch: Vec<Listed>,
         seen: &Seen,
-    ) -> Result<(), Error> {
-        let (job, source, correlator) =
-            (self.job.clone(), self.source.id.clone(), correlator.clone());
+    ) -> Result<bool, Error> {
         self.counts.insert("total".into(), seen.len().into());
-        let counts = self.counts.clone();
-        let counted = self
-            .app
-            .store
-            .write(move |tx| -> Result<_, Error> {
-                // First, so that a lost claim writes nothing.
-                tx.renew_job(&job, LEASE, &counts)?;
-                keep(tx, &source, &correlator, &batch)
-            })
-            .await?;
+        let correlator = correlator.clone();
+        let counted =
+            self.page(move |tx, source| keep(tx, &source.id, &correlator, &batch)).await?;
+        let Some(counted) = counted else { return Ok(false) };
         self.total.created += counted.created;
         self.total.updated += counted.updated;
         self.counts.insert("created".into(), self.total.created.into());
         self.counts.insert("updated".into(), self.total.updated.into());
-        Ok(())
+        Ok(true)
     }
 
-    /// Removes the accounts the source no longer has.
-    async fn remove(&mut self, seen: Seen) -> Result<(), Error> {
-        let seen = std::sync::Arc::new(seen);
+    /// Removes the accounts the source no longer has, unless they are so many that the source
+    /// rather fails to show them; a sentence, if it removed none for that.
+    async fn remove(&mut self, seen: Seen) -> Result<Option<String>, Error> {
+        let seen = Arc::new(seen);
+        let Some((unseen, all)) = self.count(&seen).await? else { return Ok(Some(CHANGED.into())) };
+        if seen.is_empty() && all > 0 {
+            return Ok(Some(format!(
+                "the source listed no account, and rekey knows {all}: nothing was removed; check what the source's account may read and how accounts are selected"
+            )));
+        }
+        let (before, percent) =
+            (all.saturating_sub(self.total.created), self.source.delete_threshold());
+        if unseen > FEW && unseen.saturating_mul(100) > before.saturating_mul(percent) {
+            return Ok(Some(format!(
+                "{unseen} of {before} accounts are gone from the source, more than its deleteThreshold of {percent} %: nothing was removed; check the source, or raise deleteThreshold and aggregate again"
+            )));
+        }
         let mut after = String::new();
         let mut removed = 0;
         loop {
-            let (job, source) = (self.job.clone(), self.source.id.clone());
-            let (counts, seen, from) = (self.counts.clone(), seen.clone(), after.clone());
-            let (gone, next) = self
-                .app
-                .store
-                .write(move |tx| -> Result<_, Error> {
-                    tx.renew_job(&job, LEASE, &counts)?;
-                    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-                    remove_unseen(tx, &source, &seen, &from, limit)
-                })
+            let (seen, from) = (seen.clone(), after.clone());
+            let page = self
+                .page(move |tx, source| remove_unseen(tx, &source.id, &seen, &from, PAGE))
                 .await?;
+            let Some((gone, next)) = page else { return Ok(Some(CHANGED.into())) };
             removed += gone;
             self.counts.insert("deleted".into(), removed.into());
             match next {
                 Some(next) => after = next,
-                None => return Ok(()),
+                None => return Ok(None),
             }
         }
+    }
+
+    /// How many accounts were not seen, and how many there are.
+    async fn count(&self, seen: &Arc<Seen>) -> Result<Option<(u64, u64)>, Error> {
+        let mut after = String::new();
+        let (mut unseen, mut all) = (0, 0);
+        loop {
+            let (seen, from) = (seen.clone(), after.clone());
+            let page = self
+                .page(move |tx, source| count_unseen(tx, &source.id, &seen, &from, PAGE))
+                .await?;
+            let Some((more, looked_at, next)) = page else { return Ok(None) };
+            unseen += more;
+            all += looked_at;
+            match next {
+                Some(next) => after = next,
+                None => return Ok(Some((unseen, all))),
+            }
+        }
+    }
+
+    /// Does a part of the work while the claim holds; none if the source was changed meanwhile.
+    async fn page<T: Send + 'static>(
+        &self,
+        deed: impl Fn(&mut Tx<'_>, &Source) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let (job, source, counts) = (self.job.clone(), self.source.clone(), self.counts.clone());
+        self.app
+            .store
+            .write(move |tx| -> Result<_, Error> {
+                // First, so that a lost claim writes nothing.
+                tx.renew_job(&job, LEASE, &counts)?;
+                if !tx.hold_source(&source.id, source.version)? {
+                    return Ok(None);
+                }
+                deed(tx, &source).map(Some)
+            })
+            .await
     }
 }

@@ -8,8 +8,8 @@ use crate::{App, Error, keys, password::accept};
 
 /// How often.
 const EVERY: Duration = Duration::from_mins(1);
-/// How long the status of an ended change can be asked for.
-const STATUS_KEPT: Duration = Duration::from_hours(90 * 24);
+/// How long the status of an ended change or task can be asked for.
+const KEPT: Duration = Duration::from_hours(90 * 24);
 /// Rows looked at in one transaction at most.
 const BATCH: i64 = 1000;
 
@@ -30,7 +30,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Once: keys that are old or ended, and, among the next changes after `from`, those that ended
+/// Once: keys that are old or ended, tasks that ended 90 days ago, and, among the next changes after `from`, those that ended
 /// 90 days ago. Where to go on next time.
 pub async fn sweep(app: &App, from: i64) -> Result<i64, Error> {
     keys::rotate_old(app).await?;
@@ -39,7 +39,8 @@ pub async fn sweep(app: &App, from: i64) -> Result<i64, Error> {
         .write(move |tx| {
             let now = tx.now()?;
             tx.remove_idempotency_keys(now.minus(accept::RESEND))?;
-            let next = tx.remove_ended_changes(now.minus(STATUS_KEPT), from, BATCH)?;
+            tx.remove_ended_jobs(now.minus(KEPT), BATCH)?;
+            let next = tx.remove_ended_changes(now.minus(KEPT), from, BATCH)?;
             Ok(next.unwrap_or(0))
         })
         .await

@@ -189,6 +189,11 @@ impl Seen {
         self.0.insert(digest(native_identity))
     }
 
+    /// Whether an account is among them.
+    pub fn holds(&self, native_identity: &str) -> bool {
+        self.0.contains(&digest(native_identity))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -206,6 +211,22 @@ fn digest(native_identity: &str) -> [u8; 16] {
     first
 }
 
+/// How many of the next `limit` accounts after `after` were not seen, how many of them there are,
+/// and where to go on.
+pub fn count_unseen(
+    tx: &mut Tx<'_>,
+    source: &SourceId,
+    seen: &Seen,
+    after: &str,
+    limit: i64,
+) -> Result<(u64, u64, Option<String>), Error> {
+    let page = tx.accounts_after(source, after, limit)?;
+    let unseen = page.iter().filter(|account| !seen.holds(&account.native_identity)).count();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let next = page.last().map(|account| account.native_identity.clone());
+    Ok((count(unseen), count(page.len()), next))
+}
+
 /// Removes those of the next `limit` accounts after `after` that were not seen, inside the
 /// caller's deed: how many, and where to go on. Their unfinished changes end by themselves.
 pub fn remove_unseen(
@@ -218,7 +239,7 @@ pub fn remove_unseen(
     let page = tx.accounts_after(source, after, limit)?;
     let mut removed = 0;
     for account in &page {
-        if !seen.0.contains(&digest(&account.native_identity)) {
+        if !seen.holds(&account.native_identity) {
             tx.remove_account(&account.id)?;
             removed += 1;
         }

@@ -13,7 +13,7 @@ use crate::{
     clock::Micros,
     error::BadRequest,
     id::{IdentityId, PolicyId, SourceId},
-    identity::name_key,
+    identity::{holds_controls, name_key},
     keys::{self, SourceKey},
     secrets,
     store::{Audit, Json, Tx},
@@ -231,13 +231,18 @@ pub(super) fn check_name(name: &str, connector: &str) -> Result<String, Error> {
             format!("name is longer than {LONGEST_NAME} characters"),
         ));
     }
+    if holds_controls(name) {
+        return Err(illegal(
+            "name: give one line without control characters or marks of text direction",
+        ));
+    }
     if name_key(name) == name_key(IDENTITY_NOW) && connector != crate::builtin::NAME {
         return Err(illegal("name: IdentityNow is the built-in source: choose another name"));
     }
     Ok(name.to_owned())
 }
 
-/// In the order they came, each once; only what the contract knows and the connector can do.
+/// In the order they came, spelled as sent, each once without regard to case; only what the contract knows and the connector can do.
 pub(super) fn check_features(
     can: &[Feature],
     connector: &str,
@@ -254,7 +259,7 @@ pub(super) fn check_features(
                 "features: a source of kind {connector} cannot set passwords"
             )));
         }
-        if !kept.contains(&feature) {
+        if !kept.iter().any(|other| other.eq_ignore_ascii_case(&feature)) {
             kept.push(feature);
         }
     }
@@ -273,7 +278,10 @@ pub(super) fn check_deadline(deadline: Option<Duration>) -> Result<Option<i64>, 
 pub(super) fn check_attributes(app: &App, source: &Source) -> Result<(), Error> {
     source.correlation()?;
     if source.is_built_in() {
-        return Ok(());
+        let unknown = source.connector_attributes.0.keys().find(|name| *name != "correlation");
+        return unknown.map_or(Ok(()), |name| {
+            Err(illegal(format!("connectorAttributes.{name}: a source of rekey's own takes none")))
+        });
     }
     let open = secrets::open(&app.sealer, &source.id, &source.connector_attributes.0)?;
     match super::kind(&source.connector)?.open(open) {

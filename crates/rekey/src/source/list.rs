@@ -82,15 +82,16 @@ pub async fn check(app: &App, caller: &Caller, id: SourceId) -> Result<Check, Er
         Err(other) => return Err(other),
     };
     let elapsed = began.elapsed();
-    keep_health(app, &source.id, tested.is_none()).await?;
+    keep_health(app, &source, tested.is_none()).await?;
     Ok(Check { source, failure: tested, elapsed })
 }
 
-/// Keeps whether the source worked when it was last asked.
-pub async fn keep_health(app: &App, id: &SourceId, healthy: bool) -> Result<(), Error> {
+/// Keeps whether the source worked when it was last asked; false if it was changed meanwhile, and
+/// what it said is nothing about it as it is now.
+pub async fn keep_health(app: &App, source: &Source, healthy: bool) -> Result<bool, Error> {
     let status = if healthy { "SOURCE_STATE_HEALTHY" } else { "SOURCE_STATE_FAILURE_SOURCE" };
-    let id = id.clone();
-    app.store.write(move |tx| Ok(tx.set_source_health(&id, healthy, status)?)).await
+    let (id, version) = (source.id.clone(), source.version);
+    app.store.write(move |tx| Ok(tx.set_source_health(&id, version, healthy, status)?)).await
 }
 
 /// A source a caller may see, inside a deed.
@@ -110,8 +111,8 @@ pub fn describe(tx: &mut Tx<'_>, source: Source) -> Result<Described, Error> {
     Ok(Described { source, owner, policy })
 }
 
-/// Sub-administrators see the sources they own.
-fn only_own(caller: &Caller) -> Option<&str> {
+/// Sub-administrators see the sources they own, and what is about them: whose those must be.
+pub fn only_own(caller: &Caller) -> Option<&str> {
     let of_all = [
         Level::OrgAdmin,
         Level::SourceAdmin,

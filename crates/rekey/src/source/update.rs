@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     App, Error,
+    access::{Caller, Level},
     error::BadRequest,
     id::SourceId,
     identity::name_key,
@@ -30,6 +31,8 @@ pub struct Update {
     new: Source,
     /// Whether it reaches another system now.
     moved: bool,
+    /// Whether it may do so although others share its passwords.
+    may_repoint_group: bool,
     keys: Vec<SourceKey>,
 }
 
@@ -37,7 +40,7 @@ pub struct Update {
 pub async fn update(
     app: &App,
     id: &SourceId,
-    actor: &str,
+    caller: &Caller,
     change: impl Fn(&Source) -> Result<Source, Error>,
 ) -> Result<Source, Error> {
     for _ in 0..TRIES {
@@ -46,11 +49,13 @@ pub async fn update(
         let old = old.ok_or(Error::NotFound("source"))?;
         let new = change(&old)?;
         let mut update = prepare_update(app, old, new)?;
+        update.may_repoint_group =
+            caller.is_api_authority() || caller.has_level(&[Level::OrgAdmin]);
         if update.members().is_empty() {
             return Ok(update.old);
         }
         update.make_keys(app).await?;
-        let actor = actor.to_owned();
+        let actor = caller.principal().to_owned();
         if let Some(done) = app.store.write(move |tx| update.write(tx, &actor)).await? {
             return Ok(done);
         }
@@ -92,7 +97,7 @@ pub fn prepare_update(app: &App, old: Source, mut new: Source) -> Result<Update,
         new.healthy = false;
         new.status = UNCHECKED.into();
     }
-    Ok(Update { old, new, moved, keys: Vec::new() })
+    Ok(Update { old, new, moved, may_repoint_group: true, keys: Vec::new() })
 }
 
 impl Update {
@@ -135,6 +140,7 @@ impl Update {
             return Ok(None);
         }
         check_references(tx, &self.new)?;
+        self.check_group(tx)?;
         let mut new = self.new.clone();
         new.modified = now.max(crate::clock::Micros(self.old.modified.0 + 1));
         tx.update_source(&new)?;
@@ -152,6 +158,19 @@ impl Update {
         };
         tx.audit(Audit { actor, action, object: new.id.as_str(), detail })?;
         Ok(Some(new))
+    }
+
+    /// Whoever answers for one member of a sync group could otherwise have the passwords of all
+    /// sent to a system of their own (docs/decisions/0005).
+    fn check_group(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        if !self.moved || self.may_repoint_group {
+            return Ok(());
+        }
+        let Some(group) = tx.group_of(&self.old.id)? else { return Ok(()) };
+        Err(Error::Forbidden(format!(
+            "{} is in the sync group {}, whose passwords would reach another system: ask an organization administrator (ORG_ADMIN) to change the endpoint",
+            self.old.name, group.name
+        )))
     }
 }
 

@@ -160,6 +160,12 @@ impl Tx<'_> {
             &[&job.id, &job.claimed_by, &job.attempt, &now, &status, &messages, &result],
         )
     }
+
+    /// Forgets up to `limit` jobs that ended before `before`.
+    pub fn remove_ended_jobs(&mut self, before: Micros, limit: i64) -> Result<u64> {
+        let sql = "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE completed < $1 LIMIT $2)";
+        self.run(sql, &[&before, &limit])
+    }
 }
 
 impl Listing {

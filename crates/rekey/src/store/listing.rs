@@ -53,6 +53,16 @@ impl Field {
         self
     }
 
+    /// What is compared and sorted by.
+    fn compared(&self) -> Cow<'static, str> {
+        match self.kind {
+            Kind::Text => format!("lower({})", self.column).into(),
+            Kind::Boolean | Kind::Id | Kind::List | Kind::Member | Kind::Time => {
+                self.column.clone()
+            }
+        }
+    }
+
     /// Lists may be sorted by it.
     #[must_use]
     pub fn sort(mut self) -> Self {
@@ -60,6 +70,9 @@ impl Field {
         self
     }
 }
+
+/// The most values in one filter: both databases bound the length of a statement.
+const MOST: usize = 500;
 
 /// A question about a collection.
 #[derive(Clone, Debug)]
@@ -135,6 +148,9 @@ impl Listing {
         };
         if let Some(text) = asked.filters.as_deref().filter(|text| !text.trim().is_empty()) {
             let expression = parse(text).map_err(|why| format!("filters: {why}"))?;
+            if size(&expression) > MOST {
+                return Err(format!("filters: give at most {MOST} values in all"));
+            }
             listing.condition =
                 listing.sql(fields, &expression).map_err(|why| format!("filters: {why}"))?;
         }
@@ -158,6 +174,12 @@ impl Listing {
         self
     }
 
+    /// Only rows about the sources of this owner.
+    #[must_use]
+    pub fn only_owned(self, owner: &str) -> Self {
+        self.only("(SELECT s.owner_id FROM source s WHERE s.id = source_id)", owner)
+    }
+
     /// Only rows whose column, a name of the store's own, does not hold this text.
     #[must_use]
     pub(super) fn without(mut self, column: &'static str, text: &str) -> Self {
@@ -176,13 +198,7 @@ impl Listing {
             let names = fields.iter().filter(|field| field.sortable).map(|field| field.name);
             format!("sorters: {name} is none of {}", names.collect::<Vec<_>>().join(", "))
         })?;
-        let column = match field.kind {
-            Kind::Text => format!("lower({})", field.column),
-            Kind::Boolean | Kind::Id | Kind::List | Kind::Member | Kind::Time => {
-                field.column.to_string()
-            }
-        };
-        self.order.extend([column.as_str(), " ", way, ", "]);
+        self.order.extend([field.compared().as_ref(), " ", way, ", "]);
         Ok(())
     }
 
@@ -231,9 +247,9 @@ impl Listing {
             Operator::Isnull => format!("{column} IS NULL"),
             Operator::Pr => format!("{column} IS NOT NULL"),
             Operator::In => {
-                let any = values.iter().map(|value| self.compare(field, "=", value));
+                let any = values.iter().map(|value| self.value(field, value));
                 let any: Vec<_> = any.collect::<std::result::Result<_, _>>()?;
-                format!("({})", any.join(" OR "))
+                format!("{} IN ({})", field.compared(), any.join(", "))
             }
             Operator::Ca => {
                 let all = values.iter().map(|value| {
@@ -273,29 +289,25 @@ impl Listing {
         sign: &str,
         value: &str,
     ) -> std::result::Result<String, String> {
-        let column = &field.column;
-        Ok(match field.kind {
-            Kind::Id | Kind::List | Kind::Member => {
-                let bound = self.bind(Bound::Text(value.to_owned()));
-                format!("{column} {sign} {bound}")
-            }
-            Kind::Text => {
-                let bound = self.bind(Bound::Text(value.to_owned()));
-                format!("lower({column}) {sign} lower({bound})")
-            }
-            Kind::Boolean => {
-                let is = value.parse().map_err(|_| format!("{} is true or false", field.name))?;
-                let bound = self.bind(Bound::Boolean(is));
-                format!("{column} {sign} {bound}")
-            }
+        Ok(format!("{} {sign} {}", field.compared(), self.value(field, value)?))
+    }
+
+    /// A value as the field is compared with it.
+    fn value(&mut self, field: &Field, value: &str) -> std::result::Result<String, String> {
+        let bound = match field.kind {
+            Kind::Boolean => Bound::Boolean(
+                value.parse().map_err(|_| format!("{} is true or false", field.name))?,
+            ),
+            Kind::Id | Kind::List | Kind::Member | Kind::Text => Bound::Text(value.to_owned()),
             Kind::Time => {
                 let at = time(value).ok_or_else(|| {
                     format!("{} is a time: write it as 2024-05-31T12:00:00.000Z", field.name)
                 })?;
-                let bound = self.bind(Bound::Number(at.0));
-                format!("{column} {sign} {bound}")
+                Bound::Number(at.0)
             }
-        })
+        };
+        let bound = self.bind(bound);
+        Ok(if field.kind == Kind::Text { format!("lower({bound})") } else { bound })
     }
 
     fn like(&mut self, column: &str, pattern: &str) -> String {
@@ -336,6 +348,15 @@ impl Tx<'_> {
         let sql = format!("SELECT count(*) AS value FROM {table} WHERE {condition}");
         let One(count) = self.one(&sql, &listing.params())?;
         Ok((rows, Some(count)))
+    }
+}
+
+/// How many values and tests there are.
+fn size(expression: &Expression) -> usize {
+    match expression {
+        Expression::And(parts) | Expression::Or(parts) => parts.iter().map(size).sum(),
+        Expression::Not(inner) => size(inner),
+        Expression::Test { values, .. } => values.len().max(1),
     }
 }
 

@@ -99,10 +99,23 @@ impl Tx<'_> {
         self.page(COLUMNS, "source", listing)
     }
 
-    /// Keeps what a check found; it is no change of the source.
-    pub fn set_source_health(&mut self, id: &SourceId, healthy: bool, status: &str) -> Result<()> {
-        let sql = "UPDATE source SET healthy = $2, status = $3 WHERE id = $1";
-        self.run_one(sql, &[id, &healthy, &status])
+    /// Keeps what a check found of one version of a source; it is no change of the source. False
+    /// if that version is gone.
+    pub fn set_source_health(
+        &mut self,
+        id: &SourceId,
+        version: i64,
+        healthy: bool,
+        status: &str,
+    ) -> Result<bool> {
+        let sql = "UPDATE source SET healthy = $3, status = $4 WHERE id = $1 AND version = $2";
+        Ok(self.run(sql, &[id, &version, &healthy, &status])? == 1)
+    }
+
+    /// Holds a version of a source until the deed ends; false if it is gone.
+    pub fn hold_source(&mut self, id: &SourceId, version: i64) -> Result<bool> {
+        let sql = "UPDATE source SET version = version WHERE id = $1 AND version = $2";
+        Ok(self.run(sql, &[id, &version])? == 1)
     }
 }
 

@@ -141,8 +141,14 @@ async fn a_new_endpoint_costs_the_stored_secret(site: Site) {
             Ok(new)
         }
     };
-    let moved =
-        source::update(&site.app, &before.id, "test", move_to("evil.example.com")).await.unwrap();
+    let moved = source::update(
+        &site.app,
+        &before.id,
+        &crate::quiet::api_client(),
+        move_to("evil.example.com"),
+    )
+    .await
+    .unwrap();
     assert_eq!(moved.connector_attributes.0.get("bindPassword"), None);
     let (after, new_key) = read().await;
     assert_ne!(key, new_key);

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use rekey::{
     Error,
-    jobs::queue::{LEASE, carry_out},
+    id::SourceId,
+    jobs::{
+        queue::{LEASE, carry_out},
+        sweep::sweep,
+    },
     source::{
         self,
         aggregation::{Correlator, keep},
@@ -14,19 +18,23 @@ use rekey::{
 use rekey_connectors::Listed;
 use serde_json::{Map, json};
 
+use crate::directory::Directory;
 use crate::quiet::{Quiet, quiet_on_both_stores};
 
 quiet_on_both_stores!(
     a_source_has_one_aggregation_at_a_time,
     a_lost_claim_of_a_job_can_end_nothing,
     accounts_stay_when_their_source_cannot_be_read,
+    accounts_stay_when_their_source_shows_none_or_few,
+    a_source_that_changed_meanwhile_keeps_its_accounts,
+    tasks_are_forgotten_after_90_days,
 );
 
 async fn claimed(site: &Quiet, node: &'static str) -> Option<Job> {
     site.app.store.write(move |tx| tx.claim_job(node, LEASE)).await.unwrap()
 }
 
-async fn asked(site: &Quiet, source: &rekey::id::SourceId) -> Job {
+async fn asked(site: &Quiet, source: &SourceId) -> Job {
     source::aggregate(&site.app, &site.client, source.clone()).await.unwrap()
 }
 
@@ -85,4 +93,82 @@ async fn accounts_stay_when_their_source_cannot_be_read(site: Quiet) {
     assert_eq!(ended.messages.0.len(), 1);
     let found = site.app.store.read(move |tx| tx.account_on(&id, "cn=1")).await.unwrap();
     assert!(found.is_some());
+}
+
+/// Aggregates a source; how it ended, and the accounts it has now.
+async fn aggregated(site: &Quiet, id: &SourceId) -> (Job, usize) {
+    let asked = asked(site, id).await;
+    let job = claimed(site, "one").await.unwrap();
+    carry_out(&site.app, job).await;
+    (seen(site, &asked).await, accounts(site, id).await)
+}
+
+async fn accounts(site: &Quiet, id: &SourceId) -> usize {
+    let id = id.clone();
+    site.app.store.read(move |tx| tx.accounts_after(&id, "", 1000)).await.unwrap().len()
+}
+
+async fn accounts_stay_when_their_source_shows_none_or_few(site: Quiet) {
+    let directory = Directory::start().await;
+    let id = site.source("Directory", "ldap", directory.attributes()).await;
+    for (people, threshold, status, left) in [
+        (0..0, None, "SUCCESS", 0),
+        (0..100, None, "SUCCESS", 100),
+        (0..0, None, "ERROR", 100),
+        (0..0, Some(100), "ERROR", 100),
+        (0..89, None, "ERROR", 100),
+        // New accounts make the share that is gone no smaller.
+        (11..300, None, "ERROR", 300),
+        (30..300, None, "SUCCESS", 270),
+        (200..300, Some(64), "SUCCESS", 100),
+        // A few may always go.
+        (205..300, Some(0), "SUCCESS", 95),
+        (211..300, Some(0), "ERROR", 95),
+    ] {
+        directory.lists(people.clone());
+        let of = id.clone();
+        site.write(move |tx| {
+            let mut source = tx.source(&of)?.unwrap();
+            source.extra.0.clear();
+            source.extra.0.extend(threshold.map(|n| ("deleteThreshold".to_owned(), json!(n))));
+            Ok(tx.update_source(&source)?)
+        })
+        .await;
+        let (job, accounts) = aggregated(&site, &id).await;
+        let ended = job.completion_status.as_deref();
+        assert_eq!((ended, accounts), (Some(status), left), "{people:?} {:?}", job.messages);
+        let said = job.messages.0.first().map(String::as_str).unwrap_or_default();
+        assert_eq!(said.contains("nothing was removed"), status == "ERROR", "{said}");
+    }
+}
+
+async fn a_source_that_changed_meanwhile_keeps_its_accounts(site: Quiet) {
+    let directory = Directory::start().await;
+    let id = site.source("Directory", "ldap", directory.attributes()).await;
+    directory.lists(0..100);
+    aggregated(&site, &id).await;
+    directory.lists(0..99);
+    let changed = id.clone();
+    directory.before_listing(site.app.store.clone(), changed);
+    let (job, accounts) = aggregated(&site, &id).await;
+    assert_eq!(job.messages.0, ["the source was changed meanwhile: aggregate again"]);
+    assert_eq!((job.completion_status.as_deref(), accounts), (Some("ERROR"), 100));
+    assert_eq!(aggregated(&site, &id).await.1, 99);
+}
+
+async fn tasks_are_forgotten_after_90_days(site: Quiet) {
+    let old = asked(&site, &site.login).await;
+    carry_out(&site.app, claimed(&site, "one").await.unwrap()).await;
+    let day = Duration::from_hours(24);
+    site.app.clock.turn(89 * day);
+    sweep(&site.app, 0).await.unwrap();
+    assert!(seen(&site, &old).await.completed.is_some());
+    let waiting = asked(&site, &site.login).await;
+    site.app.clock.turn(2 * day);
+    sweep(&site.app, 0).await.unwrap();
+    let id = old.id.clone();
+    assert!(site.app.store.read(move |tx| tx.job(&id)).await.unwrap().is_none());
+    site.app.clock.turn(100 * day);
+    sweep(&site.app, 0).await.unwrap();
+    assert_eq!(seen(&site, &waiting).await.completed, None);
 }

@@ -12,6 +12,7 @@
 mod accounts;
 mod apply;
 mod cli;
+mod directory;
 mod front_door;
 mod jobs;
 mod layers;
@@ -22,4 +23,5 @@ mod quiet;
 mod schema;
 mod sign_in;
 mod site;
+mod source_rules;
 mod sources;

@@ -50,6 +50,17 @@ macro_rules! quiet_on_both_stores {
 }
 pub(crate) use quiet_on_both_stores;
 
+/// An API client of its own right.
+pub(crate) fn api_client() -> Caller {
+    Caller {
+        client_id: ClientId::new(),
+        identity_id: None,
+        name: "portal".into(),
+        levels: vec![],
+        scope: vec![rekey::access::ALL.into()],
+    }
+}
+
 pub(crate) struct Quiet {
     pub(crate) app: App,
     pub(crate) login: SourceId,
@@ -63,13 +74,7 @@ impl Quiet {
         let store = Store::open(url, clock.clone()).await.unwrap();
         let sealer = Sealer::new(Kek::create(&folder.path().join("master.key")).unwrap());
         let app = App::new(Config::default(), store, sealer, clock).await.unwrap();
-        let client = Caller {
-            client_id: ClientId::new(),
-            identity_id: None,
-            name: "portal".into(),
-            levels: vec![],
-            scope: vec![rekey::access::ALL.into()],
-        };
+        let client = api_client();
         let mut quiet = Self { app, login: SourceId::new(), client, _folder: folder };
         quiet.login = quiet.source(IDENTITY_NOW, builtin::NAME, json!({})).await;
         quiet

@@ -28,7 +28,7 @@ pub(crate) async fn admin(site: &Site) -> (Identity, String) {
     (admin, token)
 }
 
-async fn made(site: &Site, admin: &(Identity, String), body: Value) -> Answer {
+pub(crate) async fn made(site: &Site, admin: &(Identity, String), body: Value) -> Answer {
     let mut whole = json!({
         "name": "My Directory", "connector": "ldap", "features": ["PROVISIONING"],
         "owner": { "type": "IDENTITY", "id": admin.0.id },
@@ -43,13 +43,13 @@ async fn made(site: &Site, admin: &(Identity, String), body: Value) -> Answer {
     site.post("/v2024/sources").token(&admin.1).json(whole).send().await
 }
 
-async fn patch(site: &Site, token: &str, id: &Value, operations: Value) -> Answer {
+pub(crate) async fn patch(site: &Site, token: &str, id: &Value, operations: Value) -> Answer {
     let path = format!("/v3/sources/{}", id.as_str().unwrap());
     let ask = site.ask(Method::PATCH, &path).token(token);
     ask.text("application/json-patch+json; charset=utf-8", operations.to_string()).send().await
 }
 
-async fn names(site: &Site, token: &str, query: &str) -> Vec<String> {
+pub(crate) async fn names(site: &Site, token: &str, query: &str) -> Vec<String> {
     let answer = site.get(&format!("/v3/sources?{query}")).token(token).send().await;
     answer.assert(StatusCode::OK);
     let sources = answer.body.as_array().unwrap().clone();
@@ -302,7 +302,7 @@ async fn accounts_are_loaded(site: Site) {
 }
 
 /// Waits until a task has ended.
-async fn ended(site: &Site, token: &str, begun: &Answer) -> Value {
+pub(crate) async fn ended(site: &Site, token: &str, begun: &Answer) -> Value {
     begun.assert(StatusCode::ACCEPTED);
     let path = format!("/v2024/task-status/{}", begun.body["task"]["id"].as_str().unwrap());
     loop {

@@ -1,19 +1,17 @@
 //! `GET /accounts/{id}`
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 use super::wire;
-use crate::{App, Error, account, id::AccountId};
+use crate::{App, Error, access::Caller, account, api::path::Id, id::AccountId};
 
 pub(in crate::api) use super::list::ACCESS;
 
 pub(in crate::api) async fn handler(
     State(app): State<App>,
-    Path(id): Path<AccountId>,
+    caller: Caller,
+    Id(id): Id<AccountId>,
 ) -> Result<Json<Value>, Error> {
-    Ok(Json(wire(&account::one(&app, id).await?)))
+    Ok(Json(wire(&account::one(&app, &caller, id).await?)))
 }

@@ -5,7 +5,7 @@ use axum::{extract::State, response::Response};
 use super::wire;
 use crate::{
     App, Error,
-    access::{Access, Level},
+    access::{Access, Caller, Level},
     account,
     api::page::{PageQuery, answer},
 };
@@ -18,8 +18,9 @@ pub(in crate::api) const ACCESS: Access = Access {
 
 pub(in crate::api) async fn handler(
     State(app): State<App>,
+    caller: Caller,
     query: PageQuery,
 ) -> Result<Response, Error> {
-    let page = account::list(&app, &query.asked).await?;
+    let page = account::list(&app, &caller, &query.asked).await?;
     Ok(answer(page, |account| wire(&account)))
 }

@@ -1,20 +1,22 @@
 //! `GET /password-policies/{id}`
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
+use axum::{Extension, Json, extract::State};
 use serde_json::Value;
 
 use super::wire;
-use crate::{App, Error, api::path::Style, id::PolicyId, policy};
+use crate::{
+    App, Error,
+    api::path::{Id, Style},
+    id::PolicyId,
+    policy,
+};
 
 pub(in crate::api) use super::list::ACCESS;
 
 pub(in crate::api) async fn handler(
     State(app): State<App>,
     style: Option<Extension<Style>>,
-    Path(id): Path<PolicyId>,
+    Id(id): Id<PolicyId>,
 ) -> Result<Json<Value>, Error> {
     let style = style.map_or(Style::Latest, |Extension(style)| style);
     let policies = policy::all(&app).await?;

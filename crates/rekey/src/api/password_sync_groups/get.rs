@@ -1,19 +1,16 @@
 //! `GET /password-sync-groups/{id}`
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 use super::wire;
-use crate::{App, Error, id::SyncGroupId, sync_group};
+use crate::{App, Error, api::path::Id, id::SyncGroupId, sync_group};
 
 pub(in crate::api) use super::list::ACCESS;
 
 pub(in crate::api) async fn handler(
     State(app): State<App>,
-    Path(id): Path<SyncGroupId>,
+    Id(id): Id<SyncGroupId>,
 ) -> Result<Json<Value>, Error> {
     let groups = sync_group::all(&app).await?;
     let found = groups.iter().find(|(group, _)| group.id == id);

@@ -1,14 +1,12 @@
 //! `POST /sources/{id}/connector/check-connection`
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 use crate::{
     App, Error,
     access::{Access, Caller, Level},
+    api::path::Id,
     id::SourceId,
     source,
 };
@@ -22,7 +20,7 @@ pub(in crate::api) const ACCESS: Access = Access {
 pub(in crate::api) async fn handler(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<SourceId>,
+    Id(id): Id<SourceId>,
 ) -> Result<Json<Value>, Error> {
     let check = source::check(&app, &caller, id).await?;
     let elapsed = u64::try_from(check.elapsed.as_millis()).unwrap_or(u64::MAX);

@@ -1,15 +1,13 @@
 //! `GET /sources/{id}`
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 use super::{LEVELS, wire};
 use crate::{
     App, Error,
     access::{Access, Caller},
+    api::path::Id,
     id::SourceId,
     source,
 };
@@ -23,7 +21,7 @@ pub(in crate::api) const ACCESS: Access = Access {
 pub(in crate::api) async fn handler(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<SourceId>,
+    Id(id): Id<SourceId>,
 ) -> Result<Json<Value>, Error> {
     Ok(Json(wire(&source::one(&app, &caller, id).await?)))
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -12,7 +12,10 @@ use super::LEVELS;
 use crate::{
     App, Error,
     access::{Access, Caller},
-    api::body::{JSON_LIMIT, read},
+    api::{
+        body::{JSON_LIMIT, read},
+        path::Id,
+    },
     id::SourceId,
     source::{self, aggregation::TASK_NAME},
 };
@@ -25,7 +28,7 @@ pub(in crate::api) const ACCESS: Access =
 pub(in crate::api) async fn handler(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<SourceId>,
+    Id(id): Id<SourceId>,
     request: Request,
 ) -> Result<Response, Error> {
     if let Err(refused) = read(request.into_body(), JSON_LIMIT).await {

@@ -1,16 +1,13 @@
 //! `GET /sources/{id}/schemas`: the account schema every source has.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 use super::LEVELS;
 use crate::{
     App, Error,
     access::{Access, Caller},
-    api::page::PageQuery,
+    api::{page::PageQuery, path::Id},
     id::SourceId,
     source,
 };
@@ -24,7 +21,7 @@ pub(in crate::api) const ACCESS: Access = Access {
 pub(in crate::api) async fn handler(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<SourceId>,
+    Id(id): Id<SourceId>,
     query: PageQuery,
 ) -> Result<Json<Value>, Error> {
     let source = source::one(&app, &caller, id).await?.source;

@@ -5,9 +5,9 @@ use axum::{extract::State, response::Response};
 use super::{LEVELS, wire};
 use crate::{
     App, Error,
-    access::Access,
+    access::{Access, Caller},
     api::page::{PageQuery, answer},
-    store::Listing,
+    source,
 };
 
 pub(in crate::api) const ACCESS: Access = Access {
@@ -18,9 +18,9 @@ pub(in crate::api) const ACCESS: Access = Access {
 
 pub(in crate::api) async fn handler(
     State(app): State<App>,
+    caller: Caller,
     query: PageQuery,
 ) -> Result<Response, Error> {
-    let listing = Listing::of_jobs(&query.asked)?;
-    let page = app.store.read(move |tx| tx.jobs_page(&listing)).await?;
+    let page = source::tasks(&app, &caller, &query.asked).await?;
     Ok(answer(page, |job| wire(&job)))
 }

@@ -28,7 +28,7 @@ impl ChangeSource {
     /// Whether passwords may be changed on it.
     pub fn has_password(&self) -> bool {
         self.name == crate::source::IDENTITY_NOW
-            || self.features.0.iter().any(|feature| feature == "PASSWORD")
+            || self.features.0.iter().any(|feature| feature.eq_ignore_ascii_case("PASSWORD"))
     }
 
     /// How long a change on it may take.

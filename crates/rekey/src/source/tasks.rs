@@ -1,0 +1,36 @@
+//! Looking at tasks: the jobs about sources.
+
+use super::{only_own, seen};
+use crate::{
+    App, Error,
+    access::Caller,
+    id::JobId,
+    store::{Asked, Job, Listing, Page},
+};
+
+/// The tasks a caller may see: those about the sources they may see.
+pub async fn tasks(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Job>, Error> {
+    let mut listing = Listing::of_jobs(asked)?;
+    if let Some(owner) = only_own(caller) {
+        listing = listing.only_owned(owner);
+    }
+    app.store.read(move |tx| Ok(tx.jobs_page(&listing)?)).await
+}
+
+/// A task a caller may see.
+pub async fn task(app: &App, caller: &Caller, id: JobId) -> Result<Job, Error> {
+    let caller = caller.clone();
+    app.store
+        .read(move |tx| {
+            let job = tx.job(&id)?.ok_or(Error::NotFound("task"))?;
+            match &job.source_id {
+                _ if only_own(&caller).is_none() => {}
+                Some(source) => {
+                    seen(tx, &caller, source).map_err(|_| Error::NotFound("task"))?;
+                }
+                None => return Err(Error::NotFound("task")),
+            }
+            Ok(job)
+        })
+        .await
+}

@@ -1,0 +1,131 @@
+//! An LDAP server that lists what it is told, and takes whoever signs in.
+
+use std::sync::{Arc, Mutex};
+
+use rekey::{
+    id::SourceId,
+    store::{Store, Tx},
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+pub(crate) struct Directory {
+    port: u16,
+    listed: Arc<Mutex<Vec<String>>>,
+    changes: Arc<Mutex<Option<(Store, SourceId)>>>,
+}
+
+impl Directory {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let listed = Arc::new(Mutex::new(Vec::new()));
+        let changes = Arc::new(Mutex::new(None));
+        let (told, moves) = (listed.clone(), changes.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, told.clone(), moves.clone()));
+            }
+        });
+        Self { port, listed, changes }
+    }
+
+    /// It has these people from now on.
+    pub(crate) fn lists(&self, people: std::ops::Range<usize>) {
+        *self.listed.lock().unwrap() = people.map(|n| format!("p{n:03}")).collect();
+    }
+
+    /// The source is given another version once, while it is being listed.
+    pub(crate) fn before_listing(&self, store: Store, source: SourceId) {
+        *self.changes.lock().unwrap() = Some((store, source));
+    }
+
+    /// How a source reaches it.
+    pub(crate) fn attributes(&self) -> Value {
+        json!({
+            "host": "127.0.0.1", "port": self.port, "tls": "none", "allowInsecure": true,
+            "bindDn": "cn=rekey", "bindPassword": "s3cret", "baseDn": "dc=example,dc=com",
+        })
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    listed: Arc<Mutex<Vec<String>>>,
+    changes: Arc<Mutex<Option<(Store, SourceId)>>>,
+) {
+    while let Some(message) = message(&mut stream).await {
+        // An id of up to four bytes, then the operation.
+        let length = usize::from(message[1]);
+        let (id, operation) = (&message[..2 + length], &message[2 + length..]);
+        let done = |tag| [id, &tlv(tag, &[0x0a, 1, 0, 4, 0, 4, 0])].concat();
+        let mut answers = Vec::new();
+        match operation[0] {
+            0x60 => answers.push(done(0x61)),
+            0x63 => {
+                if is_subtree(operation) {
+                    let change = changes.lock().unwrap().take();
+                    if let Some((store, id)) = change {
+                        moved(&store, id).await;
+                    }
+                    let people = listed.lock().unwrap().clone();
+                    answers.extend(people.iter().map(|uid| [id, &entry(uid)].concat()));
+                }
+                answers.push(done(0x65));
+            }
+            _ => return,
+        }
+        let bytes: Vec<_> = answers.iter().flat_map(|answer| tlv(0x30, answer)).collect();
+        if stream.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn moved(store: &Store, id: SourceId) {
+    let write = move |tx: &mut Tx<'_>| -> Result<(), rekey::Error> {
+        let mut source = tx.source(&id)?.unwrap();
+        source.version += 1;
+        Ok(tx.update_source(&source)?)
+    };
+    store.write(write).await.unwrap();
+}
+
+/// The next message, without its own tag and length.
+async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    assert_eq!(stream.read_u8().await.ok()?, 0x30);
+    let mut length = usize::from(stream.read_u8().await.ok()?);
+    if length > 0x80 {
+        let bytes = length - 0x80;
+        length = 0;
+        for _ in 0..bytes {
+            length = (length << 8) | usize::from(stream.read_u8().await.ok()?);
+        }
+    }
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await.ok()?;
+    Some(message)
+}
+
+/// The scope follows the base, `dc=example,dc=com`.
+fn is_subtree(search: &[u8]) -> bool {
+    let base = b"dc=example,dc=com";
+    let at = search.windows(base.len()).position(|part| part == base).unwrap();
+    search[at + base.len()..].starts_with(&[0x0a, 1, 2])
+}
+
+fn entry(uid: &str) -> Vec<u8> {
+    let name = tlv(4, format!("uid={uid},dc=example,dc=com").as_bytes());
+    let values = tlv(0x31, &tlv(4, uid.as_bytes()));
+    let attribute = tlv(0x30, &[tlv(4, b"uid"), values].concat());
+    tlv(0x64, &[name, tlv(0x30, &attribute)].concat())
+}
+
+fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(value.len()).unwrap();
+    let length = if length < 0x80 { vec![length] } else { vec![0x81, length] };
+    [&[tag][..], &length, value].concat()
+}

@@ -1,0 +1,202 @@
+//! What a source and its owner may not do, and how much may be asked of them.
+
+use hyper::StatusCode;
+use rekey::{
+    access::Level,
+    identity::{Identity, NewIdentity},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    site::{Site, on_both_stores},
+    sources::{admin, ended, made, names, patch},
+};
+
+on_both_stores!(
+    a_patch_cannot_grow_without_end,
+    an_id_that_cannot_be_read_names_nothing,
+    a_feature_is_one_however_it_is_spelled,
+    a_sub_administrator_sees_what_is_about_their_sources,
+    who_answers_for_one_member_of_a_group_cannot_point_it_elsewhere,
+    names_are_one_line,
+    a_source_of_rekeys_own_takes_no_attributes,
+    many_values_are_asked_at_once,
+);
+
+async fn a_patch_cannot_grow_without_end(site: Site) {
+    let admin = admin(&site).await;
+    let source = made(&site, &admin, json!({})).await.body;
+    let copies: Vec<_> = (0..25)
+        .map(|n| {
+            let path = format!("/connectorAttributes/c{n}");
+            json!({ "op": "copy", "from": "/connectorAttributes", "path": path })
+        })
+        .collect();
+    let refused = patch(&site, &admin.1, &source["id"], json!(copies)).await;
+    assert_eq!(refused.error().0, "400.1.4 Limit violation", "{}", refused.text);
+    // Small, but too deep ever to be read again.
+    let deeper = |n: usize| {
+        let path = format!("/connectorAttributes{}", "/a".repeat(n));
+        json!({ "op": "add", "path": path, "value": {} })
+    };
+    let deep: Vec<_> = (1..150).map(deeper).collect();
+    let refused = patch(&site, &admin.1, &source["id"], json!(deep)).await;
+    assert_eq!(refused.error().0, "400.1.4 Limit violation", "{}", refused.text);
+    let path = format!("/v3/sources/{}", source["id"].as_str().unwrap());
+    assert_eq!(site.get(&path).token(&admin.1).send().await.body, source);
+}
+
+async fn an_id_that_cannot_be_read_names_nothing(site: Site) {
+    let admin = admin(&site).await;
+    for path in [
+        "accounts",
+        "identities",
+        "sources",
+        "task-status",
+        "password-policies",
+        "password-sync-groups",
+    ] {
+        let answer = site.get(&format!("/v3/{path}/%ff")).token(&admin.1).send().await;
+        answer.assert(StatusCode::NOT_FOUND);
+        assert_eq!(answer.error().0, "404 Not found", "{path}");
+    }
+}
+
+async fn a_feature_is_one_however_it_is_spelled(site: Site) {
+    let admin = admin(&site).await;
+    let body = json!({
+        "connector": "rekey", "connectorAttributes": {}, "features": ["Password", "ENABLE"],
+    });
+    let source = made(&site, &admin, body).await.body;
+    let add = json!([{ "op": "add", "path": "/features/-", "value": "PASSWORD" }]);
+    let patched = patch(&site, &admin.1, &source["id"], add).await;
+    assert_eq!(patched.body["features"], json!(["Password", "ENABLE"]));
+    let ask = site.post("/v3/query-password-info").token(&admin.1);
+    let ask = ask.json(json!({ "userName": "admin", "sourceName": "My Directory" }));
+    let info = ask.send().await;
+    info.assert(StatusCode::OK);
+    assert!(info.body["publicKey"].is_string(), "{}", info.text);
+}
+
+async fn a_sub_administrator_sees_what_is_about_their_sources(site: Site) {
+    let admin = admin(&site).await;
+    let (sub, token) = sub_administrator(&site).await;
+    let mut ids = Vec::new();
+    for (name, owner) in [("Mine", &sub), ("Theirs", &admin.0)] {
+        let body = json!({
+            "name": name, "connector": "rekey", "connectorAttributes": {},
+            "owner": { "type": "IDENTITY", "id": owner.id },
+        });
+        let source = made(&site, &admin, body).await.body;
+        let id = source["id"].as_str().unwrap().to_owned();
+        let path = format!("/v3/sources/{id}/load-accounts");
+        let begun = site.post(&path).token(&admin.1).send().await;
+        let task = ended(&site, &admin.1, &begun).await["id"].as_str().unwrap().to_owned();
+        let filter = format!("/v3/accounts?filters=sourceId+eq+%22{id}%22");
+        let found = site.get(&filter).token(&admin.1).send().await;
+        let account = found.body[0]["id"].as_str().unwrap().to_owned();
+        ids.push((id, task, account));
+    }
+    for (path, of) in [("/v3/accounts", "sourceId"), ("/v2024/task-status", "attributes")] {
+        let listed = site.get(&format!("{path}?count=true")).token(&token).send().await;
+        listed.assert(StatusCode::OK);
+        let rows = listed.body.as_array().unwrap();
+        assert!(!rows.is_empty());
+        for row in rows {
+            let of = if of == "attributes" { &row[of]["appId"] } else { &row[of] };
+            assert_eq!(of, &json!(ids[0].0), "{path}");
+        }
+    }
+    for (at, expected) in [(0, StatusCode::OK), (1, StatusCode::NOT_FOUND)] {
+        let (_, task, account) = &ids[at];
+        for path in [
+            format!("/v3/accounts/{account}"),
+            format!("/v2024/task-status/{task}"),
+            format!("/v2024/account-aggregations/{task}/status"),
+        ] {
+            site.get(&path).token(&token).send().await.assert(expected);
+        }
+    }
+    let people = site.get("/v2024/identities").token(&token).send().await;
+    assert_eq!(people.body.as_array().unwrap().len(), 1);
+    assert_eq!(people.body[0]["alias"], "sub");
+}
+
+async fn who_answers_for_one_member_of_a_group_cannot_point_it_elsewhere(site: Site) {
+    let admin = admin(&site).await;
+    let (sub, token) = sub_administrator(&site).await;
+    let body = json!({ "features": ["PASSWORD"], "owner": { "type": "IDENTITY", "id": sub.id } });
+    let source = made(&site, &admin, body).await.body;
+    let to = |host: &str| {
+        json!([
+            { "op": "replace", "path": "/connectorAttributes/host", "value": host },
+            { "op": "add", "path": "/connectorAttributes/bindPassword", "value": "s3cret" },
+        ])
+    };
+    patch(&site, &token, &source["id"], to("b.example.com")).await.assert(StatusCode::OK);
+    let file = "policies: [{name: P}]\nsyncGroups: [{name: G, policy: P, sources: [My Directory, IdentityNow]}]";
+    let plan = rekey::apply::plan(&site.app, file, std::path::Path::new("."), false).await.unwrap();
+    rekey::apply::run(&site.app, plan).await.unwrap();
+    let refused = patch(&site, &token, &source["id"], to("evil.example.com")).await;
+    refused.assert(StatusCode::FORBIDDEN);
+    assert!(refused.error().1.contains("sync group G"), "{}", refused.text);
+    let other = json!([{ "op": "add", "path": "/connectorAttributes/maxConnections", "value": 2 }]);
+    patch(&site, &token, &source["id"], other).await.assert(StatusCode::OK);
+    let client = site.token_of(&site.api_client().await).await;
+    for allowed in [&admin.1, &client] {
+        let host = if allowed == &client { "c.example.com" } else { "d.example.com" };
+        patch(&site, allowed, &source["id"], to(host)).await.assert(StatusCode::OK);
+    }
+}
+
+async fn names_are_one_line(site: Site) {
+    let admin = admin(&site).await;
+    let source = made(&site, &admin, json!({})).await.body;
+    for mark in
+        ['\n', '\u{7}', '\u{85}', '\u{2028}', '\u{202A}', '\u{202E}', '\u{2066}', '\u{2069}']
+    {
+        let name = format!("My{mark}Source");
+        let refused = made(&site, &admin, json!({ "name": name })).await;
+        assert_eq!(refused.error().0, "400.1.3 Illegal value", "{mark:?}");
+        let rename = json!([{ "op": "replace", "path": "/name", "value": name }]);
+        let refused = patch(&site, &admin.1, &source["id"], rename).await;
+        assert_eq!(refused.error().0, "400.1.3 Illegal value", "{mark:?}");
+        for (alias, name) in [(name.as_str(), "Abby"), ("abby", name.as_str())] {
+            let (alias, name) = (alias.to_owned(), name.to_owned());
+            let new = NewIdentity { alias, name, ..NewIdentity::default() };
+            rekey::identity::create(&site.app, new, "test").await.unwrap_err();
+        }
+    }
+}
+
+async fn a_source_of_rekeys_own_takes_no_attributes(site: Site) {
+    let admin = admin(&site).await;
+    let with = |attributes: Value| json!({ "name": "B", "connector": "rekey", "connectorAttributes": attributes });
+    let refused = made(&site, &admin, with(json!({ "host": "ldap.example.com" }))).await;
+    assert_eq!(refused.error().0, "400.1.3 Illegal value");
+    assert!(refused.error().1.contains("connectorAttributes.host"), "{}", refused.text);
+    made(&site, &admin, with(json!({}))).await.assert(StatusCode::CREATED);
+}
+
+async fn many_values_are_asked_at_once(site: Site) {
+    let admin = admin(&site).await;
+    made(&site, &admin, json!({})).await.assert(StatusCode::CREATED);
+    let ask = |count: usize| {
+        let values = "%22n%22,".repeat(count - 1);
+        format!("filters=name+in+({values}%22my+directory%22)")
+    };
+    assert_eq!(names(&site, &admin.1, &ask(500)).await, ["My Directory"]);
+    for query in [ask(501), format!("filters={}healthy+isnull", "healthy+isnull+or+".repeat(400))] {
+        let answer = site.get(&format!("/v3/sources?{query}")).token(&admin.1).send().await;
+        let expected =
+            if query.contains("isnull") { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        answer.assert(expected);
+    }
+}
+
+/// A sub-administrator and their token.
+async fn sub_administrator(site: &Site) -> (Identity, String) {
+    let sub = site.person("sub", &[Level::SourceSubadmin]).await;
+    let token = site.token_of(&site.personal_access_token(&sub).await).await;
+    (sub, token)
+}
