@@ -23,11 +23,13 @@ use crate::{
     keys::{self, SourceKey},
     policy::{self, PasswordPolicy},
     source::{self, IDENTITY_NOW, NewSource, Source},
-    store::{Audit, Json, Tx},
+    store::{self, Audit, Fail, Json, Tx},
 };
 
 /// The setting that says the first start has been, and on which node.
 const FIRST_START: &str = "first_start";
+/// The setting that names the person whose first password stands in [`FILE`].
+const FIRST_PASSWORD: &str = "first_password";
 /// The file of the first credentials.
 pub const FILE: &str = "bootstrap.json";
 /// The administrator's login name.
@@ -77,13 +79,49 @@ pub async fn first_start(app: &App) -> Result<Option<Bootstrap>, Error> {
         ))
     })?;
     let node = app.node.clone();
-    let done = app.store.write(move |tx| first.enter(tx, &node)).await;
-    if !matches!(done, Ok(true)) {
+    let entered = app.store.write(move |tx| first.enter(tx, &node)).await;
+    let entered = match entered {
+        Err(error) if may_be_done(&error) => after_all(app, &draft, &error).await?,
+        entered => entered.inspect_err(|_| drop(fs::remove_file(&draft)))?,
+    };
+    if !entered {
         drop(fs::remove_file(&draft));
-        return done.map(|_| None);
+        return Ok(None);
     }
     finish(app, &app.node);
     Ok(Some(bootstrap))
+}
+
+/// Whether the person signs in with the password that stands in [`FILE`].
+pub async fn is_first_password(app: &App, who: &Identity) -> Result<bool, Error> {
+    let who = who.clone();
+    app.store
+        .read(move |tx: &mut Tx<'_>| {
+            if tx.setting(FIRST_PASSWORD)?.as_deref() != Some(who.id.as_str()) {
+                return Ok(false);
+            }
+            let Some(source) = tx.source_named(IDENTITY_NOW)? else { return Ok(false) };
+            let password = tx.builtin_password(&source.id, &who.alias)?;
+            Ok(password.is_some_and(|(_, changes)| changes == 1))
+        })
+        .await
+}
+
+/// Whether the store may have kept the deed all the same: the answer to its commit was lost.
+fn may_be_done(error: &Error) -> bool {
+    error.store().is_some_and(store::Error::may_be_done)
+}
+
+/// Whether this node's credentials are the store's, after an answer that was lost. They are thrown
+/// away only where they are certainly not: a commit may still be under way.
+async fn after_all(app: &App, draft: &Path, error: &Error) -> Result<bool, Error> {
+    match app.store.read(|tx: &mut Tx<'_>| tx.setting(FIRST_START)).await {
+        Ok(Some(node)) => Ok(node == app.node),
+        Ok(None) | Err(_) => Err(Error::Setup(format!(
+            "the connection to the store ended in the first start ({error}), and it is not known whether the first credentials are in force: they stay in {}; start again",
+            draft.display()
+        ))),
+    }
 }
 
 fn draft(app: &App, node: &str) -> PathBuf {
@@ -163,6 +201,7 @@ impl First {
         let admin = identity::insert(tx, self.admin.clone(), ACTOR)?;
         source::insert(tx, self.source.clone(), &self.keys, ACTOR)?;
         identity::insert_first_password(tx, &admin, &self.verifier, ACTOR)?;
+        tx.set_setting(FIRST_PASSWORD, admin.id.as_str())?;
         self.token.insert(tx)?;
         self.client.upsert(tx)?;
         let detail = json!({ "adminUser": admin.alias });

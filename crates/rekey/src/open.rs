@@ -9,7 +9,12 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey_vault::{Kek, Purpose, Sealer};
 
-use crate::{App, Error, clock::Clock, config::Config, store::Store};
+use crate::{
+    App, Error,
+    clock::Clock,
+    config::Config,
+    store::{Place, Store},
+};
 
 /// The setting that tells whether a master key is the store's.
 const KEY_CHECK: &str = "master_key_check";
@@ -17,8 +22,9 @@ const KEY_CHECK: &str = "master_key_check";
 /// Opens what the settings name, and makes it first where there is nothing.
 pub async fn or_create(config: Config, clock: Clock) -> Result<App, Error> {
     let url = config.store_url()?;
+    let place = Place::parse(&url)?;
     folder(&config.store.folder)?;
-    if let Some(file) = in_file(&url) {
+    if let Place::File(file) = &place {
         own_file(file);
     }
     let store = Store::open(&url, clock.clone()).await?;
@@ -29,18 +35,15 @@ pub async fn or_create(config: Config, clock: Clock) -> Result<App, Error> {
 /// Opens what the settings name, which must be there: for commands beside a server.
 pub async fn existing(config: Config) -> Result<App, Error> {
     let url = config.store_url()?;
-    if in_file(&url).is_some_and(|file| !file.exists()) {
+    if let Place::File(file) = Place::parse(&url)?
+        && !file.exists()
+    {
+        let file = file.display();
         return Err(Error::Setup(format!(
-            "there is no store {url} yet: start `rekey serve` or `rekey init` first, in this folder or with the same --config"
+            "there is no store {file} yet: start `rekey serve` or `rekey init` first, in this folder or with the same --config"
         )));
     }
     or_create(config, Clock::default()).await
-}
-
-/// The file of a store that is in one.
-fn in_file(url: &str) -> Option<&Path> {
-    let server = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    (!server).then(|| Path::new(url.strip_prefix("sqlite:").unwrap_or(url)))
 }
 
 fn folder(path: &Path) -> Result<(), Error> {

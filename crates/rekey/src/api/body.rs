@@ -1,6 +1,6 @@
 //! Reading JSON bodies, with the contract's errors instead of the framework's.
 
-use std::time::Duration;
+use std::{collections::HashSet, fmt, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor},
+};
 
 use super::error::answer;
 use crate::{App, Error, error::BadRequest};
@@ -21,8 +24,8 @@ pub(super) const DEPTH: usize = 16;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A JSON body of at most [`JSON_LIMIT`] bytes and 16 levels. A body that repeats a member, is not
-/// UTF-8 or has the wrong type answers 400, never 422.
+/// A JSON body of at most [`JSON_LIMIT`] bytes and 16 levels. A body that repeats a member of any
+/// object, is not UTF-8 or has the wrong type answers 400, never 422.
 pub(super) struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
@@ -77,7 +80,8 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
             "the body holds the character U+0000, which no value may have",
         ));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
+    let parsed = serde_json::from_slice::<Distinct>(bytes).and(serde_json::from_slice(bytes));
+    parsed.map_err(|error| {
         let text = if bytes.iter().all(u8::is_ascii_whitespace) {
             "The request could not be parsed: the body is empty, send a JSON object".to_owned()
         } else {
@@ -85,6 +89,55 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
         };
         Error::bad(BadRequest::Syntax, text)
     })
+}
+
+/// Any JSON in which no object repeats a member: serde keeps the last of them in a map, where
+/// another reader of the same body may take the first.
+struct Distinct;
+
+impl<'de> Deserialize<'de> for Distinct {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Distinct {
+    type Value = Self;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("JSON")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some((name, Self)) = members.next_entry::<String, Self>()? {
+            if let Some(name) = seen.replace(name) {
+                return Err(A::Error::custom(format!("duplicate field `{name}`")));
+            }
+        }
+        Ok(self)
+    }
 }
 
 /// serde's sentence names the wrong value; a value may be a secret, so only its kind may be said.
@@ -150,4 +203,25 @@ pub(super) fn depth(bytes: &[u8]) -> usize {
         }
     }
     most
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn no_object_may_repeat_a_member_however_deep() {
+        for (text, good) in [
+            (r#"{"a":[{"b":1,"c":-1.5},{"b":true,"c":null}],"b":"x"}"#, true),
+            (r#"{"a":1,"a":1}"#, false),
+            (r#"{"a":1,"\u0061":2}"#, false),
+            (r#"[{"a":{"b":[],"c":0,"b":[]}}]"#, false),
+        ] {
+            assert_eq!(parse::<Value>(text.as_bytes()).is_ok(), good, "{text}");
+        }
+        let told = parse::<Value>(br#"{"a":1,"a":2}"#).unwrap_err().to_string();
+        assert!(told.contains("duplicate field `a` at line 1"), "{told}");
+    }
 }

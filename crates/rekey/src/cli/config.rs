@@ -8,6 +8,7 @@ use super::out::{self, say};
 use crate::{
     Error,
     config::{Config, DEFAULT},
+    store::Place,
 };
 
 #[derive(clap::Subcommand)]
@@ -25,7 +26,7 @@ impl Command {
         match self {
             Self::Check => {
                 let config = Config::load(file)?;
-                config.store_url()?;
+                Place::parse(&config.store_url()?)?;
                 super::log::check(&config.log)?;
                 if json {
                     out::json(&json!({ "ok": true }));

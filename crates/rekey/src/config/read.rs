@@ -101,27 +101,20 @@ fn given(
     Ok(given)
 }
 
-/// A URL whose password is not readable.
+/// A URL whose password is not readable. One with a forgotten `%` is hidden whole, too: everything
+/// up to the last `@` is the user's.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let authority = match authority.rsplit_once('@') {
-        Some((user, host)) => {
-            let user =
-                user.split_once(':').map_or(user.to_owned(), |(user, _)| format!("{user}:…"));
-            format!("{user}@{host}")
-        }
-        None => authority.to_owned(),
-    };
-    let path = match path.split_once("password=") {
-        Some((before, after)) => {
-            let rest = after.split_once('&').map(|(_, rest)| format!("&{rest}"));
-            format!("{before}password=…{}", rest.unwrap_or_default())
-        }
-        None => path.to_owned(),
-    };
-    format!("{scheme}://{authority}{path}")
+    let (user, rest) =
+        rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+    let user = user.map_or(String::new(), |user| match user.split_once(':') {
+        Some((user, _)) => format!("{user}:***@"),
+        None => format!("{user}@"),
+    });
+    let shown = format!("{scheme}://{user}{rest}");
+    let Some((before, after)) = shown.split_once("password=") else { return shown };
+    let rest = after.split_once('&').map_or(String::new(), |(_, rest)| format!("&{rest}"));
+    format!("{before}password=***{rest}")
 }
 
 fn put(table: &mut Table, Given { section, key, value, .. }: &Given) {

@@ -19,7 +19,9 @@ use super::{is_ours, notice, show};
 use crate::{
     App,
     api::{Limits, Parameters},
+    bootstrap,
     grant::{self, Ask, Asked, Denied, Refusal},
+    identity::Identity,
 };
 
 const TITLE: &str = "You cannot sign in here";
@@ -42,6 +44,17 @@ struct Page<'a> {
     user_name: &'a str,
     failed: bool,
     cancel: Option<String>,
+}
+
+/// What the administrator reads before they go on, until they have changed their first password.
+#[derive(Template)]
+#[template(path = "first_password.html")]
+struct FirstPassword<'a> {
+    user_name: &'a str,
+    file: String,
+    base: String,
+    /// Where they go on to.
+    to: Option<String>,
 }
 
 /// The form.
@@ -88,11 +101,19 @@ pub(crate) async fn submit(
         Ok(None) => return form(&app, &parameters, asked.as_ref(), StatusCode::FORBIDDEN),
         Err(error) => return error.into_response(),
     };
+    let first = match bootstrap::is_first_password(&app, &who).await {
+        Ok(first) => first,
+        Err(error) => return error.into_response(),
+    };
     let Some(asked) = asked else {
+        if first {
+            return first_password(&app, &who, None);
+        }
         let text = "Your user name and password are right. No application asked for you, so there is nothing more to do here.";
         return notice(&app, StatusCode::OK, "You are who you say", text);
     };
     match grant::give_code(&app, &asked, &who).await {
+        Ok(to) if first => first_password(&app, &who, Some(to)),
         Ok(to) => redirect(&to),
         Err(error) => error.into_response(),
     }
@@ -130,6 +151,12 @@ fn form(app: &App, parameters: &Parameters, asked: Option<&Asked>, status: Statu
             .map(|asked| asked.refused(app, "access_denied", "the person did not sign in")),
     };
     show(app, status, &page, asked.map(|asked| asked.redirect_uri.as_str()))
+}
+
+fn first_password(app: &App, who: &Identity, to: Option<String>) -> Response {
+    let file = bootstrap::file(app).display().to_string();
+    let page = FirstPassword { user_name: &who.alias, file, base: app.config.base_url(), to };
+    show(app, StatusCode::OK, &page, None)
 }
 
 /// The client's own URI, with an answer: 302, as ISC's.

@@ -4,7 +4,7 @@
 //! [`Tx`], in the file of the thing it returns. A deed is a closure over a [`Tx`]: it cannot
 //! await, so nothing slow can happen inside a transaction.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
 
@@ -65,17 +65,47 @@ enum Engine {
     Postgres(deadpool_postgres::Pool),
 }
 
+/// Where a store is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file, for SQLite.
+    File(PathBuf),
+    /// A `postgres://` URL. It may hold a password: for no message.
+    Server(String),
+}
+
+impl Place {
+    /// What `store.url` says.
+    pub fn parse(url: &str) -> Result<Self> {
+        let is_scheme = |text: &str| {
+            text.starts_with(|first: char| first.is_ascii_alphabetic())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        };
+        let scheme = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
+        let Some((scheme, rest)) = scheme else {
+            return Ok(Self::File(url.strip_prefix("sqlite:").unwrap_or(url).into()));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "postgres" | "postgresql" => Ok(Self::Server(format!("postgres://{rest}"))),
+            "sqlite" => Ok(Self::File(rest.into())),
+            other => Err(Error::Open(format!(
+                "store.url begins with {other}://, which rekey cannot use: name a file, or a database as in postgres://USER@HOST/DATABASE"
+            ))),
+        }
+    }
+}
+
 impl Store {
     /// Opens the store at `url`, a file or a `postgres://` URL, and brings its schema up to date.
     ///
     /// Fails with a sentence for people when it cannot be opened or is of a newer version.
     pub async fn open(url: &str, clock: Clock) -> Result<Self> {
-        let engine = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Engine::Postgres(postgres::open(url).await?)
-        } else {
-            let path = Path::new(url.strip_prefix("sqlite:").unwrap_or(url));
-            let writer = Writer::start(writer::open(path)?, clock.clone());
-            Engine::Sqlite { writer, readers: Arc::new(Readers::new(path)) }
+        let engine = match Place::parse(url)? {
+            Place::Server(url) => Engine::Postgres(postgres::open(&url).await?),
+            Place::File(path) => {
+                let writer = Writer::start(writer::open(&path)?, clock.clone());
+                Engine::Sqlite { writer, readers: Arc::new(Readers::new(&path)) }
+            }
         };
         let store = Self { engine, clock };
         match store.write(migrate::run).await {
@@ -149,6 +179,29 @@ impl Store {
         match &self.engine {
             Engine::Sqlite { writer, .. } => writer.close(Duration::from_secs(5)).await,
             Engine::Postgres(pool) => pool.close(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_a_file_or_a_postgresql_database() {
+        for (url, place) in [
+            ("rekey.db", Place::File("rekey.db".into())),
+            ("/data/a://b", Place::File("/data/a://b".into())),
+            ("sqlite:/data/rekey.db", Place::File("/data/rekey.db".into())),
+            ("sqlite:///data/rekey.db", Place::File("/data/rekey.db".into())),
+            ("postgres://u:p@db/x", Place::Server("postgres://u:p@db/x".into())),
+            ("PostgreSQL://u:P@db/x", Place::Server("postgres://u:P@db/x".into())),
+        ] {
+            assert_eq!(Place::parse(url).unwrap(), place);
+        }
+        for url in ["mysql://u:hush@db/x", "postgres+tls://u:hush@db/x", "file://hush"] {
+            let told = Place::parse(url).unwrap_err().to_string();
+            assert!(told.contains("cannot use") && !told.contains("hush"), "{told}");
         }
     }
 }

@@ -15,8 +15,10 @@ const CONNECTIONS: usize = 16;
 
 /// Connects. `sslmode=require` and stronger in the URL asks for TLS with a verified certificate.
 pub(super) async fn open(url: &str) -> Result<Pool> {
-    let mut config = Config::from_str(url)
-        .map_err(|e| Error::Open(format!("store.url is not a PostgreSQL URL: {e}")))?;
+    // The parser's own words may be a piece of the password.
+    let mut config = Config::from_str(url).map_err(|_| {
+        Error::Open("store.url is not a PostgreSQL URL: write it like postgres://USER:PASSWORD@HOST:5432/DATABASE, with what is special in a URL percent-encoded".into())
+    })?;
     config.connect_timeout(Duration::from_secs(5));
     // A server that vanished without a word must not hold the pool for minutes.
     config.tcp_user_timeout(Duration::from_secs(10));

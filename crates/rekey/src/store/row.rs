@@ -65,6 +65,16 @@ impl Error {
             .contains(&error.code())
     }
 
+    /// Whether the deed may be kept although it failed: the connection to PostgreSQL ended before
+    /// the answer to the commit came.
+    pub fn may_be_done(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        error.is_closed()
+            || error.code().is_none_or(|state| {
+                ["08", "57P"].iter().any(|class| state.code().starts_with(class))
+            })
+    }
+
     /// Whether the store as a whole cannot be used just now: full, read-only, gone or closed.
     pub fn is_unavailable(&self) -> bool {
         use rusqlite::ErrorCode::{

@@ -184,6 +184,38 @@ async fn of_nodes_that_start_at_once_one_makes_the_first_credentials() {
     assert!(sentence(&output).starts_with("the master key rekey-data/master.key is missing"));
 }
 
+#[tokio::test]
+async fn the_first_credentials_are_kept_when_nobody_knows_whether_they_count() {
+    let Some(url) = crate::site::postgres_url().await else { return };
+    let place = Place::new();
+    let run = |arguments: &[&str]| {
+        place.command(arguments).env("REKEY_STORE__URL", &url).output().unwrap()
+    };
+    assert!(run(&["keys", "list"]).status.success(), "the tables are made");
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // The connection ends in the midst of the commit.
+    let die = "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
+                   $$BEGIN PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(5); RETURN NULL; END$$;
+               CREATE CONSTRAINT TRIGGER die AFTER INSERT ON setting DEFERRABLE INITIALLY DEFERRED
+                   FOR EACH ROW WHEN (NEW.name = 'first_start') EXECUTE FUNCTION die()";
+    client.batch_execute(die).await.unwrap();
+    let told = sentence(&run(&["init"]));
+    assert!(told.contains("it is not known whether"), "{told}");
+    let (_, draft) = told.split_once("they stay in ").unwrap();
+    let draft = place.path(draft.strip_suffix("; start again").unwrap());
+    assert!(draft.exists(), "{}", draft.display());
+    assert!(!place.path("rekey-data/bootstrap.json").exists());
+
+    // Had it been done, the next start would give the file its name.
+    let node = draft.extension().unwrap().to_str().unwrap().to_owned();
+    client.batch_execute("DROP TRIGGER die ON setting").await.unwrap();
+    let done = "INSERT INTO setting (name, value) VALUES ('first_start', $1)";
+    client.execute(done, &[&node]).await.unwrap();
+    assert!(sentence(&run(&["init"])).starts_with("this store was set up before"));
+    assert!(!draft.exists() && place.path("rekey-data/bootstrap.json").exists());
+}
+
 #[test]
 fn init_prints_what_it_writes() {
     let place = Place::new();
@@ -225,6 +257,29 @@ fn a_mistake_in_the_settings_is_one_sentence() {
     assert!(told.starts_with("log.filter: "), "{told}");
     let told = place.fails(&["serve", "--config", "none.toml"]);
     assert!(told.starts_with("the configuration none.toml cannot be read: "), "{told}");
+}
+
+#[test]
+fn no_message_about_the_store_holds_its_password() {
+    let place = Place::new();
+    for (url, says) in [
+        ("mysql://u:hush@db/x", "store.url begins with mysql://, which rekey cannot use"),
+        ("postgres://u:hush@127.0.0.1:hush/x", "store.url is not a PostgreSQL URL"),
+        ("postgres://u:p?hush=1@127.0.0.1:1/x", "the store cannot be reached"),
+        ("POSTGRES://u:hush@127.0.0.1:1/x", "the store cannot be reached"),
+    ] {
+        for arguments in [&["keys", "list"][..], &["init"], &["serve"]] {
+            let output = place.command(arguments).env("REKEY_STORE__URL", url).output().unwrap();
+            let told = sentence(&output);
+            assert!(
+                told.starts_with(says) && !told.contains("hush"),
+                "{url} {arguments:?}: {told}"
+            );
+        }
+        let shown = place.command(&["config", "show"]).env("REKEY_STORE__URL", url).output();
+        let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+        assert!(!shown.contains(":hush@") && !shown.contains("hush=1"), "{shown}");
+    }
 }
 
 #[test]

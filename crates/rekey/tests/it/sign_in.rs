@@ -6,6 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use form_urlencoded::Serializer;
 use hyper::StatusCode;
 use rekey::{
+    bootstrap,
     client::{self, Created, GrantType},
     identity::Identity,
 };
@@ -26,6 +27,7 @@ on_both_stores!(
     nobody_is_sent_to_a_strange_address,
     other_mistakes_go_back_to_the_application,
     a_form_from_another_site_is_refused,
+    the_administrator_is_asked_to_change_the_first_password,
 );
 
 const BACK: &str = "http://127.0.0.1:7777/cb";
@@ -222,6 +224,45 @@ async fn a_form_from_another_site_is_refused(site: Site) {
     send("origin", "null").await.assert(StatusCode::FORBIDDEN);
     send("sec-fetch-site", "same-origin").await.assert(StatusCode::OK);
     send("origin", &site.app.config.base_url()).await.assert(StatusCode::OK);
+}
+
+async fn the_administrator_is_asked_to_change_the_first_password(site: Site) {
+    let first = bootstrap::first_start(&site.app).await.unwrap().unwrap();
+    site.with_people(&["abby"]).await;
+    site.give_password("abby", WORD).await;
+    let app = application(&site, true).await;
+    let asked = ask(&app);
+    sign_in(&site, &asked, "abby", WORD).await.assert(StatusCode::FOUND);
+    sign_in(&site, &[], "abby", WORD).await.assert(StatusCode::OK);
+    let wrong = sign_in(&site, &asked, "admin", "wrong").await;
+    assert!(!wrong.text.contains("bootstrap.json"), "{}", wrong.text);
+    site.app.clock.turn(Duration::from_secs(1));
+
+    let page = sign_in(&site, &asked, "ADMIN", &first.admin_password).await;
+    page.assert(StatusCode::OK);
+    assert!(page.headers.get("location").is_none());
+    for says in ["first password", "bootstrap.json", "IdentityNow", "set-password", "Continue"] {
+        assert!(page.text.contains(says), "{says}: {}", page.text);
+    }
+    assert!(!page.text.contains(&first.admin_password));
+    let (_, link) = page.text.split_once("class=\"go\" href=\"").unwrap();
+    let to = link.split_once('"').unwrap().0.replace("&#38;", "&").replace("&amp;", "&");
+    assert_eq!(parameter(&to, "state").as_deref(), Some("a b&\"<c>"));
+    let proof = [("code_verifier", VERIFIER)];
+    exchange(&site, &app, &to, &proof).await.assert(StatusCode::OK);
+    exchange(&site, &app, &to, &proof).await.assert(StatusCode::BAD_REQUEST);
+    let bare = sign_in(&site, &[], "admin", &first.admin_password).await;
+    bare.assert(StatusCode::OK);
+    assert!(bare.text.contains("bootstrap.json") && !bare.text.contains("Continue"));
+
+    let program = site.api_client().await;
+    let token = site.token_of(&program).await;
+    let new = "another-1-word";
+    let accepted = site.set_password(&token, "admin", "IdentityNow", new).await;
+    assert_eq!(site.ended(&token, &accepted).await["state"], "FINISHED");
+    sign_in(&site, &asked, "admin", new).await.assert(StatusCode::FOUND);
+    let bare = sign_in(&site, &[], "admin", new).await;
+    assert!(!bare.text.contains("bootstrap.json"), "{}", bare.text);
 }
 
 async fn abby(site: &Site) -> Identity {

@@ -60,6 +60,7 @@ impl Site {
     async fn on(url: &str, folder: TempDir) -> Self {
         let mut config = Config::default();
         config.limits.requests_per_10s = 0;
+        config.store.folder = folder.path().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         config.server.listen = listener.local_addr().unwrap();
         let base = config.base_url();

@@ -135,10 +135,10 @@ fn a_mistake_in_the_environment_names_the_variable() {
 #[test]
 fn a_password_in_a_url_is_not_shown() {
     for (url, shown) in [
-        ("postgres://rekey:a:b@c@db/x", "postgres://rekey:…@db/x"),
+        ("postgres://rekey:a:b@c@db/x", "postgres://rekey:***@db/x"),
         (
             "postgres://rekey@db/x?password=abc&sslmode=require",
-            "postgres://rekey@db/x?password=…&sslmode=require",
+            "postgres://rekey@db/x?password=***&sslmode=require",
         ),
         ("postgres://db", "postgres://db"),
         ("rekey.db", "rekey.db"),
