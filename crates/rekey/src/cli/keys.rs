@@ -55,7 +55,11 @@ async fn list(app: &App, json: bool) -> Result<(), Error> {
                     "created": key.created.rfc3339(), "acceptUntil": until,
                 }));
             } else {
-                let until = until.map_or("in use".to_owned(), |until| format!("until {until}"));
+                let until = match until {
+                    None => "in use".to_owned(),
+                    Some(_) if key.is_revoked() => "revoked".to_owned(),
+                    Some(until) => format!("until {until}"),
+                };
                 let (name, padding) = (&source.name, key.padding.as_str());
                 say!("{}  {name}  {padding}  made {}  {until}", key.id, key.created.rfc3339());
             }

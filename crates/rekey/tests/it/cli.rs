@@ -449,6 +449,25 @@ fn a_file_is_applied_once_and_shown_first() {
 }
 
 #[test]
+fn the_keys_of_a_source_that_moved_are_shown_as_revoked() {
+    let place = Place::new();
+    place.json(&["init", "--json"]);
+    for host in ["old.example.com", "new.example.com"] {
+        let file = format!(
+            "sources: [{{name: D, connector: ldap, owner: admin, connectorAttributes: {{host: {host},
+               bindDn: cn=rekey, bindPassword: hush, baseDn: dc=example}}}}]"
+        );
+        fs::write(place.path("site.yaml"), file).unwrap();
+        place.json(&["apply", "-f", "site.yaml", "--json"]);
+    }
+    let listed = String::from_utf8(place.run(&["keys", "list"]).stdout).unwrap();
+    let of_source = listed.lines().filter(|line| line.contains("  D  "));
+    let (revoked, used): (Vec<_>, Vec<_>) = of_source.partition(|line| line.ends_with("revoked"));
+    assert_eq!((revoked.len(), used.len()), (2, 2), "{listed}");
+    assert!(used.iter().all(|line| line.ends_with("in use")), "{listed}");
+}
+
+#[test]
 fn the_demonstration_holds() {
     let place = Place::new();
     let told = place.json(&["demo", "--exit", "--json", "--listen", "127.0.0.1:0"]);
