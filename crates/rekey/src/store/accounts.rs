@@ -2,7 +2,7 @@
 
 use super::{
     Asked, Listing, Page, Result, Tx,
-    listing::{Field, Kind},
+    field::{Field, Kind, NOTHING},
 };
 use crate::{
     Error,
@@ -115,6 +115,7 @@ impl Listing {
     /// Of accounts (contract, section 12).
     pub fn of_accounts(asked: &Asked) -> std::result::Result<Self, Error> {
         const PERSON: &str = "(SELECT i.name FROM identity i WHERE i.id = identity_id)";
+        const STATE: &str = "(SELECT CASE WHEN i.enabled THEN 'ACTIVE' ELSE 'INACTIVE_SHORT_TERM' END FROM identity i WHERE i.id = identity_id)";
         const SOURCE: &str = "(SELECT s.name FROM source s WHERE s.id = source_id)";
         let fields = [
             Field::new("id", "id", Kind::Id).filter("eq in sw").sort(),
@@ -130,6 +131,10 @@ impl Listing {
             Field::new("identity.correlated", "(identity_id IS NOT NULL)", Kind::Boolean)
                 .filter("eq")
                 .sort(),
+            Field::new("identity.identityState", STATE, Kind::Text).filter("eq in").sort(),
+            Field::new("entitlements", NOTHING, Kind::Text).filter("eq").sort(),
+            Field::new("recommendation.method", NOTHING, Kind::Text).filter("eq in isnull"),
+            Field::new("uuid", NOTHING, Kind::Text).sort(),
             Field::new("source.displayableName", SOURCE, Kind::Text).filter("eq in").sort(),
             Field::new("source.authoritative", "(1 = 0)", Kind::Boolean).filter("eq").sort(),
             Field::new("source.connectionType", "'direct'", Kind::Text).filter("eq in").sort(),

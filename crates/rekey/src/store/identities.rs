@@ -2,7 +2,7 @@
 
 use super::{
     Asked, Listing, Page, Result, Tx,
-    listing::{Field, Kind},
+    field::{Field, Kind},
 };
 use crate::{
     Error,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{
-    Asked, Json, Listing, Page, Result, Tx, from_row,
-    listing::{Field, Kind},
+    Asked, Json, Listing, Page, Result, Tx,
+    field::{Field, Kind},
+    from_row,
     row::One,
 };
 use crate::{

@@ -16,6 +16,7 @@ mod builtin;
 mod changes;
 mod clients;
 mod codes;
+mod field;
 pub mod filter;
 mod groups;
 mod identities;

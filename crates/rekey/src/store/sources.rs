@@ -2,7 +2,7 @@
 
 use super::{
     Asked, Listing, Page, Result, Tx,
-    listing::{Field, Kind},
+    field::{Field, Kind, NOTHING},
 };
 use crate::{
     Error,
@@ -138,10 +138,10 @@ impl Listing {
             .sort(),
             Field::new("features", "features", Kind::List).filter("ca co"),
             Field::new("created", "created", Kind::Time)
-                .filter("eq ge gt in le lt ne isnull")
+                .filter("eq ge gt in le lt ne isnull sw")
                 .sort(),
             Field::new("modified", "modified", Kind::Time)
-                .filter("eq ge gt in le lt ne isnull")
+                .filter("eq ge gt in le lt ne isnull sw")
                 .sort(),
             Field::new("description", "description", Kind::Text).filter("eq sw").sort(),
             Field::new("authoritative", "(1 = 0)", Kind::Boolean).filter("eq ne isnull").sort(),
@@ -150,6 +150,13 @@ impl Listing {
             Field::new("connectionType", "'direct'", Kind::Text)
                 .filter("eq in ge gt le lt ne isnull sw")
                 .sort(),
+            Field::new("category", NOTHING, Kind::Text).filter("co eq ge gt in le lt ne sw"),
+            Field::new("managementWorkgroup.id", NOTHING, Kind::Text).filter(all).sort(),
+            Field::new("accountCorrelationConfig.id", NOTHING, Kind::Text).sort(),
+            Field::new("accountCorrelationConfig.name", NOTHING, Kind::Text).sort(),
+            Field::new("managerCorrelationRule.id", NOTHING, Kind::Text).sort(),
+            Field::new("managerCorrelationRule.name", NOTHING, Kind::Text).sort(),
+            Field::new("managerCorrelationRule.type", NOTHING, Kind::Text).sort(),
             Field::new("connectorName", display_name(), Kind::Text)
                 .filter("eq ge gt in ne isnull sw")
                 .sort(),

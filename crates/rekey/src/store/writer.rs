@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, config::DbConfig};
+use rusqlite::{
+    Connection,
+    config::DbConfig,
+    functions::{Context, FunctionFlags},
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Error, Fail, Result, Tx};
@@ -62,7 +66,19 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
 pub(super) fn prepare_once(db: &Connection, statements: usize) -> Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.set_prepared_statement_cache_capacity(statements);
-    Ok(())
+    lower_every_letter(db)
+}
+
+/// SQLite's own `lower` knows ASCII only.
+fn lower_every_letter(db: &Connection) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_INNOCUOUS;
+    let lower = |context: &Context<'_>| {
+        let text = context.get::<Option<String>>(0)?;
+        Ok(text.map(|text| text.to_lowercase()))
+    };
+    Ok(db.create_scalar_function("lower", 1, flags, lower)?)
 }
 
 impl Writer {

@@ -21,6 +21,9 @@ on_both_stores!(
     names_are_one_line,
     a_source_of_rekeys_own_takes_no_attributes,
     many_values_are_asked_at_once,
+    kept_members_are_what_they_must_be,
+    every_documented_filter_and_sorter_is_taken,
+    letters_are_compared_without_regard_to_case,
 );
 
 async fn a_patch_cannot_grow_without_end(site: Site) {
@@ -199,4 +202,83 @@ async fn sub_administrator(site: &Site) -> (Identity, String) {
     let sub = site.person("sub", &[Level::SourceSubadmin]).await;
     let token = site.token_of(&site.personal_access_token(&sub).await).await;
     (sub, token)
+}
+
+async fn kept_members_are_what_they_must_be(site: Site) {
+    let admin = admin(&site).await;
+    let source = made(&site, &admin, json!({})).await.body;
+    let reference = json!({ "type": "RULE", "id": "1", "name": "R" });
+    let mapping = json!({ "accountAttributeName": "a", "identityAttributeName": "b" });
+    for (member, good, bad) in [
+        ("accountCorrelationConfig", &reference, json!("x")),
+        ("accountCorrelationRule", &reference, json!([])),
+        ("beforeProvisioningRule", &reference, json!({ "id": "1" })),
+        ("category", &json!("C"), json!(1)),
+        ("cluster", &reference, json!({ "type": "CLUSTER", "id": "1" })),
+        ("credentialProviderEnabled", &json!(true), json!("true")),
+        ("deleteThreshold", &json!(20), json!(101)),
+        ("deleteThreshold", &json!(0), json!(1.5)),
+        ("managementWorkgroup", &reference, json!({ "type": "G", "id": "1", "name": 2 })),
+        ("managerCorrelationMapping", &mapping, json!({})),
+        ("managerCorrelationRule", &reference, json!(true)),
+    ] {
+        let to =
+            |value: &Value| json!([{ "op": "add", "path": format!("/{member}"), "value": value }]);
+        let refused = patch(&site, &admin.1, &source["id"], to(&bad)).await;
+        assert_eq!(refused.error().0, "400.1.3 Illegal value", "{member} {}", refused.text);
+        assert!(refused.error().1.contains(member), "{}", refused.text);
+        let refused = made(&site, &admin, json!({ "name": "B", member: bad })).await;
+        assert_eq!(refused.error().0, "400.1.3 Illegal value", "{member} {}", refused.text);
+        for value in [good, &Value::Null] {
+            patch(&site, &admin.1, &source["id"], to(value)).await.assert(StatusCode::OK);
+        }
+    }
+    for member in ["authoritative", "connectorClass"] {
+        let refused = made(&site, &admin, json!({ "name": "B", member: {} })).await;
+        assert_eq!(refused.error().0, "400.1.3 Illegal value", "{member} {}", refused.text);
+    }
+}
+
+async fn every_documented_filter_and_sorter_is_taken(site: Site) {
+    let admin = admin(&site).await;
+    made(&site, &admin, json!({})).await.assert(StatusCode::CREATED);
+    let count = async |collection: &str, query: String| {
+        let query = query.replace('"', "%22").replace(' ', "+");
+        let answer = site.get(&format!("/v3/{collection}?{query}")).token(&admin.1).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{query} {}", answer.text);
+        answer.body.as_array().unwrap().len()
+    };
+    for (collection, filter, found) in [
+        ("sources", "category eq \"x\"", 0),
+        ("sources", "category ne \"x\"", 1),
+        ("sources", "managementWorkgroup.id isnull", 1),
+        ("sources", "managementWorkgroup.id in (\"x\", \"y\")", 0),
+        ("sources", "created sw \"1999-12\"", 0),
+        ("sources", "modified sw \"1999-12-31T00:00:00\" or modified sw \"1999\"", 0),
+        ("accounts", "entitlements eq \"x\"", 0),
+        ("accounts", "identity.identityState eq \"active\"", 1),
+        ("accounts", "identity.identityState in (\"INACTIVE_SHORT_TERM\")", 0),
+        ("accounts", "recommendation.method isnull", 1),
+    ] {
+        assert_eq!(count(collection, format!("filters={filter}")).await, found, "{filter}");
+    }
+    let year = &site.app.clock.now().rfc3339()[..4];
+    assert_eq!(count("sources", format!("filters=created sw \"{year}\"")).await, 1);
+    for (collection, sorters) in [
+        (
+            "sources",
+            "accountCorrelationConfig.id,accountCorrelationConfig.name,managerCorrelationRule.type,-managerCorrelationRule.id,managerCorrelationRule.name,managementWorkgroup.id",
+        ),
+        ("accounts", "uuid,entitlements,-identity.identityState"),
+    ] {
+        assert_eq!(count(collection, format!("sorters={sorters}")).await, 1);
+    }
+}
+
+async fn letters_are_compared_without_regard_to_case(site: Site) {
+    let admin = admin(&site).await;
+    made(&site, &admin, json!({ "name": "Ärzte Ost" })).await.assert(StatusCode::CREATED);
+    for filter in ["eq+%22%C3%A4rzte+ost%22", "co+%22%C3%84RZ%22", "in+(%22%C3%84RZTE+OST%22)"] {
+        assert_eq!(names(&site, &admin.1, &format!("filters=name+{filter}")).await, ["Ärzte Ost"]);
+    }
 }

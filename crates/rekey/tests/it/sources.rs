@@ -58,13 +58,14 @@ pub(crate) async fn names(site: &Site, token: &str, query: &str) -> Vec<String> 
 
 async fn a_source_is_made_and_found(site: Site) {
     let admin = admin(&site).await;
-    let answer = made(&site, &admin, json!({ "healthy": false, "cluster": { "id": "1" } })).await;
+    let cluster = json!({ "type": "CLUSTER", "id": "1", "name": "C" });
+    let answer = made(&site, &admin, json!({ "healthy": false, "cluster": cluster })).await;
     answer.assert(StatusCode::CREATED);
     let source = &answer.body;
     assert_eq!(source["status"], "SOURCE_STATE_UNCHECKED_SOURCE");
     assert_eq!(source["features"], json!(["PROVISIONING"]));
     assert_eq!(source["owner"]["name"], "ADMIN");
-    assert_eq!(source["cluster"], json!({ "id": "1" }));
+    assert_eq!(source["cluster"], cluster);
     let path = format!("/beta/sources/{}/", source["id"].as_str().unwrap());
     let found = site.get(&path).token(&admin.1).send().await;
     assert_eq!(&found.body, source);

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Map, Value};
 
-use super::{LEVELS, attributes, extra, features, owner, text, written};
+use super::{LEVELS, attributes, features, kept, owner, text, written};
 use crate::{
     App, Error,
     access::{Access, Caller},
@@ -33,7 +33,7 @@ pub(in crate::api) async fn handler(
         owner_id: owner(member("owner"))?,
         features: features(member("features"))?,
         connector_attributes: attributes(member("connectorAttributes"))?,
-        extra: extra(&body),
+        extra: kept::of(&body)?,
         policy_id: None,
         deadline: None,
     };

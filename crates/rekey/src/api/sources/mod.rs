@@ -15,6 +15,7 @@ use crate::{
 pub(super) mod check_connection;
 pub(super) mod create;
 pub(super) mod get;
+mod kept;
 pub(super) mod list;
 pub(super) mod load_accounts;
 pub(super) mod patch;
@@ -22,22 +23,6 @@ pub(super) mod schemas;
 
 /// Who may see and change sources.
 pub(super) const LEVELS: &[Level] = &[Level::OrgAdmin, Level::SourceAdmin, Level::SourceSubadmin];
-
-/// Members rekey keeps for its clients and does not use, and whether they may change.
-const KEPT: &[(&str, bool)] = &[
-    ("accountCorrelationConfig", true),
-    ("accountCorrelationRule", true),
-    ("authoritative", false),
-    ("beforeProvisioningRule", true),
-    ("category", true),
-    ("cluster", true),
-    ("connectorClass", false),
-    ("credentialProviderEnabled", true),
-    ("deleteThreshold", true),
-    ("managementWorkgroup", true),
-    ("managerCorrelationMapping", true),
-    ("managerCorrelationRule", true),
-];
 
 /// The whole object.
 pub(super) fn wire(described: &Described) -> Value {
@@ -89,14 +74,6 @@ pub(super) fn wire(described: &Described) -> Value {
     wire
 }
 
-/// The kept members of a body.
-fn extra(body: &Map<String, Value>) -> Map<String, Value> {
-    let kept = body.iter().filter(|(name, value)| {
-        !value.is_null() && KEPT.iter().any(|(kept, _)| kept == &name.as_str())
-    });
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
 /// The source that a changed document asks for; a member that may not change is an error.
 fn changed(old: &Source, before: &Value, after: &Value) -> Result<Source, Error> {
     let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else {
@@ -112,13 +89,7 @@ fn changed(old: &Source, before: &Value, after: &Value) -> Result<Source, Error>
             "owner" => new.owner_id = owner(value)?,
             "features" => new.features = Json(features(value)?),
             "connectorAttributes" => new.connector_attributes = Json(attributes(value)?),
-            kept if KEPT.contains(&(kept, true)) => {
-                if value.is_null() {
-                    new.extra.0.remove(kept);
-                } else {
-                    new.extra.0.insert(kept.to_owned(), value.clone());
-                }
-            }
+            other if kept::change(&mut new.extra.0, other, value)? => {}
             fixed => return Err(super::patch::illegal(fixed)),
         }
     }

@@ -1,0 +1,134 @@
+//! What lists may be filtered and sorted by.
+
+use std::borrow::Cow;
+
+use crate::clock::Micros;
+
+/// A field that lists may be filtered or sorted by.
+pub struct Field {
+    /// As the contract names it.
+    pub name: &'static str,
+    /// The column, or an expression over the columns.
+    pub column: Cow<'static, str>,
+    /// What it holds.
+    pub kind: Kind,
+    /// The operators the contract allows, separated by blanks.
+    pub operators: &'static str,
+    /// Whether a list may be sorted by it.
+    pub sortable: bool,
+}
+
+/// Where no row has a value.
+pub(super) const NOTHING: &str = "CAST(NULL AS text)";
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Boolean,
+    /// An identifier: compared exactly.
+    Id,
+    /// A JSON array of texts.
+    List,
+    /// A text member of a JSON object, named as the field.
+    Member,
+    /// A text: compared without regard to case.
+    Text,
+    /// Microseconds; written as a date, a time or epoch milliseconds.
+    Time,
+}
+
+impl Field {
+    /// A field.
+    pub fn new(name: &'static str, column: impl Into<Cow<'static, str>>, kind: Kind) -> Self {
+        Self { name, column: column.into(), kind, operators: "", sortable: false }
+    }
+
+    /// Lists may be filtered by it.
+    #[must_use]
+    pub fn filter(mut self, operators: &'static str) -> Self {
+        self.operators = operators;
+        self
+    }
+
+    /// What is compared and sorted by.
+    pub(super) fn compared(&self) -> Cow<'static, str> {
+        match self.kind {
+            Kind::Text => format!("lower({})", self.column).into(),
+            Kind::Boolean | Kind::Id | Kind::List | Kind::Member | Kind::Time => {
+                self.column.clone()
+            }
+        }
+    }
+
+    /// Lists may be sorted by it.
+    #[must_use]
+    pub fn sort(mut self) -> Self {
+        self.sortable = true;
+        self
+    }
+}
+
+/// A time, a date, a month, a year, or epoch milliseconds.
+pub(super) fn time(text: &str) -> Option<Micros> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(Micros(at.as_microsecond()));
+    }
+    if text.len() > 4 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse::<i64>().ok()?.checked_mul(1000).map(Micros);
+    }
+    let day = match text.matches('-').count() {
+        0 if text.len() == 4 => format!("{text}-01-01T00:00:00Z"),
+        1 => format!("{text}-01T00:00:00Z"),
+        2 if !text.contains('T') => format!("{text}T00:00:00Z"),
+        _ => format!("{text}Z"),
+    };
+    day.parse::<jiff::Timestamp>().ok().map(|at| Micros(at.as_microsecond()))
+}
+
+/// What begins with `text`: the year, month, day, second or millisecond it names, without its end.
+pub(super) fn span(text: &str) -> Option<(Micros, Micros)> {
+    const SECOND: i64 = 1_000_000;
+    let from = time(text)?;
+    let number = |at: std::ops::Range<usize>| text.get(at)?.parse::<u32>().ok();
+    let to = match text.len() {
+        4 => time(&format!("{:04}", number(0..4)? + 1))?,
+        7 if text.contains('-') => match (number(0..4)?, number(5..7)?) {
+            (year, 12) => time(&format!("{:04}-01", year + 1))?,
+            (year, month) => time(&format!("{year:04}-{:02}", month + 1))?,
+        },
+        10 if text.contains('-') => Micros(from.0 + 24 * 3600 * SECOND),
+        _ if text.contains('T') && !text.contains('.') => Micros(from.0 + SECOND),
+        _ => Micros(from.0 + SECOND / 1000),
+    };
+    Some((from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for text in ["2018", "2018-01", "2018-01-01", "2018-01-01T00:00:00", "1514764800000"] {
+            assert_eq!(time(text), Some(Micros(1_514_764_800_000_000)), "{text}");
+        }
+        assert_eq!(time("2018-01-01T00:00:00.000Z"), Some(Micros(1_514_764_800_000_000)));
+        assert_eq!(time("x"), None);
+    }
+
+    #[test]
+    fn a_beginning_of_a_time_is_a_span() {
+        for (text, from, to) in [
+            ("2024", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
+            ("2024-12", "2024-12-01T00:00:00Z", "2025-01-01T00:00:00Z"),
+            ("2024-01", "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"),
+            ("2024-02-29", "2024-02-29T00:00:00Z", "2024-03-01T00:00:00Z"),
+            ("2024-02-29T01:02:03", "2024-02-29T01:02:03Z", "2024-02-29T01:02:04Z"),
+            ("2024-02-29T01:02:03.004Z", "2024-02-29T01:02:03.004Z", "2024-02-29T01:02:03.005Z"),
+        ] {
+            assert_eq!(span(text), Some((time(from).unwrap(), time(to).unwrap())), "{text}");
+        }
+        assert_eq!(span("x"), None);
+    }
+}
