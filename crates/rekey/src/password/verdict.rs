@@ -131,6 +131,13 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_after_a_lost_answer_leaves_it_unknown() {
+        let fault = Fault::new(rekey_connectors::FaultKind::Unreachable, "gone");
+        assert_eq!(not_applied(&fault, false), Found::NotYet("gone".into()));
+        assert_eq!(not_applied(&fault, true), Found::Unknown("gone".into()));
+    }
+
+    #[test]
     fn pauses_grow_to_a_minute_and_jitter_over_all_of_it() {
         assert!(pause(1, None, u64::MAX) < Duration::from_secs(2));
         assert!((0..1000).all(|n| pause(40, None, n * 7_919_113) < Duration::from_mins(1)));

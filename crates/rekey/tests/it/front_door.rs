@@ -18,6 +18,7 @@ on_both_stores!(
     what_is_wrong_with_a_request_is_said_at_once,
     an_answer_waits_when_asked_to,
     an_idempotency_key_serves_one_body,
+    a_nul_is_refused_and_no_fault,
 );
 
 const NO_TOKENS: [Option<&str>; 5] =
@@ -283,6 +284,24 @@ async fn an_idempotency_key_serves_one_body(site: Site) {
     well_formed(&refused);
     send("two", &other).send().await.assert(StatusCode::ACCEPTED);
     send(&"x".repeat(256), &other).send().await.assert(StatusCode::BAD_REQUEST);
+}
+
+async fn a_nul_is_refused_and_no_fault(site: Site) {
+    let token = site.scoped_token(ALL).await;
+    for path in ["/v3/password-change-status/%00", "/v3/accounts/%00", "/v3/sources/%00"] {
+        let answer = site.get(path).token(&token).send().await;
+        answer.assert(StatusCode::NOT_FOUND);
+        well_formed(&answer);
+    }
+    let query = "/v3/accounts?filters=name%20eq%20%22%00%22";
+    let answer = site.get(query).token(&token).send().await;
+    answer.assert(StatusCode::BAD_REQUEST);
+    well_formed(&answer);
+    let body = "{\"userName\":\"\\u0000\",\"sourceName\":\"x\"}";
+    let ask = site.post("/v3/query-password-info").token(&token).text("application/json", body);
+    let answer = ask.send().await;
+    answer.assert(StatusCode::BAD_REQUEST);
+    assert!(answer.error().1.contains("U+0000"), "{}", answer.text);
 }
 
 /// The contract's error body, with every member, and the tracking id in the header too.

@@ -26,6 +26,7 @@ quiet_on_both_stores!(
     a_group_waits_for_its_last_member_and_writes_nothing_before,
     a_deadline_ends_what_waits,
     a_disabled_person_is_not_changed,
+    a_deadline_does_not_wait_for_an_older_change,
     a_group_that_was_called_off_stays_called_off,
     a_source_that_moved_gets_nothing_that_was_accepted_before,
 );
@@ -252,6 +253,21 @@ async fn a_deadline_ends_what_waits(site: Quiet) {
     let errors = site.assert_ended(&change, State::Failed).await;
     assert!(errors[0].starts_with("IdentityNow: the deadline has passed"), "{errors:?}");
     assert!(!site.signs_in(&site.login, "abby", "correct horse").await);
+}
+
+async fn a_deadline_does_not_wait_for_an_older_change(site: Quiet) {
+    let abby = site.person("abby", &[&site.login]).await;
+    let older = site.change(&abby, &site.login, "the first one").await;
+    // A worker holds the older one for as long as it likes.
+    let held = site.claim("held").await.remove(0);
+    let newer = site.change(&abby, &site.login, "the second one").await;
+    site.app.clock.turn(Duration::from_mins(15) + Duration::from_secs(1));
+    site.write(move |tx| Ok(tx.renew("held", &held, Duration::from_hours(24))?)).await;
+    assert_eq!(site.work().await, 1);
+    assert_eq!(site.status(&older).await.state, State::InProgress);
+    let errors = site.assert_ended(&newer, State::Failed).await;
+    assert!(errors[0].contains("the deadline has passed"), "{errors:?}");
+    assert!(!site.signs_in(&site.login, "abby", "the second one").await);
 }
 
 async fn a_disabled_person_is_not_changed(site: Quiet) {
