@@ -135,6 +135,8 @@ impl Update {
     /// Writes it, inside the caller's deed; nothing, if the source was changed meanwhile.
     pub fn write(&self, tx: &mut Tx<'_>, actor: &str) -> Result<Option<Source>, Error> {
         let now = tx.now()?;
+        // Two changes at once take turns: the second one sees that the first has been.
+        tx.hold_source(&self.old.id, self.old.version)?;
         let current = tx.source(&self.old.id)?.ok_or(Error::NotFound("source"))?;
         if current.modified != self.old.modified {
             return Ok(None);

@@ -10,6 +10,7 @@ on_both_stores!(
     a_source_is_made_and_found,
     a_source_is_listed_by_every_filter,
     the_feature_is_added_by_patch,
+    patches_at_once_lose_nothing,
     what_may_not_change_does_not,
     a_secret_comes_back_as_ciphertext_and_may_be_sent_back,
     a_new_endpoint_makes_the_old_key_useless,
@@ -147,6 +148,24 @@ async fn the_feature_is_added_by_patch(site: Site) {
         json!([{ "op": "replace", "path": "/features", "value": ["PASSWORD", "ENABLE"] }]);
     let ask = site.ask(Method::PATCH, &path).token(&admin.1).json(replace);
     assert_eq!(ask.send().await.body["features"], json!(["PASSWORD", "ENABLE"]));
+}
+
+async fn patches_at_once_lose_nothing(site: Site) {
+    let admin = admin(&site).await;
+    let source = made(&site, &admin, json!({})).await.body;
+    let patches = ["PASSWORD", "ENABLE", "UNLOCK", "SEARCH", "PROXY", "DELETE"].map(|feature| {
+        let add = json!([{ "op": "add", "path": "/features/-", "value": feature }]);
+        let (site, token, id) = (&site, &admin.1, &source["id"]);
+        async move { (feature, patch(site, token, id, add).await.status) }
+    });
+    let answered = futures_util::future::join_all(patches).await;
+    let path = format!("/v3/sources/{}", source["id"].as_str().unwrap());
+    let now = site.get(&path).token(&admin.1).send().await.body;
+    let features = now["features"].as_array().unwrap();
+    for (feature, status) in answered {
+        let there = features.contains(&json!(feature));
+        assert_eq!(status == StatusCode::OK, there, "{feature}: {status}, {features:?}");
+    }
 }
 
 async fn what_may_not_change_does_not(site: Site) {
