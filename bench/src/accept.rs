@@ -15,16 +15,15 @@ use rekey::{
 };
 use rekey_vault::Padding;
 
-use crate::{
-    Result, http, number, row, seconds,
-    server::{Place, Server},
-};
+use rekey_drive::{Place, Result, Server, http};
+
+use crate::{number, place, row, seconds};
 
 pub(crate) async fn run() -> Result<()> {
-    let place = Place::new()?;
+    let place = place()?;
     let accounts = number("REKEY_BENCH_ACCOUNTS", 100_000);
     let filled = fill(&place, accounts).await?;
-    let server = Server::start(&place, 0).await?;
+    let server = Server::start(&place, &[("REKEY_CHANGES__WORKERS", "0")]).await?;
     let idle = server.resident()?;
 
     let health = http::request("GET", "/healthz", "", "");

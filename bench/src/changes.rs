@@ -9,17 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey_connectors::{Change, Connector, Outcome, Stamp};
 use rekey_vault::{About, Judgement, Padding, Password, Policy, PrivateKey, PublicKey};
 use serde_json::{Value, json};
 
-use crate::{
-    Result,
-    http::{self, Connection},
-    row, seconds,
-    server::{Place, Server},
+use rekey_drive::{
+    Connection, Info, Place, Result, Server, http, password::chance, read_accounts, text,
 };
+
+use crate::{place, row, seconds};
 
 /// Connections, and people: each has one, so that no change waits for another.
 const AT_ONCE: usize = 8;
@@ -36,9 +34,9 @@ pub(crate) async fn run(file: &str) -> Result<()> {
     row("extended operations only, 8 at once", writes, None);
     row("the same work in a bare loop, 8 at once", same, None);
 
-    let place = Place::new()?;
+    let place = place()?;
     set_up(&place, &directory, &people)?;
-    let server = Server::start(&place, 64).await?;
+    let server = Server::start(&place, &[]).await?;
     let infos = aggregate(&server, &people).await?;
     let (rate, mut times) = changes(&server, &infos).await?;
     row("202 to FINISHED and verified, 8 connections", rate, Some(same));
@@ -48,10 +46,6 @@ pub(crate) async fn run(file: &str) -> Result<()> {
         println!("  one change takes {half:.1?} (p50), {most:.1?} (p99) from the POST to FINISHED");
     }
     Ok(())
-}
-
-fn text(value: &Value, name: &str) -> String {
-    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn attributes(directory: &Value) -> Value {
@@ -129,11 +123,6 @@ fn decrypt(key: &PrivateKey, ciphertext: &[u8]) -> Result<()> {
     }
 }
 
-/// A password no history has.
-fn chance() -> Result<String> {
-    Ok(format!("Aa1-{}", BASE64_STANDARD.encode(rekey_vault::random::<12>()?)))
-}
-
 fn set_up(place: &Place, directory: &Value, people: &[String]) -> Result<()> {
     let mut source = attributes(directory);
     if let Some(members) = source.as_object_mut() {
@@ -149,49 +138,27 @@ fn set_up(place: &Place, directory: &Value, people: &[String]) -> Result<()> {
         }],
     });
     // JSON is YAML.
-    let file = place.folder.path().join("site.yaml");
+    let file = place.folder().join("site.yaml");
     fs::write(&file, site.to_string())?;
     place.rekey(&["apply", "-f", &file.display().to_string()])?;
     Ok(())
 }
 
 /// Reads the directory's accounts; each person's password info.
-async fn aggregate(server: &Server, people: &[String]) -> Result<Vec<Value>> {
+async fn aggregate(server: &Server, people: &[String]) -> Result<Vec<Info>> {
+    read_accounts(server, "Directory").await?;
     let mut connection = Connection::open(&server.address).await?;
     let headers = server.headers();
-    let sources = connection.ask(&http::request("GET", "/v3/sources", &headers, "")).await?;
-    let sources: Value = serde_json::from_str(&sources.body)?;
-    let id = sources.get(0).map(|source| text(source, "id")).ok_or("no source")?;
-    let path = format!("/v2024/sources/{id}/load-accounts");
-    let authorization = format!("Authorization: Bearer {}\r\n", server.token);
-    let task = connection.ask(&http::request("POST", &path, &authorization, "")).await?;
-    let task: Value = serde_json::from_str(&task.body)?;
-    let task = task.get("task").map(|task| text(task, "id")).ok_or("no task")?;
-    loop {
-        let path = format!("/v2024/task-status/{task}");
-        let status = connection.ask(&http::request("GET", &path, &headers, "")).await?;
-        let status: Value = serde_json::from_str(&status.body)?;
-        if status.get("completed").is_some_and(|completed| !completed.is_null()) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
     let mut infos = Vec::new();
     for who in people {
-        let body = json!({"userName": who, "sourceName": "Directory"}).to_string();
-        let request = http::request("POST", "/v3/query-password-info", &headers, &body);
-        let answer = connection.ask(&request).await?;
-        if answer.status != 200 {
-            return Err(answer.body.into());
-        }
-        infos.push(serde_json::from_str(&answer.body)?);
+        infos.push(Info::ask(&mut connection, &headers, who, "Directory").await?);
     }
     Ok(infos)
 }
 
 /// Changes one after the other on each connection, each for a person of its own; how many per
 /// second, and how long each took.
-async fn changes(server: &Server, infos: &[Value]) -> Result<(f64, Vec<Duration>)> {
+async fn changes(server: &Server, infos: &[Info]) -> Result<(f64, Vec<Duration>)> {
     let started = Instant::now();
     let mut tasks = Vec::new();
     for info in infos {
@@ -199,21 +166,11 @@ async fn changes(server: &Server, infos: &[Value]) -> Result<(f64, Vec<Duration>
         let headers = format!("{}Prefer: wait=30\r\n", server.headers());
         let info = info.clone();
         tasks.push(tokio::spawn(async move {
-            let key = PublicKey::from_spki(&BASE64_STANDARD.decode(text(&info, "publicKey"))?)?;
-            let account = info.get("accounts").and_then(|a| a.get(0)).map(|a| text(a, "accountId"));
             let mut times = Vec::new();
             while started.elapsed() < seconds() {
-                let ciphertext = key.encrypt(Padding::Pkcs1v15, chance()?.as_bytes())?;
-                let body = json!({
-                    "identityId": info.get("identityId"),
-                    "encryptedPassword": BASE64_STANDARD.encode(ciphertext),
-                    "publicKeyId": info.get("publicKeyId"),
-                    "accountId": account,
-                    "sourceId": info.get("sourceId"),
-                });
+                let body = info.change(&chance()?)?;
                 let asked = Instant::now();
-                let request =
-                    http::request("POST", "/v3/set-password", &headers, &body.to_string());
+                let request = http::request("POST", "/v3/set-password", &headers, &body);
                 let answer = connection.ask(&request).await?;
                 if !answer.body.contains("FINISHED") {
                     return Err(answer.body.into());

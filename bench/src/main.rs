@@ -11,13 +11,10 @@
 
 mod accept;
 mod changes;
-mod http;
-mod server;
 
 use std::{env, process::ExitCode, time::Duration};
 
-/// What can go wrong here needs no more than a sentence.
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use rekey_drive::{Place, Result};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,6 +46,11 @@ async fn run() -> Result<()> {
 fn row(figure: &str, per_second: f64, of: Option<f64>) {
     let ratio = of.map_or_else(String::new, |whole| format!("{:.3}", per_second / whole));
     println!("{figure:<58} {per_second:>12.0} {ratio:>8}");
+}
+
+/// A new store, where `REKEY_BENCH_STORE` says.
+fn place() -> Result<Place> {
+    Place::new(env::var("REKEY_BENCH_STORE").ok())
 }
 
 fn seconds() -> Duration {

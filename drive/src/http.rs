@@ -17,25 +17,29 @@ use tokio::{
 use crate::Result;
 
 /// One kept-alive connection.
-pub(crate) struct Connection {
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-/// A status and a body.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: String,
+/// What a server answered.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body, if it is text.
+    pub body: String,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: &str) -> Result<Self> {
+    /// Connects to `HOST:PORT`.
+    pub async fn open(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: vec![0; 16 * 1024] })
     }
 
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
+    /// Sends a request and reads its answer; the connection serves the next one.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
         self.stream.write_all(request).await?;
         let mut filled = 0;
         loop {
@@ -62,9 +66,9 @@ impl Connection {
 }
 
 /// A request as bytes.
-pub(crate) fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
+pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
     format!(
-        "{method} {path} HTTP/1.1\r\nHost: bench\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: rekey\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
@@ -72,7 +76,7 @@ pub(crate) fn request(method: &str, path: &str, headers: &str, body: &str) -> Ve
 
 /// Asks over `connections` connections until `time` is up; requests answered with `status` per
 /// second. `next` makes the request with this number.
-pub(crate) async fn load(
+pub async fn load(
     address: &str,
     connections: usize,
     time: Duration,

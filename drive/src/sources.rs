@@ -1,0 +1,39 @@
+//! What a rekey must know of the systems it is connected to.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    Result,
+    http::{Connection, request},
+    password::text,
+    server::Server,
+};
+
+/// Has the server read the accounts of the source with this name, and waits until it has.
+pub async fn read_accounts(server: &Server, source: &str) -> Result<()> {
+    let mut connection = Connection::open(&server.address).await?;
+    let headers = server.headers();
+    let sources = connection.ask(&request("GET", "/v3/sources", &headers, "")).await?;
+    let sources: Vec<Value> = serde_json::from_str(&sources.body)?;
+    let named = sources.iter().find(|one| text(one, "name") == source);
+    let id = named.map(|one| text(one, "id")).ok_or_else(|| format!("no source {source}"))?;
+    let path = format!("/v2024/sources/{id}/load-accounts");
+    let authorization = format!("Authorization: Bearer {}\r\n", server.token);
+    let task = connection.ask(&request("POST", &path, &authorization, "")).await?;
+    let task: Value = serde_json::from_str(&task.body)?;
+    let task = task.get("task").map(|task| text(task, "id")).ok_or("no task")?;
+    let path = format!("/v2024/task-status/{task}");
+    loop {
+        let status = connection.ask(&request("GET", &path, &headers, "")).await?;
+        let status: Value = serde_json::from_str(&status.body)?;
+        if status.get("completed").is_some_and(|completed| !completed.is_null()) {
+            return match text(&status, "completionStatus").as_str() {
+                "SUCCESS" => Ok(()),
+                _ => Err(format!("the accounts of {source} were not read: {status}").into()),
+            };
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
