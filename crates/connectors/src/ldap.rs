@@ -24,8 +24,8 @@ use ldap3::{
 use tokio::sync::mpsc;
 
 use self::{
+    door::{Door, Lease, Pool, within},
     entry::Entry,
-    pool::{Lease, Pool, within},
     ppolicy::Refusal,
 };
 use crate::{
@@ -38,8 +38,8 @@ use crate::{
 mod answer;
 mod config;
 mod dn;
+mod door;
 mod entry;
-mod pool;
 mod ppolicy;
 mod stamp;
 
@@ -68,7 +68,8 @@ impl Kind for Directory {
     fn open(config: Config) -> Result<Self, Fault> {
         let tls = config.check()?;
         let config = Arc::new(config);
-        Ok(Self { pool: Pool::new(Arc::clone(&config), tls), config })
+        let door = Door { config: Arc::clone(&config), tls };
+        Ok(Self { pool: Pool::new(door, config.max_connections), config })
     }
 }
 
@@ -99,7 +100,7 @@ impl Connector for Directory {
         let (mut lease, _) = self.read(lease, &self.config.base_dn, ANY).await?;
         let adapters: Vec<Box<dyn Adapter<_, _>>> =
             vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(PAGE))];
-        let search = lease.ldap().streaming_search_with(
+        let search = lease.connection.ldap.streaming_search_with(
             adapters,
             &self.config.base_dn,
             Scope::Subtree,
@@ -190,7 +191,7 @@ impl Directory {
         filter: &str,
     ) -> Result<(Lease, Option<Entry>), Fault> {
         let found = loop {
-            let search = lease.ldap().search(base, Scope::Base, filter, stamp::ATTRIBUTES);
+            let search = lease.connection.ldap.search(base, Scope::Base, filter, stamp::ATTRIBUTES);
             match within(OPERATION, search).await {
                 Ok(found) => break found,
                 Err(_) if lease.is_reused => lease = self.pool.renew(lease).await?,
@@ -239,7 +240,7 @@ impl Directory {
             old_pass: None,
             new_pass: Some(change.password.expose()),
         };
-        let call = lease.ldap().with_controls(ppolicy::request()).extended(request);
+        let call = lease.connection.ldap.with_controls(ppolicy::request()).extended(request);
         match within(OPERATION, call).await {
             Ok(answer) => {
                 lease.give_back(&self.pool);
@@ -252,9 +253,10 @@ impl Directory {
 
     /// One login with the password, on a connection of its own.
     async fn sign_in_once(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
-        let mut lease = self.pool.anonymous().await?;
-        let bind = lease
-            .ldap()
+        let _slot = self.pool.slot().await?;
+        let mut connection = self.pool.door.connect().await?;
+        let bind = connection
+            .ldap
             .with_controls(ppolicy::request())
             .simple_bind(change.native_identity, change.password.expose());
         let answer = within(OPERATION, bind).await.map_err(|broken| broken.fault)?;

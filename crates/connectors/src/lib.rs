@@ -20,6 +20,8 @@ mod fault;
 #[cfg(feature = "ldap")]
 pub mod ldap;
 mod net;
+#[cfg(any(feature = "ldap", feature = "postgresql"))]
+mod pool;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 mod scrub;

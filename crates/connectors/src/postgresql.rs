@@ -9,16 +9,17 @@
 //! With a role that has CREATEROLE only, verifiers cannot be read: there is no stamp, nothing to
 //! compare, and verification is one login.
 
-use std::{fmt::Write as _, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use rekey_vault::Password;
-use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::timeout};
-use tokio_postgres::{Error, Row};
+use tokio_postgres::Error;
 
-use self::pool::{Lease, Pool};
+use self::{
+    door::{Door, Lease, Pool},
+    role::{LIST, ROLE, ROLE_WITHOUT_VERIFIER, Role, listed, stamp},
+};
 use crate::{
     Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Outcome, Rejection, Stamp, Verdict,
     Verification, net::OPERATION, scrub::scrub,
@@ -26,7 +27,8 @@ use crate::{
 
 mod answer;
 mod config;
-mod pool;
+mod door;
+mod role;
 mod scram;
 
 pub use self::config::Config;
@@ -51,7 +53,8 @@ impl Kind for Database {
     fn open(config: Config) -> Result<Self, Fault> {
         let tls = config.check()?;
         let config = Arc::new(config);
-        Ok(Self { pool: Pool::new(Arc::clone(&config), tls), config })
+        let door = Door { config: Arc::clone(&config), tls };
+        Ok(Self { pool: Pool::new(door, config.max_connections), config })
     }
 }
 
@@ -59,7 +62,7 @@ impl Kind for Database {
 impl Connector for Database {
     async fn test(&self) -> Result<(), Fault> {
         let (lease, _) = self.role(&self.config.user).await?;
-        let rights = lease.rights();
+        let rights = lease.connection.rights;
         lease.give_back(&self.pool);
         if rights.is_superuser || rights.creates_roles {
             return Ok(());
@@ -74,8 +77,8 @@ impl Connector for Database {
         let mut last = String::new();
         loop {
             // Also proves that a pooled connection is alive.
-            let (mut lease, _) = self.role(&self.config.user).await?;
-            let page = within(lease.client().query(LIST, &[&last, &PAGE])).await?;
+            let (lease, _) = self.role(&self.config.user).await?;
+            let page = within(lease.connection.client.query(LIST, &[&last, &PAGE])).await?;
             lease.give_back(&self.pool);
             let Some(row) = page.last() else { return Ok(()) };
             last = row.get(0);
@@ -89,7 +92,7 @@ impl Connector for Database {
 
     async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
         let (lease, role) = self.role(native_identity).await?;
-        let rights = lease.rights();
+        let rights = lease.connection.rights;
         lease.give_back(&self.pool);
         self.changeable(native_identity, role, rights.is_superuser).map(|role| role.stamp)
     }
@@ -111,7 +114,7 @@ impl Connector for Database {
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
         let (lease, role) = self.role(change.native_identity).await?;
-        let reads = lease.rights().reads;
+        let reads = lease.connection.rights.reads;
         lease.give_back(&self.pool);
         let role = role.ok_or_else(no_account)?;
         if reads {
@@ -129,23 +132,6 @@ impl Connector for Database {
     }
 }
 
-/// The roles that can log in, after `$1`, `$2` at most.
-const LIST: &str = "SELECT rolname::text, coalesce(rolvaliduntil < now(), false) \
-     FROM pg_catalog.pg_roles \
-     WHERE rolcanlogin AND rolname::text COLLATE \"C\" > $1::text AND rolname !~ '^pg_' \
-     ORDER BY rolname::text COLLATE \"C\" LIMIT $2::bigint";
-
-/// One role, with its verifier. Longer names would be cut off, and then mean another role.
-const ROLE: &str = "SELECT rolcanlogin, rolsuper, coalesce(rolvaliduntil < now(), false), rolpassword \
-     FROM pg_catalog.pg_authid \
-     WHERE rolname = $1::text::name AND octet_length($1::text) <= 63";
-
-/// One role, where verifiers may not be read.
-const ROLE_WITHOUT_VERIFIER: &str = "SELECT rolcanlogin, rolsuper, \
-     coalesce(rolvaliduntil < now(), false), NULL::text \
-     FROM pg_catalog.pg_roles \
-     WHERE rolname = $1::text::name AND octet_length($1::text) <= 63";
-
 /// Its row stays ours until the transaction ends.
 const LOCK: &str =
     "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1::text::name FOR UPDATE";
@@ -153,48 +139,17 @@ const LOCK: &str =
 /// `ALTER ROLE` takes no parameters: the server itself quotes the name and the verifier.
 const STATEMENT: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)";
 
-/// What rekey needs to know of a role.
-struct Role {
-    can_log_in: bool,
-    is_superuser: bool,
-    is_expired: bool,
-    /// `None` where there is no password, or it may not be read.
-    verifier: Option<String>,
-    stamp: Stamp,
-}
-
-fn read(row: &Row, is_readable: bool) -> Role {
-    let verifier: Option<String> = row.get(3);
-    let stamp = if is_readable { stamp(verifier.as_deref()) } else { Stamp::default() };
-    Role {
-        can_log_in: row.get(0),
-        is_superuser: row.get(1),
-        is_expired: row.get(2),
-        verifier,
-        stamp,
-    }
-}
-
-/// The hash of a verifier: it tells a change and tells nothing else.
-fn stamp(verifier: Option<&str>) -> Stamp {
-    let hash = digest::digest(&digest::SHA256, verifier.unwrap_or_default().as_bytes());
-    Stamp(hash.as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
-}
-
 impl Database {
     /// Reads a role, on a connection that has just proved to be alive. A pooled one that turns out
     /// to be dead is replaced.
     async fn role(&self, name: &str) -> Result<(Lease, Option<Role>), Fault> {
         let mut lease = self.pool.take().await?;
         loop {
-            let is_readable = lease.rights().reads;
+            let is_readable = lease.connection.rights.reads;
             let query = if is_readable { ROLE } else { ROLE_WITHOUT_VERIFIER };
-            match timeout(OPERATION, lease.client().query_opt(query, &[&name])).await {
+            match timeout(OPERATION, lease.connection.client.query_opt(query, &[&name])).await {
                 Ok(Ok(row)) => {
-                    let role = row.map(|row| read(&row, is_readable));
+                    let role = row.map(|row| Role::read(&row, is_readable));
                     return Ok((lease, role));
                 }
                 Ok(Err(error)) if error.as_db_error().is_some() => {
@@ -241,7 +196,7 @@ impl Database {
         check_deadline(deadline)?;
         let (lease, role) = self.role(name).await?;
         let checked = self
-            .changeable(name, role, lease.rights().is_superuser)
+            .changeable(name, role, lease.connection.rights.is_superuser)
             .and_then(|_| check_deadline(deadline));
         match checked {
             Ok(()) => Ok(lease),
@@ -262,9 +217,9 @@ impl Database {
         observed: &Stamp,
         deadline: Instant,
     ) -> Outcome {
-        let rights = lease.rights();
+        let rights = lease.connection.rights;
         let committed = async {
-            let transaction = within(lease.client().transaction()).await?;
+            let transaction = within(lease.connection.client.transaction()).await?;
             if rights.locks {
                 let row = within(transaction.query_opt(LOCK, &[&name])).await?;
                 let current: Option<String> = row.ok_or_else(no_account)?.get(0);
@@ -301,7 +256,8 @@ impl Database {
 
     /// One login with the password, on a connection of its own.
     async fn sign_in_once(&self, role: &str, password: &Password) -> Result<Verdict, Fault> {
-        let Err(error) = self.pool.sign_in_as(role, password.expose()).await? else {
+        let _slot = self.pool.slot().await?;
+        let Err(error) = self.pool.door.sign_in_as(role, password.expose()).await? else {
             return Ok(Verdict::Yes);
         };
         let Some(answer) = error.as_db_error() else { return Err(answer::sign_in_fault(error)) };
@@ -324,13 +280,6 @@ impl Database {
 fn is_certain(answer: &tokio_postgres::error::DbError) -> bool {
     let code = answer.code().code();
     !code.starts_with("57") && !code.starts_with("08")
-}
-
-fn listed(row: &Row) -> Listed {
-    let name: String = row.get(0);
-    let mut attributes = Map::new();
-    attributes.insert("rolname".to_owned(), Value::from(name.as_str()));
-    Listed { native_identity: name.clone(), name, attributes, disabled: row.get(1), locked: false }
 }
 
 async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {

@@ -1,19 +1,11 @@
-//! Connections to one directory: opened when needed, signed in once, reused, bounded in number.
+//! Connections to one directory: TCP, TLS, and the sign-in with rekey's own account.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, StdStream};
 use rustls::ClientConfig;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::AbortHandle,
-    time::timeout,
-};
+use tokio::{task::AbortHandle, time::timeout};
 
 use super::{
     answer,
@@ -21,31 +13,26 @@ use super::{
 };
 use crate::{
     Fault, FaultKind,
-    net::{CONNECT, OPERATION, dial},
+    net::{CONNECT, dial},
+    pool,
     scrub::plain,
     tls,
 };
 
-/// How to reach the directory, and the connections that are idle.
-pub(super) struct Pool {
-    config: Arc<Config>,
-    tls: Option<Arc<ClientConfig>>,
-    /// Last in, first out: the one that worked most recently is used next.
-    idle: Mutex<Vec<Connection>>,
-    slots: Arc<Semaphore>,
+/// The directory's connections.
+pub(super) type Pool = pool::Pool<Door>;
+/// One of them, for one caller.
+pub(super) type Lease = pool::Lease<Door>;
+
+/// How to reach the directory.
+pub(super) struct Door {
+    pub(super) config: Arc<Config>,
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
-/// A connection for one caller. Dropping it closes the connection; only [`Lease::give_back`], after
-/// an answer, keeps it for others.
-pub(super) struct Lease {
-    connection: Connection,
-    slot: OwnedSemaphorePermit,
-    /// It may have died while nobody used it.
-    pub(super) is_reused: bool,
-}
-
-struct Connection {
-    ldap: Ldap,
+/// A connection, and what drives it.
+pub(super) struct Connection {
+    pub(super) ldap: Ldap,
     driver: AbortHandle,
 }
 
@@ -64,48 +51,12 @@ pub(super) struct Broken {
     pub(super) fault: Fault,
 }
 
-impl Pool {
-    pub(super) fn new(config: Arc<Config>, tls: Option<Arc<ClientConfig>>) -> Self {
-        let slots = Arc::new(Semaphore::new(config.max_connections));
-        Self { config, tls, idle: Mutex::default(), slots }
-    }
+impl pool::Door for Door {
+    type Connection = Connection;
+    const BUSY: &'static str = "every connection to the directory was busy for 10 seconds: raise \
+         maxConnections or look for a slow directory";
 
-    /// A connection that is signed in with rekey's own account.
-    pub(super) async fn take(&self) -> Result<Lease, Fault> {
-        let slot = self.slot().await?;
-        while let Some(mut connection) = self.pop() {
-            if !connection.ldap.is_closed() {
-                return Ok(Lease { connection, slot, is_reused: true });
-            }
-        }
-        Ok(Lease { connection: self.sign_in().await?, slot, is_reused: false })
-    }
-
-    /// Replaces a broken connection by a new one; the idle ones are no better.
-    pub(super) async fn renew(&self, lease: Lease) -> Result<Lease, Fault> {
-        let Lease { slot, .. } = lease;
-        self.idle().clear();
-        Ok(Lease { connection: self.sign_in().await?, slot, is_reused: false })
-    }
-
-    /// A new connection that is nobody's yet and never returns to the pool.
-    pub(super) async fn anonymous(&self) -> Result<Lease, Fault> {
-        let slot = self.slot().await?;
-        Ok(Lease { connection: self.connect().await?, slot, is_reused: false })
-    }
-
-    async fn slot(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        match timeout(OPERATION, Arc::clone(&self.slots).acquire_owned()).await {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => Err(Fault::new(
-                FaultKind::Throttled,
-                "every connection to the directory was busy for 10 seconds: raise maxConnections \
-                 or look for a slow directory",
-            )),
-        }
-    }
-
-    async fn sign_in(&self) -> Result<Connection, Fault> {
+    async fn open(&self) -> Result<Connection, Fault> {
         let mut connection = self.connect().await?;
         let bind =
             connection.ldap.simple_bind(&self.config.bind_dn, self.config.bind_password.expose());
@@ -125,7 +76,14 @@ impl Pool {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Fault> {
+    fn is_closed(connection: &mut Connection) -> bool {
+        connection.ldap.is_closed()
+    }
+}
+
+impl Door {
+    /// A new connection that is nobody's yet.
+    pub(super) async fn connect(&self) -> Result<Connection, Fault> {
         let (host, port) = (&self.config.host, self.config.port());
         let stream = dial(host, port).await?.into_std().map_err(|error| {
             Fault::new(FaultKind::Unreachable, format!("{host}:{port} cannot be reached: {error}"))
@@ -157,27 +115,6 @@ impl Pool {
         // It ends with the connection; why it ended shows in the next call.
         let driver = tokio::spawn(driver.drive()).abort_handle();
         Ok(Connection { ldap, driver })
-    }
-
-    fn pop(&self) -> Option<Connection> {
-        self.idle().pop()
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lease {
-    pub(super) fn ldap(&mut self) -> &mut Ldap {
-        &mut self.connection.ldap
-    }
-
-    /// Keeps the connection for the next caller; only for one that has answered all it was asked.
-    pub(super) fn give_back(self, pool: &Pool) {
-        let Self { connection, slot, .. } = self;
-        pool.idle().push(connection);
-        drop(slot);
     }
 }
 
