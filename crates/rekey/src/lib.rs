@@ -34,6 +34,7 @@ pub mod open;
 pub mod password;
 pub mod policy;
 pub mod portal;
+pub mod proof;
 pub mod secrets;
 pub mod serve;
 pub mod sign_in;

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::change_password;
-use crate::{App, store::Tx};
+use crate::{App, proof, store::Tx};
 
 /// How long a claim lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -70,6 +70,9 @@ async fn round(
         }
     };
     let count = claimed.len();
+    if count > 0 {
+        proof::crash_at("claim.committed");
+    }
     for change in claimed {
         let Ok(permit) = capacity.clone().try_acquire_owned() else { break };
         let app = app.clone();

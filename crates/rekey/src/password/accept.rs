@@ -19,6 +19,7 @@ use crate::{
     clock::Micros,
     error::BadRequest,
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId, sortable},
+    proof,
     store::{NewChange, Target, Tx},
 };
 
@@ -62,10 +63,17 @@ pub async fn accept(app: &App, caller: &Caller, ask: Ask) -> Result<Accepted, Er
     caller.may_change_password_of(&ask.identity_id)?;
     let ciphertext = decode(&ask.encrypted_password);
     let (deed_app, caller) = (app.clone(), caller.clone());
+    #[cfg(rekey_proof)]
+    if proof::asks_for("early_202") {
+        let deed =
+            move |tx: &mut Tx<'_>| decide(&deed_app, tx, &caller, &ask, ciphertext.as_deref())?;
+        return proof::early(&app.store, deed).await;
+    }
     let answer = app
         .store
         .write(move |tx| decide(&deed_app, tx, &caller, &ask, ciphertext.as_deref()))
         .await?;
+    proof::crash_at("accept.committed");
     if answer.as_ref().is_ok_and(|accepted| accepted.state == State::InProgress) {
         app.wake.notify_one();
     }
@@ -194,6 +202,7 @@ fn enter(
         }
     }
     let Some(seq) = seq else { return Err(Error::Internal("no place in the order".into())) };
+    proof::crash_at("accept.drawn");
     for target in targets {
         tx.insert_target(seq, target)?;
     }

@@ -8,7 +8,7 @@ use tokio_postgres::{Config, NoTls, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{Error, Fail, Result, Tx};
-use crate::{clock::Clock, tls};
+use crate::{clock::Clock, proof, tls};
 
 /// Connections of one node at most.
 const CONNECTIONS: usize = 16;
@@ -84,7 +84,12 @@ pub(super) fn transact<T, E: Fail>(
     loop {
         runtime.block_on(client.batch_execute("BEGIN")).map_err(Error::from)?;
         let mut tx = Tx::postgres(client, runtime.clone(), clock, true);
-        let done = deed(&mut tx).and_then(|done| tx.commit().map(|()| done).map_err(E::from));
+        let done = deed(&mut tx).and_then(|done| {
+            proof::crash_at("store.before_commit");
+            proof::crash_soon("store.commit_under_way");
+            tx.commit().map(|()| done).map_err(E::from)
+        });
+        proof::crash_at("store.committed");
         match done {
             Err(error) if again > 0 && error.store().is_some_and(Error::is_transient) => again -= 1,
             done => return done,

@@ -19,7 +19,7 @@ use rusqlite::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Error, Fail, Result, Tx};
-use crate::clock::Clock;
+use crate::{clock::Clock, proof};
 
 /// At most this many deeds share a commit.
 const BATCH: usize = 512;
@@ -57,6 +57,9 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
          PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
     )
     .map_err(|e| sentence(&e))?;
+    if proof::asks_for("synchronous_normal") {
+        db.execute_batch("PRAGMA synchronous = NORMAL")?;
+    }
     prepare_once(&db, 256)?;
     Ok(db)
 }
@@ -148,7 +151,10 @@ fn try_all(db: &Connection, clock: &Clock, batch: &mut [Box<dyn Work>]) -> rusql
         // A deed that panics must not take the writer with it.
         catch_unwind(AssertUnwindSafe(|| work.attempt(&mut Tx::sqlite(db, clock)))).unwrap_or(false)
     });
+    proof::crash_at("store.before_commit");
+    proof::crash_soon("store.commit_under_way");
     let end = if well { db.prepare_cached("COMMIT")?.execute([]) } else { Ok(0) };
+    proof::crash_at("store.committed");
     if !db.is_autocommit() {
         db.execute_batch("ROLLBACK")?;
     }

@@ -24,6 +24,7 @@ use crate::{
         TargetState, payload_invalid,
         verdict::{self, Found},
     },
+    proof,
     store::{Claimed, Tx, is_lost},
 };
 
@@ -73,20 +74,24 @@ async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
         }
     };
 
+    proof::crash_at("judge.done");
     let Some(permits) = room(&targets).await else { return give_back(app, change).await };
     join_all(targets.iter_mut().map(|target| look(target, &password))).await;
     hold_back(&mut targets);
+    proof::crash_at("look.done");
     if targets.iter().any(Target::is_ready) {
         let by = Instant::now() + WRITE_BY;
         if !announce(app, change, &mut targets).await? {
             drop(permits);
             return give_back(app, change).await;
         }
+        proof::crash_at("announce.committed");
         join_all(targets.iter_mut().filter(|t| t.is_ready()).map(|t| write(t, &password, by)))
             .await;
     }
     drop(permits);
     drop(password);
+    proof::crash_at("verify.done");
     settle(app, change, targets).await
 }
 
@@ -132,6 +137,7 @@ async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result
             for (account, salt, stamp) in &ready {
                 tx.set_intent(claimed.seq, account, salt, stamp)?;
             }
+            proof::crash_at("announce.open");
             Ok::<_, Error>(true)
         })
         .await
@@ -156,9 +162,11 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
                 keep(tx, &claimed, account, result)?;
             }
             tx.end_if_done(claimed.seq)?;
+            proof::crash_at("settle.open");
             Ok::<_, Error>(())
         })
         .await?;
+    proof::crash_at("settle.committed");
     app.waiting.tell(&change.id);
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::{
         links::Link,
         verdict::{self, Found, Next},
     },
+    proof,
     store::ClaimedTarget,
 };
 
@@ -142,7 +143,9 @@ pub(super) async fn write(target: &mut Target, password: &Password, by: Instant)
     let Ok(link) = target.link.clone() else { return };
     let lost_before = target.state() == TargetState::Attempting;
     let change = target.change(password);
+    proof::crash_soon("write.under_way");
     let outcome = link.connector.apply(&change, &target.stamp, by).await;
+    proof::crash_at("write.answered");
     let found = match outcome {
         Outcome::Applied => {
             link.answered();
