@@ -9,6 +9,7 @@ mod bans;
 mod ci;
 mod shell;
 mod test;
+mod timing;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(),
         ["targets"] => test::targets(),
         ["test", options @ ..] => test::run(options),
+        ["timing", options @ ..] => timing::run(options),
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{HELP}");
             Ok(())
@@ -43,4 +45,6 @@ cargo xtask bench               how fast it is, beside what this machine allows
 cargo xtask targets             only the target systems, for as long as you want them
 cargo xtask test                every test, against real servers it starts itself
 cargo xtask test --list         the suites
-cargo xtask test --only NAME    one suite; may be given more than once";
+cargo xtask test --only NAME    one suite; may be given more than once
+cargo xtask timing              whether time tells if a padding was right; --samples N, 100,000 by default
+cargo xtask timing --http       the same over HTTP, and who exists";

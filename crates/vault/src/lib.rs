@@ -23,6 +23,8 @@ mod padding;
 mod password;
 mod policy;
 mod private_key;
+#[cfg(rekey_proof)]
+pub mod proof;
 mod public_key;
 mod rsa;
 mod seal;

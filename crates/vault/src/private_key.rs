@@ -88,6 +88,14 @@ impl PrivateKey {
     }
 }
 
+#[cfg(rekey_proof)]
+impl PrivateKey {
+    pub(crate) fn synthetic(&self, ciphertext: &[u8]) -> Vec<u8> {
+        let substitute = Substitute::new(&self.substitute_secret, ciphertext);
+        depad::synthetic(self.modulus.len(), self.padding, &substitute)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};

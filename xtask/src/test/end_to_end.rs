@@ -86,7 +86,9 @@ fn script(suite: Suite) -> Result<Script> {
         Suite::OpenSsl => (PathBuf::from("bash"), ours.join("openssl/flow.sh")),
         Suite::PythonNewest => (clients::python(NEWEST)?, ours.join("python/flow.py")),
         Suite::PythonOlder => (clients::python(OLDER)?, ours.join("python/flow.py")),
-        Suite::Workspace => return Err("`cargo test` is not a script".to_owned()),
+        Suite::Timing | Suite::Workspace => {
+            return Err(format!("{} is not a script", suite.name()));
+        }
     };
     Ok(Script { program, arguments: vec![script] })
 }

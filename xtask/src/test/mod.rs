@@ -24,7 +24,7 @@ mod targets;
 mod workspace;
 
 use crate::shell::{self, Result, cargo};
-use report::Report;
+use report::{Report, Row};
 use run::Run;
 use suite::{SUITES, Suite};
 use targets::Targets;
@@ -41,6 +41,8 @@ pub(crate) fn run(options: &[&str]) -> Result {
 
     let run = Run::begin()?;
     let mut report = Report::default();
+    let (commands, wanted): (Vec<Suite>, Vec<Suite>) =
+        wanted.into_iter().partition(|suite| suite.command().is_some());
     let (rust, scripts): (Vec<Suite>, Vec<Suite>) =
         wanted.into_iter().partition(|suite| matches!(suite, Suite::Workspace));
     if !rust.is_empty() {
@@ -53,6 +55,14 @@ pub(crate) fn run(options: &[&str]) -> Result {
         for suite in scripts {
             end_to_end::run(suite, &targets, &run, &mut report);
         }
+    }
+    for suite in commands {
+        println!("\n== {}", suite.name());
+        let row = Row::of(suite.name());
+        report.add(match suite.command().map_or(Ok(()), |command| command()) {
+            Ok(()) => Row { passed: 1, ..row },
+            Err(reason) => row.failing(reason),
+        });
     }
     report.print();
     run.end(report.failed() == 0);

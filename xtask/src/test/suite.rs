@@ -1,5 +1,7 @@
 //! The suites, in the order in which they run.
 
+use crate::{shell::Result, timing};
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suite {
     Canary,
@@ -8,6 +10,7 @@ pub(crate) enum Suite {
     OpenSsl,
     PythonNewest,
     PythonOlder,
+    Timing,
     Workspace,
 }
 
@@ -19,6 +22,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite::Node,
     Suite::Canary,
     Suite::Crash,
+    Suite::Timing,
 ];
 
 impl Suite {
@@ -30,6 +34,7 @@ impl Suite {
             Self::OpenSsl => "openssl",
             Self::PythonNewest => "python-2.1.72",
             Self::PythonOlder => "python-1.4.2",
+            Self::Timing => "timing",
             Self::Workspace => "workspace",
         }
     }
@@ -42,7 +47,21 @@ impl Suite {
             Self::OpenSsl => "the documented command lines: curl, openssl and base64",
             Self::PythonNewest => "the official Python client, newest",
             Self::PythonOlder => "the official Python client, older: v3, v2024, v2025 and beta",
+            Self::Timing => "a padding that leaks is told by its time, rekey's is not: few samples",
             Self::Workspace => "cargo test, with slapd and PostgreSQL at hand",
+        }
+    }
+    /// What runs it, if it is a command of its own that starts whatever it needs.
+    pub(crate) fn command(self) -> Option<fn() -> Result> {
+        match self {
+            Self::Timing => Some(timing::quick),
+            Self::Canary
+            | Self::Crash
+            | Self::Node
+            | Self::OpenSsl
+            | Self::PythonNewest
+            | Self::PythonOlder
+            | Self::Workspace => None,
         }
     }
 }

@@ -23,6 +23,10 @@ pub(crate) fn oaep(mut block: Zeroizing<Vec<u8>>, substitute: &Substitute) -> Ca
         }
     }
     let label = sha256(b"");
+    #[cfg(rekey_leaky)]
+    if !bool::from(genuine) || !block.get(1 + HASH..).is_some_and(|data| data.starts_with(&label)) {
+        return super::give_up(block);
+    }
     let mut found = Choice::from(0);
     let mut separator = 0_u32;
     for (index, byte) in (0_u32..).zip(block.iter()).skip(1 + HASH) {

@@ -10,6 +10,10 @@ use crate::Candidate;
 /// draft-irtf-cfrg-rsa-guidance-10, section 7.2).
 pub(crate) fn pkcs1v15(block: Zeroizing<Vec<u8>>, substitute: &Substitute) -> Candidate {
     let size = len(&block);
+    #[cfg(rekey_leaky)]
+    if !block.starts_with(&[0, 2]) {
+        return super::give_up(block);
+    }
     let mut genuine = Choice::from(1);
     let mut found = Choice::from(0);
     let mut separator = 0_u32;

@@ -1,0 +1,154 @@
+//! The race of the paddings.
+
+use std::{hint::black_box, time::Instant};
+
+use rekey_timing::{Class, End, Expected, Machine, Race, pin};
+use rekey_vault::{
+    About, Error, Judgement, Padding, Policy, PrivateKey,
+    proof::{encrypt_raw, synthetic},
+    random, sha256,
+};
+
+use crate::blocks::{self, Kind, OAEP, PKCS1V15};
+
+/// A difference that lies within so many nanoseconds is none: an attacker on the same machine needs
+/// dozens, one on a network far more.
+const BOUND: i64 = 50;
+/// Rounds before the first that counts, for caches and the clock of the processor.
+const WARM_UP: usize = 200;
+
+/// Both paddings, `samples` rounds each. The end that is worse.
+pub(crate) fn run(samples: usize) -> Result<End, Error> {
+    println!("{}", Machine::this());
+    pin();
+    let first = compare(Padding::Pkcs1v15, PKCS1V15, samples)?;
+    let second = compare(Padding::OaepSha256, OAEP, samples)?;
+    Ok(first.worse(second))
+}
+
+fn compare(padding: Padding, kinds: &[Kind], samples: usize) -> Result<End, Error> {
+    let bench = Bench::new(padding, kinds)?;
+    let mut race = Race::new(classes(kinds));
+    let mut spent = 0;
+    let begun = Instant::now();
+    for number in 0..WARM_UP + samples {
+        let times = bench.round(&race)?;
+        if number == WARM_UP {
+            let seconds = begun.elapsed().as_secs() * u64::try_from(samples / WARM_UP).unwrap_or(0);
+            println!(
+                "\n{}: {samples} rounds of {} classes, about {} min",
+                padding.as_str(),
+                times.len(),
+                seconds.div_ceil(60)
+            );
+        }
+        if number >= WARM_UP {
+            spent += times.first().copied().unwrap_or(0);
+            race.round(times);
+        }
+    }
+    let each = spent / u64::try_from(samples).unwrap_or(1).max(1);
+    println!("{each} ns for each decryption with its judgement");
+    Ok(race.end(BOUND))
+}
+
+/// The kinds of blocks, and then those that are not made of a block alone.
+fn classes(kinds: &[Kind]) -> Vec<Class> {
+    let class = |name: &str, against, expected| Class { name: name.to_owned(), against, expected };
+    let mut classes: Vec<_> =
+        kinds.iter().map(|kind| class(kind.name, 0, Expected::Alike)).collect();
+    let text = kinds.len();
+    classes.push(class("valid, a short text", text, Expected::Alike));
+    classes.push(class("synthetic, the same short text", text, Expected::Alike));
+    classes.push(class("control: slower by one SHA-256", 0, Expected::Slower));
+    classes
+}
+
+/// What is measured, and with what.
+struct Bench<'a> {
+    padding: Padding,
+    kinds: &'a [Kind],
+    key: PrivateKey,
+    spki: Vec<u8>,
+    policy: Policy,
+}
+
+impl<'a> Bench<'a> {
+    fn new(padding: Padding, kinds: &'a [Kind]) -> Result<Self, Error> {
+        let key = PrivateKey::generate(padding)?;
+        let spki = key.public_spki()?;
+        // Nothing that fits conforms, so that nothing is asked whether it is genuine.
+        let policy = Policy { min_length: 300, min_numeric: 1, ..Policy::default() };
+        Ok(Self { padding, kinds, key, spki, policy })
+    }
+
+    /// A fresh ciphertext for each class, then the time of each, in an order of this round.
+    fn round(&self, race: &Race) -> Result<Vec<u64>, Error> {
+        let ciphertexts = self.ciphertexts()?;
+        let mut times = vec![0; ciphertexts.len()];
+        let mut input = vec![0; blocks::SIZE];
+        for class in race.order(&random::<32>()?) {
+            let (Some(ciphertext), Some(time)) = (ciphertexts.get(class), times.get_mut(class))
+            else {
+                continue;
+            };
+            input.copy_from_slice(ciphertext);
+            let control = race.classes().get(class).is_some_and(|c| c.expected == Expected::Slower);
+            *time = self.judged(&input, control)?;
+        }
+        Ok(times)
+    }
+
+    /// Decrypts and judges as a worker does, and says how long it took in nanoseconds.
+    fn judged(&self, ciphertext: &[u8], slower: bool) -> Result<u64, Error> {
+        let about = About::default();
+        let begun = Instant::now();
+        let judgement = self.key.decrypt(black_box(ciphertext))?.judge(&self.policy, &about);
+        if slower {
+            black_box(sha256(black_box(ciphertext)));
+        }
+        let time = begun.elapsed();
+        assert!(
+            !matches!(black_box(judgement), Judgement::Accepted(_)),
+            "what must be refused was accepted"
+        );
+        Ok(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn ciphertexts(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let block = |kind: &Kind| match self.padding {
+            Padding::OaepSha256 => kind.oaep(),
+            Padding::Pkcs1v15 => kind.pkcs1v15(),
+        };
+        let mut all = Vec::with_capacity(self.kinds.len() + 3);
+        for kind in self.kinds {
+            all.push(encrypt_raw(&self.spki, &block(kind)?)?);
+        }
+        let (synthetic, text) = self.synthetic_text()?;
+        let genuine = match self.padding {
+            Padding::OaepSha256 => blocks::oaep(&text)?,
+            Padding::Pkcs1v15 => blocks::pkcs1v15(&text)?,
+        };
+        all.push(encrypt_raw(&self.spki, &genuine)?);
+        all.push(synthetic);
+        if let Some(reference) = self.kinds.first() {
+            all.push(encrypt_raw(&self.spki, &block(reference)?)?);
+        }
+        Ok(all)
+    }
+
+    /// A ciphertext without padding whose synthetic message is a text: one in 400 is.
+    fn synthetic_text(&self) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        loop {
+            let mut ciphertext = random::<{ blocks::SIZE }>()?.to_vec();
+            if let Some(first) = ciphertext.first_mut() {
+                *first &= 0x7f;
+            }
+            let message = synthetic(&self.key, &ciphertext);
+            let text = !message.is_empty() && message.iter().all(|byte| (32..127).contains(byte));
+            if text {
+                return Ok((ciphertext, message));
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Classes measured in rounds, and what their times tell.
+
+use crate::statistics::{friedman, holm, median_interval, real, sign, two_sided, wilcoxon};
+
+/// Below this, corrected for the number of classes, a difference is no chance.
+const CHANCE: f64 = 0.001;
+
+/// Something whose time is compared.
+pub struct Class {
+    /// What it is.
+    pub name: String,
+    /// The place of the class it is compared with; its own, if others are compared with it.
+    pub against: usize,
+    /// What the comparison must say.
+    pub expected: Expected,
+}
+
+/// What must come out of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Nobody can tell them apart.
+    Alike,
+    /// The control: it is slower, and if that is not seen, nothing is.
+    Slower,
+}
+
+/// What was measured.
+pub struct Race {
+    classes: Vec<Class>,
+    /// One value a class, in nanoseconds.
+    rounds: Vec<Vec<u64>>,
+}
+
+/// What one class' times say.
+pub struct Verdict<'a> {
+    class: &'a Class,
+    /// The median of the paired differences between the bounds of its 95 % interval, nanoseconds.
+    interval: (i64, i64, i64),
+    /// Standard deviations of the sign test and of Wilcoxon's.
+    z: (f64, f64),
+    /// The smaller of their probabilities, corrected by Holm.
+    chance: f64,
+}
+
+/// What a race proves.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The control was seen, and nothing else.
+    Alike,
+    /// It proves nothing: the control was not seen, or an interval is wider than the bound.
+    Blind,
+    /// Time tells at least one class.
+    Told,
+}
+
+impl End {
+    /// The worse of two.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Told, _) | (_, Self::Told) => Self::Told,
+            (Self::Blind, _) | (_, Self::Blind) => Self::Blind,
+            (Self::Alike, Self::Alike) => Self::Alike,
+        }
+    }
+
+    /// What a command ends with.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Alike => 0,
+            Self::Told => 1,
+            Self::Blind => 2,
+        }
+    }
+
+    /// What it means.
+    pub fn sentence(&self) -> &'static str {
+        match self {
+            Self::Alike => "alike: time tells nothing but the control",
+            Self::Told => "told: time tells a class from its reference",
+            Self::Blind => {
+                "blind: the control was not seen or an interval is too wide; take more samples or a quieter machine"
+            }
+        }
+    }
+}
+
+impl Race {
+    /// Nothing measured yet.
+    pub fn new(classes: Vec<Class>) -> Self {
+        Self { classes, rounds: Vec::new() }
+    }
+
+    /// The classes.
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// The places of the classes in an order that `random` decides.
+    pub fn order(&self, random: &[u8]) -> Vec<usize> {
+        let mut order: Vec<_> = (0..self.classes.len()).collect();
+        for (last, byte) in (1..order.len()).rev().zip(random) {
+            order.swap(last, usize::from(*byte) % (last + 1));
+        }
+        order
+    }
+
+    /// Keeps one round: the time of each class, in nanoseconds.
+    pub fn round(&mut self, times: Vec<u64>) {
+        self.rounds.push(times);
+    }
+
+    /// What each class that is compared says.
+    pub fn verdicts(&self) -> Vec<Verdict<'_>> {
+        let compared: Vec<_> = self
+            .classes
+            .iter()
+            .enumerate()
+            .filter(|(place, class)| class.against != *place)
+            .collect();
+        let mut verdicts: Vec<_> =
+            compared.iter().map(|(place, class)| self.verdict(*place, class)).collect();
+        // Two tests of each.
+        let chances: Vec<_> = verdicts
+            .iter()
+            .flat_map(|verdict| [two_sided(verdict.z.0), two_sided(verdict.z.1)])
+            .collect();
+        for (verdict, chances) in verdicts.iter_mut().zip(holm(&chances).chunks(2)) {
+            verdict.chance = chances.iter().copied().fold(1.0, f64::min);
+        }
+        verdicts
+    }
+
+    fn verdict<'a>(&self, place: usize, class: &'a Class) -> Verdict<'a> {
+        let time = |round: &[u64], place: usize| {
+            round.get(place).and_then(|time| i64::try_from(*time).ok()).unwrap_or(0)
+        };
+        let differences: Vec<_> = self
+            .rounds
+            .iter()
+            .map(|round| time(round, place) - time(round, class.against))
+            .collect();
+        Verdict {
+            class,
+            interval: median_interval(&differences),
+            z: (sign(&differences), wilcoxon(&differences)),
+            chance: 1.0,
+        }
+    }
+
+    /// How probable it is that the classes that must be alike differ so much by chance (Friedman),
+    /// over those compared with the class at `against`.
+    pub fn together(&self, against: usize) -> f64 {
+        let alike = |class: &Class| class.against == against && class.expected == Expected::Alike;
+        let places: Vec<_> =
+            (0..).zip(&self.classes).filter(|(_, class)| alike(class)).map(|(at, _)| at).collect();
+        let of = |round: &Vec<u64>| {
+            places.iter().filter_map(|at: &usize| round.get(*at)).copied().collect()
+        };
+        friedman(&self.rounds.iter().map(of).collect::<Vec<_>>())
+    }
+
+    /// Prints the table, and says what it proves: alike means that no class is told by a test and
+    /// that every interval lies within `bound` nanoseconds of 0.
+    pub fn end(&self, bound: i64) -> End {
+        say(&format!(
+            "{:<44} {:>9} {:>19} {:>7} {:>7} {:>9}",
+            "class", "median ns", "95 % within", "sign z", "rank z", "chance"
+        ));
+        let verdicts = self.verdicts();
+        for verdict in &verdicts {
+            verdict.print(bound);
+        }
+        let mut together: Vec<_> = verdicts.iter().map(|verdict| verdict.class.against).collect();
+        together.sort_unstable();
+        together.dedup();
+        let chances: Vec<_> = together.iter().map(|against| self.together(*against)).collect();
+        for (against, chance) in together.iter().zip(&chances) {
+            let name = self.classes.get(*against).map_or("", |class| class.name.as_str());
+            say(&format!("all like {name:?} together (Friedman): chance {chance:.4}"));
+        }
+        let told = verdicts.iter().any(|verdict| verdict.is_told() == Some(true));
+        let together = chances.iter().any(|chance| *chance < CHANCE / real(chances.len()));
+        if told || together {
+            End::Told
+        } else if verdicts.iter().all(|verdict| verdict.is_good(bound)) {
+            End::Alike
+        } else {
+            End::Blind
+        }
+    }
+}
+
+impl Verdict<'_> {
+    fn differs(&self) -> bool {
+        self.chance < CHANCE
+    }
+
+    /// Whether time tells it; nothing, if that is what is wanted of it.
+    fn is_told(&self) -> Option<bool> {
+        (self.class.expected == Expected::Alike).then_some(self.differs())
+    }
+
+    fn is_good(&self, bound: i64) -> bool {
+        let (from, median, to) = self.interval;
+        match self.class.expected {
+            Expected::Alike => !self.differs() && from >= -bound && to <= bound,
+            Expected::Slower => self.differs() && median > 0,
+        }
+    }
+
+    fn print(&self, bound: i64) {
+        let (from, median, to) = self.interval;
+        let word = match (self.class.expected, self.is_good(bound)) {
+            (_, true) => "",
+            (Expected::Alike, _) if self.differs() => "  <- told",
+            (Expected::Alike, _) => "  <- too wide",
+            (Expected::Slower, _) => "  <- not seen",
+        };
+        say(&format!(
+            "{:<44} {median:>+9} {:>19} {:>+7.2} {:>+7.2} {:>9.2e}{word}",
+            self.class.name,
+            format!("{from:+} to {to:+}"),
+            self.z.0,
+            self.z.1,
+            self.chance,
+        ));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the table of a command")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn race(slower: [u64; 3]) -> Race {
+        let class = |name: &str, expected| Class { name: name.to_owned(), against: 0, expected };
+        let mut race = Race::new(vec![
+            class("reference", Expected::Alike),
+            class("other", Expected::Alike),
+            class("control", Expected::Slower),
+        ]);
+        // Knuth's generator, so that the test says the same each time.
+        let mut state = 1_u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % 1_000
+        };
+        for _ in 0..4_000 {
+            race.round(slower.iter().map(|more| 600_000 + noise() + more).collect());
+        }
+        race
+    }
+
+    #[test]
+    fn only_the_control_is_seen() {
+        assert_eq!(race([0, 0, 100]).end(50), End::Alike);
+    }
+
+    #[test]
+    fn a_slower_class_is_told() {
+        assert_eq!(race([0, 100, 100]).end(50), End::Told);
+        assert_eq!(race([100, 0, 200]).end(50), End::Told);
+    }
+
+    #[test]
+    fn without_the_control_or_with_a_narrow_bound_nothing_is_proven() {
+        assert_eq!(race([0, 0, 0]).end(50), End::Blind);
+        assert_eq!(race([0, 0, 100]).end(1), End::Blind);
+    }
+
+    #[test]
+    fn every_order_holds_every_class() {
+        let race = race([0, 0, 0]);
+        for random in [[0, 0, 0], [255, 3, 9], [7, 8, 1]] {
+            let mut order = race.order(&random);
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2]);
+        }
+    }
+}

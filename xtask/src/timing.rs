@@ -1,0 +1,83 @@
+//! Whether time tells what nobody may know: of the padding of a password, and of who exists.
+//!
+//! What must not leak is measured first, then a build that leaks: a measurement that does not flag
+//! that one has proven nothing.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::shell::{self, Result, cargo};
+
+/// What `rekey-timing` and `rekey-proof timing` end with when time tells something.
+const TOLD: i32 = 1;
+/// And when nothing can be said: too noisy, or too few samples.
+const BLIND: i32 = 2;
+
+pub(crate) fn run(options: &[&str]) -> Result {
+    let mut samples = 100_000_usize;
+    let mut http = false;
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        match *option {
+            "--http" => http = true,
+            "--samples" => {
+                let number = options.next().and_then(|number| number.parse().ok());
+                samples = number.ok_or("--samples takes a number")?;
+            }
+            unknown => return Err(format!("there is no option {unknown:?}")),
+        }
+    }
+    if http { over_http(samples) } else { in_process(samples, true) }
+}
+
+/// Few samples, so that nothing narrow is proven: the leaking build must be told, the real one must
+/// not.
+pub(crate) fn quick() -> Result {
+    in_process(1_000, false)
+}
+
+/// The padding, from the ciphertext to the judgement. If not `strict`, that nothing can be said of
+/// the real build is enough.
+fn in_process(samples: usize, strict: bool) -> Result {
+    let real = build("proof", "--cfg rekey_proof")?;
+    let leaky = build("leaky", "--cfg rekey_proof --cfg rekey_leaky")?;
+    println!("\n== the padding");
+    let code = measure(&real, samples)?;
+    println!("\n== the same with a padding that leaks: it must be told");
+    // A fifth is enough to see what leaks as OpenSSL's padding did.
+    let control = measure(&leaky, if strict { samples.div_ceil(5) } else { samples })?;
+    if control != TOLD {
+        return Err("the leaking build was not told: this run proves nothing".to_owned());
+    }
+    match code {
+        0 => Ok(()),
+        BLIND if !strict => Ok(()),
+        BLIND => Err("nothing can be said: take more samples, or a quieter machine".to_owned()),
+        _ => Err("time tells whether a padding was right".to_owned()),
+    }
+}
+
+/// The same classes through the front door of the real binary, and who exists.
+fn over_http(samples: usize) -> Result {
+    let packages = ["--package", "rekey", "--package", "rekey-proof"];
+    shell::run(cargo().args(["build", "--release"]).args(packages))?;
+    let mut proof = Command::new(shell::target().join("release/rekey-proof"));
+    shell::run(proof.args(["timing", "--samples", &samples.to_string()]))
+}
+
+/// Builds `rekey-timing` with these flags, in a folder of its own: they are part of everything.
+fn build(folder: &str, flags: &str) -> Result<PathBuf> {
+    let target = shell::target().join(folder);
+    let mut cargo = cargo();
+    cargo.args(["build", "--release", "--package", "rekey-timing"]);
+    shell::run(cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", flags))?;
+    Ok(target.join("release/rekey-timing"))
+}
+
+/// Runs it; what it ended with.
+fn measure(binary: &PathBuf, samples: usize) -> Result<i32> {
+    let mut command = Command::new(binary);
+    let status = command.args(["--samples", &samples.to_string()]).status();
+    let status = status.map_err(|e| format!("cannot start {}: {e}", binary.display()))?;
+    status.code().filter(|code| *code <= BLIND).ok_or_else(|| format!("it ended with {status}"))
+}
