@@ -138,7 +138,7 @@ impl Connector for Directory {
             });
         }
         match self.prepared(change.native_identity, observed, deadline).await {
-            Ok(lease) => self.modify(lease, change).await,
+            Ok(lease) => self.modify(lease, change, deadline).await,
             Err(fault) => Outcome::NotApplied(fault),
         }
     }
@@ -222,7 +222,7 @@ impl Directory {
             if observed.is_known() && stamp != *observed {
                 return Err(crate::fault::conflict());
             }
-            check_deadline(deadline)
+            Ok(())
         });
         match checked {
             Ok(()) => Ok(lease),
@@ -233,13 +233,17 @@ impl Directory {
         }
     }
 
-    /// The write: sent once, whatever happens.
-    async fn modify(&self, mut lease: Lease, change: &Change<'_>) -> Outcome {
+    /// The write: sent once, whatever happens, and not late.
+    async fn modify(&self, mut lease: Lease, change: &Change<'_>, deadline: Instant) -> Outcome {
         let request = PasswordModify {
             user_id: Some(change.native_identity),
             old_pass: None,
             new_pass: Some(change.password.expose()),
         };
+        if let Err(fault) = check_deadline(deadline) {
+            lease.give_back(&self.pool);
+            return Outcome::NotApplied(fault);
+        }
         let call = lease.connection.ldap.with_controls(ppolicy::request()).extended(request);
         match within(OPERATION, call).await {
             Ok(answer) => {

@@ -149,6 +149,7 @@ CREATE TABLE password_change (
     state INTEGER NOT NULL,
     errors TEXT NOT NULL,
     attempt INTEGER NOT NULL,
+    lapses INTEGER NOT NULL DEFAULT 0,
     claimed_by TEXT,
     due INTEGER NOT NULL,
     deadline INTEGER NOT NULL,
@@ -165,10 +166,13 @@ CREATE TABLE password_change_target (
     state INTEGER NOT NULL,
     salt BLOB,
     stamp TEXT,
+    announced INTEGER,
     error TEXT,
     PRIMARY KEY (change_seq, account_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX password_change_target_lane ON password_change_target (account_id, change_seq) WHERE state < 2;
+-- Ended, with a write left behind that may still arrive.
+CREATE INDEX password_change_target_left_behind ON password_change_target (account_id) WHERE state >= 2 AND announced IS NOT NULL;
 
 -- What came with an Idempotency-Key: the same key with another body is a mistake.
 CREATE TABLE idempotency_key (

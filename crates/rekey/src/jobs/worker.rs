@@ -7,11 +7,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::change_password;
+use super::change_password::{self, LEASE};
 use crate::{App, proof, store::Tx};
 
-/// How long a claim lasts unless it is renewed.
-pub const LEASE: Duration = Duration::from_secs(30);
 /// Changes claimed in one transaction at most.
 const BATCH: usize = 64;
 /// How often to look when nothing wakes the loop: another node may have accepted something.

@@ -53,6 +53,9 @@ pub enum TargetState {
     Failed,
     /// Nothing was written.
     Queued,
+    /// The password is in force, but a write of an older change was left behind and may still
+    /// arrive: to be looked at once more when it no longer can.
+    Settling,
     /// A newer change took its place.
     Superseded,
 }
@@ -61,6 +64,7 @@ impl TargetState {
     /// As the store keeps it; below 2 is unfinished, which the store's partial indexes rely on.
     pub fn number(self) -> i64 {
         match self {
+            Self::Settling => -1,
             Self::Queued => 0,
             Self::Attempting => 1,
             Self::Applied => 2,
@@ -72,12 +76,18 @@ impl TargetState {
     /// What the store kept.
     pub fn of(number: i64) -> Self {
         match number {
+            ..0 => Self::Settling,
             0 => Self::Queued,
             1 => Self::Attempting,
             2 => Self::Applied,
             3 => Self::Failed,
             _ => Self::Superseded,
         }
+    }
+
+    /// Whether it has not ended.
+    pub fn is_open(self) -> bool {
+        self.number() < 2
     }
 }
 

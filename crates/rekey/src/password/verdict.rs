@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rekey_connectors::{Fault, Rejection, Stamp, Verdict, Verification};
 
+use super::TargetState;
+
 /// What is known of one account after an attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
@@ -23,20 +25,43 @@ pub enum Found {
 pub enum Next {
     /// One verification decides.
     Verify,
+    /// The write may still arrive: look again when it no longer can.
+    Wait,
     /// Nothing was written: the write is safe.
     Write,
 }
 
-/// After a lost answer: an unchanged stamp proves that nothing was written; a changed or unknown
-/// one proves nothing.
-pub fn after_unknown(before: &Stamp, now: &Stamp) -> Next {
-    if before.is_known() && before == now { Next::Write } else { Next::Verify }
+/// After a lost answer: a changed stamp is decided by one verification; an unchanged one proves
+/// that nothing was written, and an unknown one proves nothing, but only when nothing may arrive
+/// any more.
+pub fn after_unknown(before: &Stamp, now: &Stamp, may_arrive: bool) -> Next {
+    match (before.is_known(), before == now) {
+        (true, false) => Next::Verify,
+        _ if may_arrive => Next::Wait,
+        (true, true) => Next::Write,
+        (false, _) => Next::Verify,
+    }
 }
 
-/// What the one verification after a lost answer found.
-pub fn resolved(verdict: Verdict, stamp_known: bool) -> Option<Found> {
+/// A fault instead of a look. What may have happened before is not known any better; what was in
+/// force is not less so.
+pub fn not_observed(fault: &Fault, state: TargetState) -> Found {
+    match (state, faulted(fault)) {
+        (TargetState::Attempting | TargetState::Settling, Found::NotYet(why)) => {
+            Found::Unknown(why)
+        }
+        (TargetState::Settling, Found::Failed(_)) => Found::Applied,
+        (_, found) => found,
+    }
+}
+
+/// What the one verification found, after a lost answer or when all should be settled; none if
+/// the password is to be written once more.
+pub fn resolved(verdict: Verdict, state: TargetState, stamp_known: bool) -> Option<Found> {
     match (verdict, stamp_known) {
         (Verdict::Yes, _) => Some(Found::Applied),
+        (Verdict::No, _) if state == TargetState::Settling => None,
+        (Verdict::CannotTell, _) if state == TargetState::Settling => Some(Found::Applied),
         // Another password is in force and the source cannot tell whether it is a new one: the
         // write did not happen, or was overwritten; writing once more is what was asked.
         (Verdict::No, false) => None,
@@ -118,9 +143,26 @@ mod tests {
 
     #[test]
     fn only_an_unchanged_known_stamp_allows_a_second_write() {
-        assert_eq!(after_unknown(&stamp("1"), &stamp("1")), Next::Write);
-        assert_eq!(after_unknown(&stamp("1"), &stamp("2")), Next::Verify);
-        assert_eq!(after_unknown(&stamp(""), &stamp("")), Next::Verify);
+        assert_eq!(after_unknown(&stamp("1"), &stamp("1"), false), Next::Write);
+        assert_eq!(after_unknown(&stamp("1"), &stamp("2"), false), Next::Verify);
+        assert_eq!(after_unknown(&stamp(""), &stamp(""), false), Next::Verify);
+    }
+
+    #[test]
+    fn nothing_is_written_while_an_earlier_write_may_arrive() {
+        assert_eq!(after_unknown(&stamp("1"), &stamp("1"), true), Next::Wait);
+        assert_eq!(after_unknown(&stamp(""), &stamp(""), true), Next::Wait);
+        assert_eq!(after_unknown(&stamp("1"), &stamp("2"), true), Next::Verify);
+    }
+
+    #[test]
+    fn what_was_in_force_is_written_again_only_when_it_is_not_any_more() {
+        let settling = TargetState::Settling;
+        assert_eq!(resolved(Verdict::No, settling, true), None);
+        assert_eq!(resolved(Verdict::CannotTell, settling, true), Some(Found::Applied));
+        let gone = Fault::new(rekey_connectors::FaultKind::NoAccount, "gone");
+        assert_eq!(not_observed(&gone, settling), Found::Applied);
+        assert_eq!(not_observed(&gone, TargetState::Queued), Found::Failed("gone".into()));
     }
 
     #[test]

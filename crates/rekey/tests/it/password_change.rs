@@ -5,6 +5,7 @@ use std::time::Duration;
 use rekey::{
     error::BadRequest,
     password::{State, accept},
+    store::Claimed,
 };
 use rekey_vault::Policy;
 use serde_json::json;
@@ -17,6 +18,10 @@ quiet_on_both_stores!(
     a_change_under_way_ends_before_the_next_begins,
     a_lost_claim_can_end_nothing,
     a_write_that_may_have_happened_is_not_repeated,
+    nothing_is_written_while_an_earlier_write_may_arrive,
+    a_late_write_of_an_older_change_is_repaired,
+    a_change_that_takes_three_workers_with_it_is_given_up,
+    a_group_that_moves_keeps_the_lease_of_its_other_members,
     a_resend_is_the_same_request,
     a_ciphertext_serves_one_caller_only,
     a_key_serves_its_own_source_only,
@@ -78,7 +83,7 @@ async fn a_lost_claim_can_end_nothing(site: Quiet) {
     let abby = site.person("abby", &[&site.login]).await;
     let change = site.change(&abby, &site.login, "correct horse").await;
     let dead = site.claim("dead").await.remove(0);
-    site.app.clock.turn(Duration::from_secs(29));
+    site.app.clock.turn(Duration::from_secs(24));
     assert!(site.claim("other").await.is_empty(), "the lease stands");
     site.app.clock.turn(Duration::from_secs(2));
     let alive = site.claim(&site.app.node).await.remove(0);
@@ -118,6 +123,94 @@ async fn a_write_that_may_have_happened_is_not_repeated(site: Quiet) {
     site.assert_ended(&change, State::Finished).await;
     let changes = "SELECT changes AS value FROM builtin_password";
     assert_eq!(site.count(changes).await, 2, "it was written once more");
+}
+
+/// Claims, announces a write, and goes no further.
+async fn announced(site: &Quiet, stamp: &'static str) -> Claimed {
+    let dead = site.claim("dead").await.remove(0);
+    let (seq, account) = (dead.seq, dead.account_id.clone());
+    site.write(move |tx| Ok(tx.set_intent(seq, &account, &[7; 16], stamp)?)).await;
+    dead
+}
+
+async fn nothing_is_written_while_an_earlier_write_may_arrive(site: Quiet) {
+    let abby = site.person("abby", &[&site.login]).await;
+    let change = site.change(&abby, &site.login, "correct horse").await;
+    let dead = announced(&site, "0").await;
+    // The answer was lost, and the stamp has not moved: the write may be on its way.
+    site.write(move |tx| Ok(tx.release("dead", &dead, Duration::ZERO)?)).await;
+    site.app.clock.turn(Duration::from_secs(24));
+    assert_eq!(site.work().await, 1);
+    assert_eq!(site.status(&change).await.state, State::InProgress);
+    assert!(!site.signs_in(&site.login, "abby", "correct horse").await);
+    site.app.clock.turn(Duration::from_secs(10));
+    assert_eq!(site.work().await, 1);
+    site.assert_ended(&change, State::Finished).await;
+    assert!(site.signs_in(&site.login, "abby", "correct horse").await);
+}
+
+async fn a_late_write_of_an_older_change_is_repaired(site: Quiet) {
+    for (late, writes) in [(false, 2), (true, 4)] {
+        let alias = if late { "ben" } else { "abby" };
+        let who = site.person(alias, &[&site.login]).await;
+        let older = site.change(&who, &site.login, "the first one").await;
+        announced(&site, "0").await;
+        site.app.clock.turn(Duration::from_secs(26));
+        assert_eq!(site.work().await, 1);
+        site.assert_ended(&older, State::Finished).await;
+
+        // In force at once, but not settled: the write of the worker that was lost may come.
+        let newer = site.change(&who, &site.login, "the second one").await;
+        assert_eq!(site.work().await, 1);
+        assert!(site.signs_in(&site.login, alias, "the second one").await);
+        assert_eq!(site.status(&newer).await.state, State::InProgress);
+        let login = site.login.clone();
+        if late {
+            let first = rekey_vault::Password::new("the first one".into());
+            let verifier = rekey::builtin::hash(&first, [7; 16]).await.unwrap();
+            site.write(move |tx| {
+                assert!(tx.set_builtin_password(&login, alias, &verifier, 2)?);
+                Ok(())
+            })
+            .await;
+        }
+        assert_eq!(site.work().await, 0);
+        site.app.clock.turn(Duration::from_secs(50));
+        assert_eq!(site.work().await, 1);
+        site.assert_ended(&newer, State::Finished).await;
+        assert!(site.signs_in(&site.login, alias, "the second one").await);
+        let changes = site.login.clone();
+        let changes =
+            site.write(move |tx| Ok(tx.builtin_password(&changes, alias)?.unwrap().1)).await;
+        assert_eq!(changes, writes);
+    }
+}
+
+async fn a_change_that_takes_three_workers_with_it_is_given_up(site: Quiet) {
+    let abby = site.person("abby", &[&site.login]).await;
+    let change = site.change(&abby, &site.login, "correct horse").await;
+    for _ in 0..3 {
+        announced(&site, "0").await;
+        site.app.clock.turn(Duration::from_secs(26));
+    }
+    assert_eq!(site.work().await, 1);
+    let errors = site.assert_ended(&change, State::Failed).await;
+    assert!(errors[0].contains("stopped three times"), "{errors:?}");
+}
+
+async fn a_group_that_moves_keeps_the_lease_of_its_other_members(site: Quiet) {
+    let other = site.source("Workshop", "rekey", json!({})).await;
+    site.group(Policy::default(), &[&site.login, &other]).await;
+    let abby = site.person("abby", &[&site.login, &other]).await;
+    let change = site.change(&abby, &site.login, "correct horse").await;
+    announced(&site, "0").await;
+    site.write(move |tx| Ok(tx.cancel_changes(&other, "moved")?)).await;
+    assert_eq!(site.work().await, 0, "its worker may be writing");
+    site.app.clock.turn(Duration::from_secs(26));
+    assert_eq!(site.work().await, 1);
+    let errors = site.assert_ended(&change, State::Failed).await;
+    assert_eq!(errors, ["Workshop: moved"]);
+    assert!(site.signs_in(&site.login, "abby", "correct horse").await);
 }
 
 async fn a_resend_is_the_same_request(site: Quiet) {

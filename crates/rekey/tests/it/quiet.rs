@@ -1,7 +1,5 @@
 //! A rekey in which nothing works by itself: the test is the worker.
 
-use std::time::Duration;
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey::{
     App, Error,
@@ -223,7 +221,7 @@ impl Quiet {
 
     pub(crate) async fn claim(&self, node: &str) -> Vec<Claimed> {
         let node = node.to_owned();
-        self.write(move |tx| Ok(tx.claim(&node, Duration::from_secs(30), 10, "")?)).await
+        self.write(move |tx| Ok(tx.claim(&node, change_password::LEASE, 10, "")?)).await
     }
 
     /// Claims and carries out what is due; how many changes that was.

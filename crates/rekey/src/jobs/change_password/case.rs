@@ -11,6 +11,7 @@ use crate::{
     account::Account,
     identity::Identity,
     keys::SourceKey,
+    password::TargetState,
     policy,
     source::Source,
     store::{Claimed, ClaimedTarget, Tx},
@@ -73,6 +74,9 @@ impl Case {
             };
             let salt = row.salt.as_deref().and_then(|salt| salt.try_into().ok());
             targets.push(Target {
+                state: TargetState::of(row.state),
+                announced: None,
+                asked: None,
                 salt: match salt {
                     Some(salt) => salt,
                     None => rekey_vault::random()?,

@@ -3,22 +3,16 @@
 //!
 //! The clear text exists only in here and in the connectors, and only while they work.
 
-use std::{
-    collections::BTreeMap,
-    error::Error as StdError,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, error::Error as StdError, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use rekey_vault::Judgement;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use self::target::{Target, hold_back, look, write};
-use super::worker::LEASE;
+pub use self::times::LEASE;
 use crate::{
     App, Error,
-    id::AccountId,
     keys::SourceKey,
     password::{
         TargetState, payload_invalid,
@@ -30,9 +24,8 @@ use crate::{
 
 mod case;
 mod target;
+mod times;
 
-/// No write is sent later than this after it was announced: well inside the lease.
-const WRITE_BY: Duration = Duration::from_secs(15);
 /// How long a claimed change waits for room on its sources before it is given back.
 const ROOM_WITHIN: Duration = Duration::from_secs(10);
 
@@ -57,6 +50,10 @@ async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
     if change.expired {
         return expire(app, change, targets).await;
     }
+    if times::is_poison(change.lapses) {
+        let why = "given up: rekey stopped three times while it carried this change out, and it is not known whether the password was changed; change it again";
+        return end_all(app, change, targets, why).await;
+    }
     if !case.identity.as_ref().is_some_and(|identity| identity.enabled) {
         return end_all(app, change, targets, "the identity was disabled or removed").await;
     }
@@ -76,18 +73,20 @@ async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
 
     proof::crash_at("judge.done");
     let Some(permits) = room(&targets).await else { return give_back(app, change).await };
-    join_all(targets.iter_mut().map(|target| look(target, &password))).await;
+    let now = change.claimed_at;
+    join_all(targets.iter_mut().map(|target| look(target, &password, now))).await;
     hold_back(&mut targets);
     proof::crash_at("look.done");
     if targets.iter().any(Target::is_ready) {
-        let by = Instant::now() + WRITE_BY;
+        // Before the commit, so that no commit is too slow for it.
+        let announced = Instant::now();
         if !announce(app, change, &mut targets).await? {
             drop(permits);
             return give_back(app, change).await;
         }
         proof::crash_at("announce.committed");
-        join_all(targets.iter_mut().filter(|t| t.is_ready()).map(|t| write(t, &password, by)))
-            .await;
+        let ready = targets.iter_mut().filter(|target| target.is_ready());
+        join_all(ready.map(|target| write(target, &password, announced))).await;
     }
     drop(permits);
     drop(password);
@@ -128,38 +127,45 @@ async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result
         .map(|target| (target.row.account_id.clone(), target.salt, target.stamp.0.clone()))
         .collect();
     let (node, claimed) = (app.node.clone(), change.clone());
-    app.store
+    let announced = app
+        .store
         .write(move |tx| {
-            if tx.now()? >= claimed.deadline {
-                return Ok(false);
+            let now = tx.now()?;
+            if now >= claimed.deadline {
+                return Ok(None);
             }
             tx.renew(&node, &claimed, LEASE)?;
             for (account, salt, stamp) in &ready {
                 tx.set_intent(claimed.seq, account, salt, stamp)?;
             }
             proof::crash_at("announce.open");
-            Ok::<_, Error>(true)
+            Ok::<_, Error>(Some(now))
         })
-        .await
+        .await?;
+    for target in targets.iter_mut().filter(|target| target.is_ready()) {
+        target.announced = announced;
+    }
+    Ok(announced.is_some())
 }
 
 /// Keeps what was found; ends the change, or gives it back until later.
 async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(), Error> {
-    let mut found = Vec::with_capacity(targets.len());
-    for target in targets {
-        if let Some(result) = target.found {
-            found.push((target.row.account_id, result));
-        }
-    }
+    let asked = targets.iter().filter_map(|target| target.asked).max();
+    let waits = targets
+        .iter()
+        .any(|target| matches!(target.found, Some(Found::NotYet(_) | Found::Unknown(_))));
     let random = u64::from_le_bytes(rekey_vault::random()?);
-    let pause = verdict::pause(change.attempt, None, random);
-    let (node, claimed) = (app.node.clone(), change.clone());
-    let found = Arc::new(found);
+    let pause = verdict::pause(change.attempt, asked, random);
+    let (node, claimed, targets) = (app.node.clone(), change.clone(), Arc::new(targets));
     app.store
         .write(move |tx| {
+            let now = tx.now()?;
+            let unsettled =
+                targets.iter().filter_map(|target| target.unsettled(&claimed, now)).max();
+            let pause = unsettled.filter(|_| !waits).unwrap_or(pause);
             tx.release(&node, &claimed, pause)?;
-            for (account, result) in found.iter() {
-                keep(tx, &claimed, account, result)?;
+            for target in targets.iter() {
+                keep(tx, &claimed, target)?;
             }
             tx.end_if_done(claimed.seq)?;
             proof::crash_at("settle.open");
@@ -171,15 +177,20 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
     Ok(())
 }
 
-fn keep(
-    tx: &mut Tx<'_>,
-    change: &Claimed,
-    account: &AccountId,
-    found: &Found,
-) -> Result<(), Error> {
+fn keep(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<(), Error> {
+    let Some(found) = &target.found else { return Ok(()) };
+    let account = &target.row.account_id;
     let (state, why) = match found {
+        Found::Applied if target.unsettled(change, tx.now()?).is_some() => {
+            (TargetState::Settling, None)
+        }
         Found::Applied => (TargetState::Applied, None),
         Found::Failed(why) => (TargetState::Failed, Some(why.as_str())),
+        Found::Unknown(why)
+            if target.state == TargetState::Settling && target.announced.is_none() =>
+        {
+            (TargetState::Settling, Some(why.as_str()))
+        }
         Found::Unknown(why) => (TargetState::Attempting, Some(why.as_str())),
         Found::NotYet(why) => {
             // Whoever would come back later steps aside for a newer change.
@@ -189,24 +200,21 @@ fn keep(
             (TargetState::Queued, Some(why.as_str()))
         }
     };
-    Ok(tx.set_target(change.seq, account, state, why)?)
+    Ok(tx.set_target(change.seq, account, state, target.left_behind(), why)?)
 }
 
 /// The deadline has come: every open target fails with what was last wrong.
 async fn expire(app: &App, change: &Claimed, mut targets: Vec<Target>) -> Result<(), Error> {
     for target in targets.iter_mut().filter(|target| target.is_open()) {
         let last = target.row.error.as_deref().unwrap_or("its turn did not come");
-        target.found = Some(Found::Failed(match target.state() {
-            TargetState::Attempting => format!(
+        let why = if target.state == TargetState::Attempting {
+            format!(
                 "the deadline has passed and it is not known whether the password was changed ({last}): change it again"
-            ),
-            TargetState::Applied
-            | TargetState::Failed
-            | TargetState::Queued
-            | TargetState::Superseded => {
-                format!("the deadline has passed; last problem: {last}")
-            }
-        }));
+            )
+        } else {
+            format!("the deadline has passed; last problem: {last}")
+        };
+        target.fail(&why);
     }
     settle(app, change, targets).await
 }
@@ -219,7 +227,7 @@ async fn end_all(
     why: &str,
 ) -> Result<(), Error> {
     for target in targets.iter_mut().filter(|target| target.is_open()) {
-        target.found = Some(Found::Failed(why.to_owned()));
+        target.fail(why);
     }
     settle(app, change, targets).await
 }
@@ -235,7 +243,7 @@ async fn end_named(
     for target in targets.iter_mut().filter(|target| target.is_open()) {
         let named = target.row.account_id == change.account_id;
         let why = if named { why } else { "not attempted, since the password was refused" };
-        target.found = Some(Found::Failed(why.to_owned()));
+        target.fail(why);
     }
     settle(app, change, targets).await
 }

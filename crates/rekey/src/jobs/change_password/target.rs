@@ -1,22 +1,21 @@
 //! One account of a change: looked at, written, verified.
 
-use std::{
-    error::Error as StdError,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use rekey_connectors::{Change, Outcome, Stamp, Verdict, Verification};
+use rekey_connectors::{Change, Fault, FaultKind, Outcome, Stamp, Verdict, Verification};
 use rekey_vault::Password;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::times::{self, VERIFIED_BY, WRITE_BY};
 use crate::{
+    clock::Micros,
     password::{
         TargetState,
         links::Link,
         verdict::{self, Found, Next},
     },
     proof,
-    store::ClaimedTarget,
+    store::{Claimed, ClaimedTarget},
 };
 
 /// How long looking at a target may take, and verifying it afterwards: with the wait for room it
@@ -27,6 +26,12 @@ const LOOK_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Target {
     /// What the store has of it.
     pub(super) row: ClaimedTarget,
+    /// Where it stood when it was claimed.
+    pub(super) state: TargetState,
+    /// When a write was announced in this attempt, if one was.
+    pub(super) announced: Option<Micros>,
+    /// How long it asked to be left alone.
+    pub(super) asked: Option<Duration>,
     /// The way to it, or why there is none.
     pub(super) link: Result<Arc<Link>, String>,
     /// What was found out in this attempt, once it was.
@@ -38,14 +43,9 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Where the store has it.
-    pub(super) fn state(&self) -> TargetState {
-        TargetState::of(self.row.state)
-    }
-
     /// Whether it has not ended.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.state(), TargetState::Queued | TargetState::Attempting)
+        self.state.is_open()
     }
 
     /// Whether a write is due: it was looked at, and nothing was found in its way.
@@ -53,70 +53,107 @@ impl Target {
         self.is_open() && self.found.is_none()
     }
 
+    /// Ends it with these words, unless the password is in force.
+    pub(super) fn fail(&mut self, why: &str) {
+        self.found = Some(match self.state {
+            TargetState::Settling => Found::Applied,
+            TargetState::Applied
+            | TargetState::Attempting
+            | TargetState::Failed
+            | TargetState::Queued
+            | TargetState::Superseded => Found::Failed(why.to_owned()),
+        });
+    }
+
+    /// How much longer its password, which was found in force, is not settled.
+    pub(super) fn unsettled(&self, change: &Claimed, now: Micros) -> Option<Duration> {
+        let in_force = self.found == Some(Found::Applied) && now < change.deadline;
+        times::settles(self.row.left_behind, now).filter(|_| in_force)
+    }
+
+    /// When the last write was announced of which its own worker did not find out what became.
+    pub(super) fn left_behind(&self) -> Option<Micros> {
+        let is_known = !matches!(self.found, None | Some(Found::Unknown(_)));
+        self.announced.filter(|_| !is_known).or(self.row.announced)
+    }
+
+    fn failed(&mut self, link: &Link, fault: &Fault) {
+        self.asked = self.asked.max(fault.retry_after);
+        if fault.is_transient() {
+            link.failed(fault);
+        }
+    }
+
     fn change<'a>(&'a self, password: &'a Password) -> Change<'a> {
         Change { native_identity: &self.row.native_identity, password, salt: self.salt }
     }
 }
 
-/// Looks for no longer than [`LOOK_WITHIN`].
-pub(super) async fn look(target: &mut Target, password: &Password) {
-    if tokio::time::timeout(LOOK_WITHIN, observe(target, password)).await.is_err() {
-        let why = "the source did not answer in time".to_owned();
-        let may_have_happened = target.state() == TargetState::Attempting;
-        target.found =
-            Some(if may_have_happened { Found::Unknown(why) } else { Found::NotYet(why) });
-    }
-}
-
-/// Looks at a target without changing it; resolves a write whose answer was lost.
-async fn observe(target: &mut Target, password: &Password) {
+/// Looks for no longer than [`LOOK_WITHIN`]; `now` is when the change was claimed.
+pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) {
     if !target.is_open() {
         return;
     }
+    let left = times::may_arrive(target.row.left_behind, now);
+    if let Some(left) = left.filter(|_| target.state == TargetState::Queued) {
+        target.asked = Some(left);
+        target.found = Some(Found::NotYet("a write of an older change may still arrive".into()));
+        return;
+    }
+    if timeout(LOOK_WITHIN, observe(target, password, now)).await.is_err() {
+        let fault = Fault::new(FaultKind::Unreachable, "the source did not answer in time");
+        target.found = Some(verdict::not_observed(&fault, target.state));
+    }
+}
+
+/// Looks at a target without changing it; resolves a write whose answer was lost, and one that
+/// another may have overwritten.
+async fn observe(target: &mut Target, password: &Password, now: Micros) {
     let link = match &target.link {
         Ok(link) => link.clone(),
         Err(why) => {
-            target.found = Some(Found::Failed(why.clone()));
-            return;
+            let why = why.clone();
+            return target.fail(&why);
         }
     };
-    let now = match link.connector.observe(&target.row.native_identity).await {
+    let stamp = match link.connector.observe(&target.row.native_identity).await {
         Ok(stamp) => stamp,
         Err(fault) => {
-            if fault.is_transient() {
-                link.failed(&fault);
-            }
+            target.failed(&link, &fault);
             tracing::warn!(error = &fault as &dyn StdError, "a source cannot be observed");
-            target.found = Some(match (target.state(), verdict::faulted(&fault)) {
-                (TargetState::Attempting, Found::NotYet(why)) => Found::Unknown(why),
-                (_, found) => found,
-            });
+            target.found = Some(verdict::not_observed(&fault, target.state));
             return;
         }
     };
     link.answered();
-    if target.state() == TargetState::Attempting
-        && verdict::after_unknown(&target.stamp, &now) == Next::Verify
-    {
-        target.found = match link.connector.verify(&target.change(password)).await {
-            Ok(found) => verdict::resolved(found, target.stamp.is_known()),
-            Err(fault) if fault.is_transient() => Some(Found::Unknown(fault.message)),
-            Err(fault) => Some(Found::Failed(fault.message)),
+    if matches!(target.state, TargetState::Attempting | TargetState::Settling) {
+        let left = times::may_arrive(target.row.announced, now);
+        target.found = match verdict::after_unknown(&target.stamp, &stamp, left.is_some()) {
+            Next::Write => None,
+            Next::Wait => {
+                target.asked = target.asked.max(left);
+                Some(Found::Unknown("the answer of the source was lost".into()))
+            }
+            Next::Verify => match link.connector.verify(&target.change(password)).await {
+                Ok(found) => verdict::resolved(found, target.state, target.stamp.is_known()),
+                Err(fault) => Some(verdict::not_observed(&fault, target.state)),
+            },
         };
     }
-    target.stamp = now;
+    target.stamp = stamp;
 }
 
 /// Nothing is written to a group until every member is ready; once something was, the rest follow
 /// one by one.
 pub(super) fn hold_back(targets: &mut [Target]) {
     let written = targets.iter().any(|target| {
-        target.state() == TargetState::Applied
-            || target.state() == TargetState::Attempting
-            || target.found == Some(Found::Applied)
+        matches!(
+            target.state,
+            TargetState::Applied | TargetState::Attempting | TargetState::Settling
+        ) || target.found == Some(Found::Applied)
     });
     let failed = targets.iter().any(|target| {
-        target.state() == TargetState::Failed || matches!(target.found, Some(Found::Failed(_)))
+        target.state == TargetState::Failed || matches!(target.found, Some(Found::Failed(_)))
     });
     let waits = targets
         .iter()
@@ -138,11 +175,11 @@ pub(super) fn hold_back(targets: &mut [Target]) {
     }
 }
 
-/// Writes, and verifies what the target confirmed.
-pub(super) async fn write(target: &mut Target, password: &Password, by: Instant) {
+/// Writes what was announced at `announced`, and verifies what the target confirmed.
+pub(super) async fn write(target: &mut Target, password: &Password, announced: Instant) {
     let Ok(link) = target.link.clone() else { return };
-    let lost_before = target.state() == TargetState::Attempting;
     let change = target.change(password);
+    let by = (announced + WRITE_BY).into_std();
     proof::crash_soon("write.under_way");
     let outcome = link.connector.apply(&change, &target.stamp, by).await;
     proof::crash_at("write.answered");
@@ -150,20 +187,19 @@ pub(super) async fn write(target: &mut Target, password: &Password, by: Instant)
         Outcome::Applied => {
             link.answered();
             let confirmed = confirm(&link, &change, &target.stamp);
+            let until = (announced + VERIFIED_BY).min(Instant::now() + LOOK_WITHIN);
             // It was confirmed; that it cannot be verified in time takes nothing from that.
-            tokio::time::timeout(LOOK_WITHIN, confirmed).await.unwrap_or(Found::Applied)
+            timeout_at(until, confirmed).await.unwrap_or(Found::Applied)
         }
         Outcome::NotApplied(fault) => {
             tracing::warn!(error = &fault as &dyn StdError, "a source did not change a password");
-            if fault.is_transient() {
-                link.failed(&fault);
-            }
+            target.failed(&link, &fault);
             // After a lost answer, what was sent then may still arrive.
-            verdict::not_applied(&fault, lost_before)
+            verdict::not_applied(&fault, target.state == TargetState::Attempting)
         }
         Outcome::Rejected(rejection) => {
             link.answered();
-            match verdict::rejected(&rejection, lost_before) {
+            match verdict::rejected(&rejection, target.state != TargetState::Queued) {
                 Some(found) => found,
                 None => match link.connector.verify(&change).await {
                     Ok(Verdict::Yes) => Found::Applied,
@@ -174,7 +210,7 @@ pub(super) async fn write(target: &mut Target, password: &Password, by: Instant)
         }
         Outcome::Unknown(fault) => {
             tracing::warn!(error = &fault as &dyn StdError, "the answer of a source was lost");
-            link.failed(&fault);
+            target.failed(&link, &fault);
             Found::Unknown(fault.message)
         }
     };

@@ -124,9 +124,13 @@ pub struct Claimed {
     pub payload: Option<Vec<u8>>,
     /// How often it was claimed, this time included: the fence.
     pub attempt: i64,
+    /// How often a claim of it ran out in the hands of a worker.
+    pub lapses: i64,
+    /// When it was claimed, by the store's clock, which all nodes share.
+    pub claimed_at: Micros,
     /// When it fails if it has not ended.
     pub deadline: Micros,
-    /// Whether that has come, by the store's clock, which all nodes share.
+    /// Whether that has come, by the store's clock.
     pub expired: bool,
 }
 
@@ -158,6 +162,8 @@ from_row!(Claimed {
     key_id,
     payload,
     attempt,
+    lapses,
+    claimed_at,
     deadline,
     expired,
 });
@@ -177,6 +183,10 @@ pub struct ClaimedTarget {
     pub salt: Option<Vec<u8>>,
     /// The stamp observed before that write.
     pub stamp: Option<String>,
+    /// When the last write was announced of which it was not known what became of it.
+    pub announced: Option<Micros>,
+    /// The same of the older changes of this account, which have all ended.
+    pub left_behind: Option<Micros>,
     /// What was last wrong.
     pub error: Option<String>,
     /// Whose the account is by now.
@@ -189,6 +199,8 @@ from_row!(ClaimedTarget {
     state,
     salt,
     stamp,
+    announced,
+    left_behind,
     error,
     identity_id,
 });
@@ -246,7 +258,9 @@ impl Tx<'_> {
             if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql.to_owned() };
         let now = self.now()?;
         for One(seq) in self.all::<One<i64>>(&sql, &[source])? {
-            let sql = "UPDATE password_change SET claimed_by = NULL, due = $2 WHERE seq = $1";
+            // Who holds it may be writing to another member of the group: that one's lease stands.
+            let sql = "UPDATE password_change SET due = CASE WHEN claimed_by IS NULL THEN $2 ELSE due END,
+                           claimed_by = NULL WHERE seq = $1";
             self.run_one(sql, &[&seq, &now])?;
             let sql = "UPDATE password_change_target SET state = $3, error = $4
                        WHERE change_seq = $1 AND source_id = $2 AND state < 2";

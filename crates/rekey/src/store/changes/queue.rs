@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Claimed, ClaimedTarget};
 use crate::{
+    clock::Micros,
     id::{AccountId, ChangeId},
     password::{State, TargetState, line, superseded_by},
     store::{Audit, Json, Result, Tx, row::One},
@@ -20,7 +21,8 @@ impl Tx<'_> {
         account: &AccountId,
         newer: &ChangeId,
     ) -> Result<()> {
-        self.set_target(seq, account, TargetState::Superseded, Some(&superseded_by(newer.as_str())))
+        let why = superseded_by(newer.as_str());
+        self.set_target(seq, account, TargetState::Superseded, None, Some(&why))
     }
 
     /// A newer change waiting for this account.
@@ -30,17 +32,18 @@ impl Tx<'_> {
         Ok(self.maybe::<One<ChangeId>>(sql, &[account, &seq])?.map(|One(id)| id))
     }
 
-    /// Keeps where one account of a change stands.
+    /// Keeps where one account of a change stands; `announced`, if a write to it was left behind.
     pub fn set_target(
         &mut self,
         seq: i64,
         account: &AccountId,
         state: TargetState,
+        announced: Option<Micros>,
         error: Option<&str>,
     ) -> Result<()> {
-        let sql = "UPDATE password_change_target SET state = $3, error = $4
+        let sql = "UPDATE password_change_target SET state = $3, announced = $4, error = $5
                    WHERE change_seq = $1 AND account_id = $2 AND state < 2";
-        self.run_one(sql, &[&seq, account, &state.number(), &error])
+        self.run_one(sql, &[&seq, account, &state.number(), &announced, &error])
     }
 
     /// Announces a write: from here on it may have happened.
@@ -51,15 +54,20 @@ impl Tx<'_> {
         salt: &[u8],
         stamp: &str,
     ) -> Result<()> {
-        let sql = "UPDATE password_change_target SET state = 1, salt = $3, stamp = $4
+        let now = self.now()?;
+        let sql =
+            "UPDATE password_change_target SET state = 1, salt = $3, stamp = $4, announced = $5
                    WHERE change_seq = $1 AND account_id = $2 AND state < 2";
-        self.run_one(sql, &[&seq, account, &salt, &stamp])
+        self.run_one(sql, &[&seq, account, &salt, &stamp, &now])
     }
 
     /// The accounts of a change, each with its source's own name for it.
     pub fn claimed_targets(&mut self, seq: i64) -> Result<Vec<ClaimedTarget>> {
         let sql = "SELECT t.account_id, t.source_id, COALESCE(a.native_identity, '') AS native_identity, t.state,
-                       t.salt, t.stamp, t.error, a.identity_id
+                       t.salt, t.stamp, t.announced, t.error, a.identity_id,
+                       (SELECT MAX(o.announced) FROM password_change_target o
+                        WHERE o.account_id = t.account_id AND o.change_seq < t.change_seq
+                          AND o.state >= 2 AND o.announced IS NOT NULL) AS left_behind
                    FROM password_change_target t LEFT JOIN account a ON a.id = t.account_id
                    WHERE t.change_seq = $1 ORDER BY t.account_id";
         self.all(sql, &[&seq])
@@ -99,10 +107,11 @@ impl Tx<'_> {
         let seqs: Vec<One<i64>> = self.all(&sql, &[&now, &limit, &busy])?;
         let mut claimed = Vec::with_capacity(seqs.len());
         for One(seq) in seqs {
-            let sql = "UPDATE password_change SET claimed_by = $2, attempt = attempt + 1, due = $3
+            let sql = "UPDATE password_change SET claimed_by = $2, attempt = attempt + 1, due = $3,
+                           lapses = lapses + CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END
                        WHERE seq = $1 AND state = 0
-                       RETURNING seq, id, identity_id, source_id, account_id, key_id, payload, attempt,
-                           deadline, deadline <= $4 AS expired";
+                       RETURNING seq, id, identity_id, source_id, account_id, key_id, payload, attempt, lapses,
+                           CAST($4 AS BIGINT) AS claimed_at, deadline, deadline <= $4 AS expired";
             claimed.push(self.one(sql, &[&seq, &node, &until, &now])?);
         }
         Ok(claimed)
@@ -119,10 +128,7 @@ impl Tx<'_> {
     /// first; `Error::Rows(0)` when it was lost.
     pub fn release(&mut self, node: &str, change: &Claimed, pause: Duration) -> Result<()> {
         let now = self.now()?;
-        let mut due = now.plus(pause);
-        if change.deadline > now {
-            due = due.min(change.deadline);
-        }
+        let due = now.plus(pause).min(change.deadline.max(now));
         let sql = "UPDATE password_change SET claimed_by = NULL, due = $4
                    WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = 0";
         self.run_one(sql, &[&change.seq, &node, &change.attempt, &due])
@@ -132,8 +138,7 @@ impl Tx<'_> {
     pub fn end_if_done(&mut self, seq: i64) -> Result<Option<State>> {
         let targets = self.claimed_targets(seq)?;
         let states: Vec<_> = targets.iter().map(|target| TargetState::of(target.state)).collect();
-        if states.iter().any(|state| matches!(state, TargetState::Queued | TargetState::Attempting))
-        {
+        if states.iter().any(|state| state.is_open()) {
             return Ok(None);
         }
         let all_applied = states.iter().all(|state| *state == TargetState::Applied);
