@@ -6,6 +6,7 @@ use rekey_vault::Sealer;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
+    audit::{Refusals, Signer},
     clock::Clock,
     config::Config,
     keys::Keys,
@@ -31,6 +32,10 @@ pub struct Inner {
     pub sealer: Sealer,
     /// Signs and verifies access tokens.
     pub tokens: Tokens,
+    /// Signs checkpoints of the audit trail.
+    pub audit: Signer,
+    /// How much of what was refused has been recorded lately.
+    pub refusals: Refusals,
     /// Who failed to sign in, and how often.
     pub sign_ins: SignIns,
     /// The opened private keys of sources.
@@ -55,12 +60,16 @@ impl App {
         sealer: Sealer,
         clock: Clock,
     ) -> Result<Self, crate::Error> {
+        store.seal_audit(crate::audit::row_key(&sealer)?);
         let tokens = Tokens::load(&store, &sealer, &clock).await?;
+        let audit = Signer::new(&sealer, tokens.tenant_id())?;
         Ok(Self(Arc::new(Inner {
             config,
             store,
             clock,
             sealer,
+            audit,
+            refusals: Refusals::default(),
             tokens,
             sign_ins: SignIns::default(),
             keys: Keys::default(),

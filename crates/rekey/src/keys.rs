@@ -7,11 +7,11 @@ use quick_cache::sync::Cache;
 use rekey_vault::{Padding, PrivateKey, PublicKey, Purpose, Sealer};
 
 use crate::{
-    Error,
+    ACTOR, Error,
     app::App,
     clock::Micros,
     id::{KeyId, SourceId},
-    store::{Tx, from_row, text_value},
+    store::{Audit, Tx, from_row, text_value},
 };
 
 /// A key pair as the store has it.
@@ -103,6 +103,7 @@ pub async fn rotate_old(app: &App) -> Result<(), Error> {
                 // Another node may have been faster.
                 if tx.sources_with_old_keys(before)?.contains(&source) {
                     rotate(tx, &source, &new, grace)?;
+                    audit_rotation(tx, &source, &new)?;
                 }
                 Ok::<_, Error>(())
             })
@@ -111,13 +112,27 @@ pub async fn rotate_old(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
+/// Writes down that a source got new keys.
+pub fn audit_rotation(tx: &mut Tx<'_>, source: &SourceId, new: &[SourceKey]) -> Result<(), Error> {
+    let ids: Vec<_> = new.iter().map(|key| &key.id).collect();
+    let detail = serde_json::json!({ "publicKeyIds": ids });
+    let (action, object) = ("SOURCE_KEYS_ROTATED", source.as_str());
+    Ok(tx.audit(Audit { actor: ACTOR, action, object, detail })?)
+}
+
 /// Destroys the keys whose grace has passed and that no unfinished change needs.
 pub async fn remove_ended(app: &App) -> Result<usize, Error> {
     let ended: Vec<KeyId> = app
         .store
         .write(|tx| {
             let now = tx.now()?;
-            Ok::<_, Error>(tx.remove_ended_source_keys(now)?)
+            let ended = tx.remove_ended_source_keys(now)?;
+            for id in &ended {
+                let (action, object, detail) =
+                    ("SOURCE_KEY_DESTROYED", id.as_str(), serde_json::json!({}));
+                tx.audit(Audit { actor: ACTOR, action, object, detail })?;
+            }
+            Ok::<_, Error>(ended)
         })
         .await?;
     for id in &ended {

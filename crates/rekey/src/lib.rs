@@ -17,6 +17,7 @@ pub mod account;
 pub mod api;
 pub mod app;
 pub mod apply;
+pub mod audit;
 pub mod bootstrap;
 pub mod builtin;
 pub mod cli;

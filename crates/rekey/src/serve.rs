@@ -37,10 +37,16 @@ pub async fn run(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
     let worker = tokio::spawn(jobs::worker::run(app.clone(), stop.clone()));
     let sweeper = tokio::spawn(jobs::sweep::run(app.clone(), stop.clone()));
     let jobs = tokio::spawn(jobs::run_jobs(app.clone(), stop.clone()));
+    let chain = tokio::spawn(jobs::chain::run(app.clone(), stop.clone()));
     accept(app.clone(), listener, stop).await;
-    if worker.await.is_err() || sweeper.await.is_err() || jobs.await.is_err() {
+    if worker.await.is_err()
+        || sweeper.await.is_err()
+        || jobs.await.is_err()
+        || chain.await.is_err()
+    {
         tracing::error!("a part of rekey broke");
     }
+    jobs::chain::finish(&app).await;
     app.store.close().await;
 }
 

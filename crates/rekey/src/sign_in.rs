@@ -14,13 +14,16 @@ use rekey_vault::Password;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
-    App, Error,
+    App, Error, audit,
     builtin::BuiltIn,
     clock::Micros,
     identity::{Identity, name_key},
     source::IDENTITY_NOW,
-    store::Tx,
+    store::{Audit, Tx},
 };
+
+/// Its name in the audit trail.
+const SIGN_IN: &str = "USER_SIGN_IN";
 
 /// Failures in a day that end the day for a name.
 const MOST: u32 = 100;
@@ -66,13 +69,33 @@ impl App {
         let right = BuiltIn::new(self.store.clone(), source.id).sign_in(native, password).await?;
         let now = self.clock.now();
         let locked = self.sign_ins.is_locked(&key, now);
-        let identity = identity.filter(|identity| identity.enabled && right && !locked);
-        match &identity {
-            Some(_) => self.sign_ins.forget(&key),
-            None if locked => {}
-            None => self.sign_ins.remember(key, now),
+        let why = match &identity {
+            _ if locked => Some("the name is locked after failures"),
+            None => Some("there is no such name"),
+            Some(_) if !right => Some("the password is wrong"),
+            Some(identity) if !identity.enabled => Some("the identity is disabled"),
+            Some(_) => None,
+        };
+        if !locked {
+            self.sign_ins.count(key, now, why.is_some());
         }
-        Ok(identity)
+        let who = identity.as_ref().map(|identity| identity.id.as_str().to_owned());
+        match (why, who) {
+            (None, Some(who)) => self.record_sign_in(who).await?,
+            (Some(why), who) => audit::refused(self, SIGN_IN, who.as_deref(), why).await,
+            (None, None) => {}
+        }
+        Ok(identity.filter(|_| why.is_none()))
+    }
+
+    /// Nobody signs in unrecorded.
+    async fn record_sign_in(&self, who: String) -> Result<(), Error> {
+        self.store
+            .write(move |tx: &mut Tx<'_>| -> Result<(), Error> {
+                let (actor, object, detail) = (who.as_str(), who.as_str(), serde_json::json!({}));
+                Ok(tx.audit(Audit { actor, action: SIGN_IN, object, detail })?)
+            })
+            .await
     }
 }
 
@@ -86,6 +109,14 @@ impl SignIns {
 
     fn is_locked(&self, key: &str, now: Micros) -> bool {
         self.failures.get(key).is_some_and(|failures| failures.lock(now))
+    }
+
+    fn count(&self, key: String, now: Micros, failed: bool) {
+        if failed {
+            self.remember(key, now);
+        } else {
+            self.forget(&key);
+        }
     }
 
     fn remember(&self, key: String, now: Micros) {

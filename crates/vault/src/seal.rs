@@ -24,6 +24,8 @@ const VERSION: u8 = 1;
 /// There is one tenant so far. The word keeps values from moving to another later.
 const TENANT: &str = "default";
 const INFO: &[u8] = b"rekey seal";
+/// What derived keys are extracted with, instead of a salt that would have to be kept.
+const DERIVED: &[u8] = b"rekey derived key";
 const SALT: usize = 32;
 const NONCE: usize = 12;
 const TAG: usize = 16;
@@ -112,6 +114,22 @@ impl Sealer {
             .len();
         clear.truncate(length);
         Some(clear)
+    }
+
+    /// A key of 32 bytes that follows from the key encryption key and `label`, on every node the
+    /// same: for what nobody who has the store alone may be able to make. Wiped on drop.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Seal`] if AWS-LC fails.
+    pub fn derived(&self, label: &str) -> Result<Zeroizing<[u8; 32]>, Error> {
+        let extracted = Salt::new(HKDF_SHA256, DERIVED).extract(self.0.bytes());
+        let mut key = Zeroizing::new([0; 32]);
+        extracted
+            .expand(&[label.as_bytes()], HKDF_SHA256)
+            .and_then(|expanded| expanded.fill(key.as_mut()))
+            .map_err(|_| Error::Seal)?;
+        Ok(key)
     }
 
     /// The key of the value that was sealed with `salt`.

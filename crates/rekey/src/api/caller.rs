@@ -18,6 +18,7 @@ use super::{
 use crate::{
     App, Error,
     access::{Access, Caller},
+    audit::Origin,
     error::BadRequest,
 };
 
@@ -51,6 +52,7 @@ pub(super) async fn authenticate(
             if let Err(seconds) = limits.request(&caller.client_id, style) {
                 return too_many(seconds);
             }
+            Origin::set_client(&caller.client_id);
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

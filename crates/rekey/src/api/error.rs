@@ -1,20 +1,17 @@
 //! What a failure looks like on the wire (contract, section 1.5).
 
+use std::net::SocketAddr;
+
 use axum::{
     Json,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
-use crate::{Error, error::BadRequest};
-
-tokio::task_local! {
-    /// The tracking id of the request at hand.
-    static TRACKING: String;
-}
+use crate::{Error, audit::Origin, error::BadRequest};
 
 const TRACKING_HEADER: HeaderName = HeaderName::from_static("slpt-request-id");
 
@@ -40,8 +37,11 @@ struct Message {
 pub async fn tracking(request: Request, next: Next) -> Response {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let span = tracing::info_span!("request", tracking_id = id, method = %request.method(), path = request.uri().path());
-    let mut response =
-        TRACKING.scope(id.clone(), tracing::Instrument::instrument(next.run(request), span)).await;
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let ip = peer.map(|peer| peer.0.ip().to_canonical());
+    let user_agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok());
+    let origin = Origin::of_request(id.clone(), ip, user_agent);
+    let mut response = origin.scope(tracing::Instrument::instrument(next.run(request), span)).await;
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(TRACKING_HEADER, value);
@@ -55,7 +55,7 @@ pub async fn tracking(request: Request, next: Next) -> Response {
 
 /// The tracking id of the request at hand.
 pub(super) fn tracking_id() -> String {
-    TRACKING.try_with(Clone::clone).unwrap_or_default()
+    Origin::tracking_id()
 }
 
 /// An answer with the contract's error body.

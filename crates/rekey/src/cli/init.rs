@@ -3,11 +3,19 @@
 use std::process::ExitCode;
 
 use super::out::{self, say};
-use crate::{Error, bootstrap, clock::Clock, config::Config, open};
+use crate::{
+    Error,
+    audit::{Origin, chain::Chainer},
+    bootstrap,
+    clock::Clock,
+    config::Config,
+    open,
+};
 
 pub(super) async fn run(config: Config, json: bool) -> Result<ExitCode, Error> {
     let app = open::or_create(config, Clock::default()).await?;
-    let first = bootstrap::first_start(&app).await;
+    let first = Origin::of_command("init").scope(bootstrap::first_start(&app)).await;
+    let chained = Chainer::default().finish(&app).await;
     app.store.close().await;
     let file = bootstrap::file(&app);
     let Some(first) = first? else {
@@ -16,6 +24,7 @@ pub(super) async fn run(config: Config, json: bool) -> Result<ExitCode, Error> {
             file.display()
         )));
     };
+    chained?;
     if json {
         out::json(&first);
     } else {

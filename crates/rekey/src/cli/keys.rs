@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::out::{self, say};
 use crate::{
-    ACTOR, App, Error,
+    App, Error,
     keys::{self, SourceKey},
     source::Source,
     store::Tx,
@@ -81,10 +81,7 @@ impl Rotate {
             app.store
                 .write(move |tx| -> Result<(), Error> {
                     keys::rotate(tx, &id, &new, grace)?;
-                    let detail = json!({ "publicKeyIds": ids_of(&new) });
-                    let (action, object) = ("SOURCE_KEYS_ROTATED", id.as_str());
-                    tx.audit(crate::store::Audit { actor: ACTOR, action, object, detail })?;
-                    Ok(())
+                    keys::audit_rotation(tx, &id, &new)
                 })
                 .await?;
             if json {
@@ -105,8 +102,4 @@ impl Rotate {
         };
         super::source::named(app, name).await.map(|source| vec![source])
     }
-}
-
-fn ids_of(keys: &[SourceKey]) -> Vec<&crate::id::KeyId> {
-    keys.iter().map(|key| &key.id).collect()
 }

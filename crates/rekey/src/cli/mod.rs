@@ -7,9 +7,15 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{App, Error, config::Config, open};
+use crate::{
+    App, Error,
+    audit::{Origin, chain::Chainer},
+    config::Config,
+    open,
+};
 
 mod apply;
+mod audit;
 mod config;
 mod demo;
 mod harden;
@@ -40,6 +46,9 @@ struct Cli {
 enum Command {
     /// Make the store say what a file says: people, policies, sources, sync groups, clients.
     Apply(apply::Apply),
+    /// Look at the audit trail, and whether it is what was written.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::Command),
@@ -84,19 +93,31 @@ impl Cli {
     async fn run(self) -> Result<ExitCode, Error> {
         let (file, json) = (self.config.as_deref(), self.json);
         match self.command {
-            Command::Apply(apply) => beside(file, async |app| apply.run(app, json).await).await,
+            Command::Apply(apply) => {
+                beside(file, "apply", async |app| apply.run(app, json).await).await
+            }
+            Command::Audit(command) => {
+                let app = open::existing(Config::load(file)?).await?;
+                let done = command.run(&app, json).await;
+                app.store.close().await;
+                done
+            }
             Command::Config(command) => command.run(file, json),
             Command::Demo(demo) => demo.run(json).await,
             Command::Init => init::run(Config::load(file)?, json).await,
-            Command::Keys(command) => beside(file, async |app| command.run(app, json).await).await,
+            Command::Keys(command) => {
+                beside(file, "keys", async |app| command.run(app, json).await).await
+            }
             Command::Serve => serve::run(Config::load(file)?, json).await,
             Command::SignIn(sign_in) => {
-                beside(file, async |app| sign_in.run(app, json).await).await
+                beside(file, "sign-in", async |app| sign_in.run(app, json).await).await
             }
             Command::Source(command) => {
-                beside(file, async |app| command.run(app, json).await).await
+                beside(file, "source", async |app| command.run(app, json).await).await
             }
-            Command::Token(command) => beside(file, async |app| command.run(app, json).await).await,
+            Command::Token(command) => {
+                beside(file, "token", async |app| command.run(app, json).await).await
+            }
         }
     }
 }
@@ -104,10 +125,14 @@ impl Cli {
 /// Opens the store for a command, beside a server or without one, and closes it after.
 async fn beside(
     file: Option<&Path>,
+    name: &'static str,
     command: impl AsyncFnOnce(&App) -> Result<ExitCode, Error>,
 ) -> Result<ExitCode, Error> {
     let app = open::existing(Config::load(file)?).await?;
-    let done = command(&app).await;
+    let done = Origin::of_command(name).scope(command(&app)).await;
+    // What it wrote down is chained at once, for no server may be running; where one is, that does
+    // what cannot be done here.
+    let _ = Chainer::default().finish(&app).await;
     app.store.close().await;
     done
 }

@@ -50,12 +50,13 @@ pub async fn authorization_code(
             }
             if !tx.use_authorization_code(&digest)? {
                 tx.revoke_authorization_code(&digest)?;
-                tx.audit(Audit {
+                let reused = Audit {
                     actor: caller.id.as_str(),
                     action: "AUTHORIZATION_CODE_REUSED",
                     object: code.identity_id.as_str(),
                     detail: json!({}),
-                })?;
+                };
+                tx.audit_failure(reused, "the code was used before: its tokens are revoked")?;
                 return Ok(Err("the code was used before: the tokens issued from it are revoked"));
             }
             let identity: Option<Identity> = tx.identity(&code.identity_id)?;

@@ -12,11 +12,12 @@ pub use self::{
 use crate::{
     App, Error,
     access::ALL,
+    audit,
     client::{Client, ClientKind, GrantType},
     clock::Micros,
-    id::ClientId,
+    id::{ClientId, IdentityId},
     identity::Identity,
-    store::{self, Tx},
+    store::{self, Audit, Tx},
     token::{Claims, Grant},
 };
 
@@ -106,14 +107,41 @@ async fn authenticate(
     let client = found.as_ref().map(|(client, _)| client);
     let secret = credentials.secret.as_deref();
     let known = app.tokens.is_secret(&credentials.id, client, secret.unwrap_or_default());
-    let (client, owner) = found.ok_or(Refusal::InvalidClient)?;
+    let why = why_not(app, found.as_ref(), secret, known);
+    match (found, why) {
+        (Some(found), None) => Ok(found),
+        (found, why) => {
+            let client = found.as_ref().map(|(client, _)| client);
+            let action = match client.map(|client| client.kind) {
+                Some(ClientKind::PersonalAccessToken) => "PERSONAL_ACCESS_TOKEN_USE_FAILED",
+                Some(ClientKind::ApiClient) | None => "CLIENT_TOKEN_ISSUE",
+            };
+            let id = client.map(|client| client.id.as_str());
+            audit::refused(app, action, id, why.unwrap_or("there is no such client")).await;
+            Err(Refusal::InvalidClient)
+        }
+    }
+}
+
+/// Why a client is not who it says, or may not be used: for the audit trail only.
+fn why_not(
+    app: &App,
+    found: Option<&(Client, Option<Identity>)>,
+    secret: Option<&str>,
+    known: bool,
+) -> Option<&'static str> {
+    let (client, owner) = found?;
     let proven = if client.is_public() { secret.is_none() } else { known };
     let belongs =
         client.kind == ClientKind::ApiClient || owner.as_ref().is_some_and(|owner| owner.enabled);
-    if proven && belongs && client.is_usable(app.clock.now()) {
-        Ok((client, owner))
+    if !proven {
+        Some("the secret is wrong")
+    } else if !belongs {
+        Some("the owner is disabled or removed")
+    } else if client.is_usable(app.clock.now()) {
+        None
     } else {
-        Err(Refusal::InvalidClient)
+        Some("the client is disabled or has expired")
     }
 }
 
@@ -122,14 +150,25 @@ async fn issue(app: &App, grant: Grant<'_>) -> Result<Issued, Refusal> {
     let now: Micros = app.clock.now();
     let client = grant.client;
     if client.last_used.is_none_or(|last| now >= last.plus(LAST_USED)) {
-        let id = client.id.clone();
-        let noted = app.store.write(move |tx: &mut Tx<'_>| tx.set_client_used(&id)).await;
+        let used = client.clone();
+        let noted = app.store.write(move |tx: &mut Tx<'_>| note_use(tx, &used)).await;
         if let Err(error) = noted {
             tracing::warn!(%error, "the use of a client could not be noted");
         }
     }
     let (token, claims) = app.tokens.issue(grant, app.config.base_url(), now)?;
     Ok(Issued { token, claims })
+}
+
+fn note_use(tx: &mut Tx<'_>, client: &Client) -> Result<(), store::Error> {
+    tx.set_client_used(&client.id)?;
+    let action = match client.kind {
+        ClientKind::ApiClient => "CLIENT_TOKEN_ISSUE",
+        ClientKind::PersonalAccessToken => "PERSONAL_ACCESS_TOKEN_USED",
+    };
+    let object = client.id.as_str();
+    let actor = client.identity_id.as_ref().map_or(object, IdentityId::as_str);
+    tx.audit(Audit { actor, action, object, detail: serde_json::json!({ "name": client.name }) })
 }
 
 /// The scopes asked for, all of which the client must have; all it has if none are asked for.

@@ -1,6 +1,7 @@
 //! Work that outlives the request that asked for it.
 
 mod aggregate;
+pub mod chain;
 pub mod change_password;
 pub mod queue;
 pub mod sweep;

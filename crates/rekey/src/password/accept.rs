@@ -236,12 +236,13 @@ fn replayed(
     caller: &Caller,
     known: &ChangeId,
 ) -> Result<Result<Accepted, Error>, Error> {
-    tx.audit(crate::store::Audit {
+    let replay = crate::store::Audit {
         actor: caller.principal(),
         action: "PASSWORD_REPLAY_REFUSED",
         object: known.as_str(),
         detail: json!({ "clientId": caller.client_id }),
-    })?;
+    };
+    tx.audit_failure(replay, "the same ciphertext came from another caller, or for someone else")?;
     Ok(Err(Error::bad(BadRequest::IllegalValue, ALREADY_USED)))
 }
 

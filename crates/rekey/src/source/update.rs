@@ -151,7 +151,7 @@ impl Update {
             keys::rotate(tx, &new.id, &self.keys, Duration::ZERO)?;
         }
         let detail = serde_json::json!({
-            "name": new.name, "members": self.members(), "endpointChanged": self.moved,
+            "name": new.name, "version": new.version, "members": self.members(), "endpointChanged": self.moved,
         });
         let action = if self.old.features == new.features {
             "SOURCE_UPDATE"

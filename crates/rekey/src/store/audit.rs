@@ -1,10 +1,20 @@
-//! The audit trail: written in the transaction of the deed it records.
+//! The audit trail: written in the transaction of the deed it records; chained and signed after it.
 
+use std::sync::{Arc, OnceLock};
+
+use aws_lc_rs::hmac;
 use serde_json::Value;
 
-use super::{Json, Result, Tx};
+use super::{Error, Result, Store, Tx, from_row, row::One};
+use crate::{
+    audit::{Content, Event, Hash, Origin},
+    clock::Micros,
+};
 
-/// What is recorded; the time is the deed's.
+/// Links written by one statement, from the most down.
+const AT_ONCE: [usize; 3] = [100, 10, 1];
+
+/// What is recorded; the time is the deed's, and whence it came is its task's.
 pub struct Audit<'a> {
     /// Who did it: an identity's or client's id, or `rekey`.
     pub actor: &'a str,
@@ -16,13 +26,205 @@ pub struct Audit<'a> {
     pub detail: Value,
 }
 
+/// What every row of a deed gets beside its own words.
+#[derive(Clone, Default)]
+pub(super) struct Scribe {
+    key: Arc<OnceLock<hmac::Key>>,
+    origin: Option<Arc<Origin>>,
+}
+
+/// A place in the chain, and the row that has it, if that is still there.
+pub struct Link {
+    /// From 0, without gaps.
+    pub position: i64,
+    /// The row's.
+    pub seq: i64,
+    /// SHA-256 of the link before and the row's entry.
+    pub hash: Vec<u8>,
+    /// The row.
+    pub event: Option<Event>,
+}
+
+/// A signed checkpoint.
+pub struct KeptCheckpoint {
+    /// How many entries it covers.
+    pub size: i64,
+    /// The signed note.
+    pub note: String,
+}
+from_row!(KeptCheckpoint { size, note });
+
+impl Store {
+    /// From now on every audit row carries a digest under this key; only the first one counts.
+    pub(crate) fn seal_audit(&self, key: hmac::Key) {
+        let _ = self.audit_key.set(key);
+    }
+
+    /// The key of [`Store::seal_audit`].
+    pub(crate) fn audit_key(&self) -> Result<&hmac::Key> {
+        self.audit_key.get().ok_or(Error::Closed)
+    }
+
+    /// The deed, with what its audit rows get from the task that asks for it.
+    pub(super) fn scribed<T, E, F>(
+        &self,
+        deed: F,
+    ) -> impl Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send + use<T, E, F>
+    where
+        F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send,
+    {
+        let scribe = Scribe { key: self.audit_key.clone(), origin: Origin::here() };
+        move |tx| {
+            tx.scribe = scribe.clone();
+            deed(tx)
+        }
+    }
+}
+
 impl Tx<'_> {
-    /// Writes it down.
+    /// Writes down what was done.
     pub fn audit(&mut self, audit: Audit<'_>) -> Result<()> {
+        self.record(audit, None)
+    }
+
+    /// Writes down what was tried, and why it was not done.
+    pub fn audit_failure(&mut self, audit: Audit<'_>, why: &str) -> Result<()> {
+        self.record(audit, Some(why))
+    }
+
+    fn record(&mut self, audit: Audit<'_>, failure: Option<&str>) -> Result<()> {
         let at = self.now()?;
-        let sql =
-            "INSERT INTO audit (at, actor, action, object, detail) VALUES ($1, $2, $3, $4, $5)";
         let Audit { actor, action, object, detail } = audit;
-        self.run_one(sql, &[&at, &actor, &action, &object, &Json(detail)])
+        let detail = detail.to_string();
+        let origin = self.scribe.origin.as_ref().map(|origin| origin.json());
+        let content = Content {
+            at,
+            actor,
+            action,
+            object,
+            detail: &detail,
+            failure,
+            origin: origin.as_deref(),
+        };
+        let mac = self.scribe.key.get().map(|key| content.mac(key).as_ref().to_vec());
+        let sql = "INSERT INTO audit (at, actor, action, object, detail, failure, origin, mac)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        self.run_one(sql, &[&at, &actor, &action, &object, &detail, &failure, &origin, &mac])
+    }
+
+    /// Up to `limit` rows after number `after` that have no place in the chain, by number.
+    pub fn unchained(&mut self, after: i64, limit: i64) -> Result<Vec<Event>> {
+        let sql = "SELECT seq, at, actor, action, object, detail, failure, origin, mac FROM audit a
+                   WHERE seq > $1 AND NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.seq = a.seq)
+                   ORDER BY seq LIMIT $2";
+        self.all(sql, &[&after, &limit])
+    }
+
+    /// Gives rows their places in the chain.
+    pub fn insert_links(&mut self, links: &[(i64, i64, Hash)]) -> Result<()> {
+        let values: Vec<_> =
+            links.iter().map(|(position, seq, hash)| (position, seq, hash.0.to_vec())).collect();
+        let mut rest = values.as_slice();
+        while let Some((some, more)) = AT_ONCE.iter().find_map(|n| rest.split_at_checked(*n)) {
+            rest = more;
+            let places: Vec<_> = (0..some.len())
+                .map(|n| format!("(${}, ${}, ${})", 3 * n + 1, 3 * n + 2, 3 * n + 3))
+                .collect();
+            let sql = format!(
+                "INSERT INTO audit_chain (position, seq, hash) VALUES {}",
+                places.join(", ")
+            );
+            let mut params: Vec<&dyn super::Param> = Vec::with_capacity(3 * some.len());
+            for (position, seq, hash) in some {
+                params.extend([*position as &dyn super::Param, *seq, hash]);
+            }
+            let written = self.run(&sql, &params)?;
+            if usize::try_from(written) != Ok(some.len()) {
+                return Err(Error::Rows(written));
+            }
+        }
+        Ok(())
+    }
+
+    /// The hash at a place of the chain.
+    pub fn link_hash(&mut self, position: i64) -> Result<Option<Vec<u8>>> {
+        let sql = "SELECT hash AS value FROM audit_chain WHERE position = $1";
+        Ok(self.maybe::<One<Vec<u8>>>(sql, &[&position])?.map(|One(hash)| hash))
+    }
+
+    /// Up to `limit` places of the chain from `position` on, each with its row.
+    pub fn links(&mut self, position: i64, limit: i64) -> Result<Vec<Link>> {
+        let sql = "SELECT c.position, c.seq, c.hash, a.at, a.actor, a.action, a.object, a.detail,
+                       a.failure, a.origin, a.mac
+                   FROM audit_chain c LEFT JOIN audit a ON a.seq = c.seq
+                   WHERE c.position >= $1 ORDER BY c.position LIMIT $2";
+        Ok(self.all::<Joined>(sql, &[&position, &limit])?.into_iter().map(Joined::link).collect())
+    }
+
+    /// The places of the rows about `object`, the first one first.
+    pub fn positions_of(&mut self, object: &str) -> Result<Vec<i64>> {
+        let sql = "SELECT c.position AS value FROM audit a JOIN audit_chain c ON c.seq = a.seq
+                   WHERE a.object = $1 ORDER BY c.position";
+        let positions: Vec<One<i64>> = self.all(sql, &[&object])?;
+        Ok(positions.into_iter().map(|One(position)| position).collect())
+    }
+
+    /// Keeps a signed checkpoint.
+    pub fn insert_checkpoint(&mut self, size: i64, note: &str) -> Result<()> {
+        let now = self.now()?;
+        let sql = "INSERT INTO audit_checkpoint (size, at, note) VALUES ($1, $2, $3)";
+        self.run_one(sql, &[&size, &now, &note])
+    }
+
+    /// Up to `limit` checkpoints of more than `size` entries, the smallest first.
+    pub fn checkpoints(&mut self, size: i64, limit: i64) -> Result<Vec<KeptCheckpoint>> {
+        let sql = "SELECT size, note FROM audit_checkpoint WHERE size > $1 ORDER BY size LIMIT $2";
+        self.all(sql, &[&size, &limit])
+    }
+
+    /// The checkpoint that covers most.
+    pub fn newest_checkpoint(&mut self) -> Result<Option<KeptCheckpoint>> {
+        self.maybe("SELECT size, note FROM audit_checkpoint ORDER BY size DESC LIMIT 1", &[])
+    }
+
+    /// Up to `limit` rows from before rows carried a digest.
+    pub fn unsealed_audit(&mut self, limit: i64) -> Result<Vec<Event>> {
+        let sql = "SELECT seq, at, actor, action, object, detail, failure, origin, mac FROM audit
+                   WHERE mac IS NULL ORDER BY seq LIMIT $1";
+        self.all(sql, &[&limit])
+    }
+
+    /// Gives such a row its digest.
+    pub fn set_audit_mac(&mut self, seq: i64, mac: &[u8]) -> Result<()> {
+        self.run_one("UPDATE audit SET mac = $2 WHERE seq = $1", &[&seq, &mac])
+    }
+}
+
+/// A place with the columns of its row, all of which are null when it is gone.
+struct Joined {
+    position: i64,
+    seq: i64,
+    hash: Vec<u8>,
+    at: Option<Micros>,
+    actor: Option<String>,
+    action: Option<String>,
+    object: Option<String>,
+    detail: Option<String>,
+    failure: Option<String>,
+    origin: Option<String>,
+    mac: Option<Vec<u8>>,
+}
+from_row!(Joined { position, seq, hash, at, actor, action, object, detail, failure, origin, mac });
+
+impl Joined {
+    fn link(self) -> Link {
+        let Self { position, seq, hash, failure, origin, mac, .. } = self;
+        let event = match (self.at, self.actor, self.action, self.object, self.detail) {
+            (Some(at), Some(actor), Some(action), Some(object), Some(detail)) => {
+                Some(Event { seq, at, actor, action, object, detail, failure, origin, mac })
+            }
+            _ => None,
+        };
+        Link { position, seq, hash, event }
     }
 }

@@ -4,7 +4,13 @@
 //! [`Tx`], in the file of the thing it returns. A deed is a closure over a [`Tx`]: it cannot
 //! await, so nothing slow can happen inside a transaction.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use aws_lc_rs::hmac;
 
 use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
 
@@ -35,7 +41,7 @@ mod value;
 mod writer;
 
 pub use self::{
-    audit::Audit,
+    audit::{Audit, KeptCheckpoint, Link},
     changes::{ChangeStatus, Claimed, ClaimedTarget, KnownChange, NewChange, Target, is_lost},
     clients::Standing,
     codes::AuthorizationCode,
@@ -56,6 +62,7 @@ pub(crate) use self::{row::from_row, value::text_value};
 pub struct Store {
     engine: Engine,
     clock: Clock,
+    audit_key: Arc<OnceLock<hmac::Key>>,
 }
 
 #[derive(Clone)]
@@ -108,7 +115,7 @@ impl Store {
                 Engine::Sqlite { writer, readers: Arc::new(Readers::new(&path)) }
             }
         };
-        let store = Self { engine, clock };
+        let store = Self { engine, clock, audit_key: Arc::default() };
         match store.write(migrate::run).await {
             // Another node made the first table at the same moment, and is done now.
             Err(error) if error.is_unique_violation() => store.write(migrate::run).await?,
@@ -127,6 +134,7 @@ impl Store {
         E: Fail + Send + 'static,
         F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     {
+        let deed = self.scribed(deed);
         match &self.engine {
             Engine::Sqlite { writer, .. } => {
                 let (tell, told) = oneshot::channel();

@@ -17,6 +17,12 @@ impl Tx<'_> {
         self.run_one(sql, &[&name, &value])
     }
 
+    /// Keeps `new` in the place of `old`; whether that was still there.
+    pub fn replace_setting(&mut self, name: &str, old: &str, new: &str) -> Result<bool> {
+        let sql = "UPDATE setting SET value = $3 WHERE name = $1 AND value = $2";
+        Ok(self.run(sql, &[&name, &old, &new])? == 1)
+    }
+
     /// Keeps `proposal` unless there is a value, and returns the one that is there: nodes that
     /// start at once agree.
     pub fn settle_setting(&mut self, name: &str, proposal: &str) -> Result<String> {

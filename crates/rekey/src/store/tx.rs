@@ -5,6 +5,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Error, FromRow, Param, Result, Row,
+    audit::Scribe,
     row::{One, in_name},
 };
 use crate::clock::{Clock, Micros};
@@ -14,6 +15,7 @@ pub struct Tx<'a> {
     link: Link<'a>,
     clock: &'a Clock,
     now: Option<Micros>,
+    pub(super) scribe: Scribe,
 }
 
 enum Link<'a> {
@@ -23,7 +25,7 @@ enum Link<'a> {
 
 impl<'a> Tx<'a> {
     pub(super) fn sqlite(db: &'a rusqlite::Connection, clock: &'a Clock) -> Self {
-        Self { link: Link::Sqlite(db), clock, now: None }
+        Self { link: Link::Sqlite(db), clock, now: None, scribe: Scribe::default() }
     }
 
     /// `open` says whether a `BEGIN` was sent.
@@ -33,7 +35,12 @@ impl<'a> Tx<'a> {
         clock: &'a Clock,
         open: bool,
     ) -> Self {
-        Self { link: Link::Postgres { client, runtime, open }, clock, now: None }
+        Self {
+            link: Link::Postgres { client, runtime, open },
+            clock,
+            now: None,
+            scribe: Scribe::default(),
+        }
     }
 
     /// The time of this deed, taken once: on PostgreSQL the server's, so that all nodes agree.

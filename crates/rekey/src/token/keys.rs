@@ -15,9 +15,9 @@ use rekey_vault::{Purpose, Sealer};
 
 use super::{Claims, invalid};
 use crate::{
-    Error,
+    ACTOR, Error,
     clock::{Clock, Micros},
-    store::{SigningKey, Store, Tx},
+    store::{Audit, SigningKey, Store, Tx},
 };
 
 /// The setting that names the key new tokens are signed with.
@@ -53,6 +53,9 @@ impl Keys {
             .write(move |tx: &mut Tx<'_>| -> Result<(), Error> {
                 if tx.settle_setting(CURRENT, &kid)? == kid {
                     tx.insert_signing_key(&kid, &hidden)?;
+                    let (action, object, detail) =
+                        ("SIGNING_KEY_CREATED", kid.as_str(), serde_json::json!({}));
+                    tx.audit(Audit { actor: ACTOR, action, object, detail })?;
                 }
                 Ok(())
             })

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod apply;
+mod audit;
 mod cli;
 mod directory;
 mod front_door;

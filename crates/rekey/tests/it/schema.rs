@@ -7,7 +7,16 @@ fn says(schema: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut table = String::new();
     for line in schema.lines().map(str::trim).filter(|line| !line.starts_with("--")) {
-        if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+        if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
+            let (altered, column) =
+                rest.split_once(" ADD COLUMN ").expect("only columns are added");
+            let (column, rest) = column.split_once(' ').unwrap();
+            found.insert(format!(
+                "{altered}.{column} {} nullable={}",
+                kind(rest),
+                !rest.contains("NOT NULL")
+            ));
+        } else if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
             rest.trim_end_matches(" (").clone_into(&mut table);
         } else if line.starts_with("CREATE ")
             || line.starts_with("UNIQUE")
@@ -29,7 +38,7 @@ fn says(schema: &str) -> BTreeSet<String> {
 
 /// The kind of value a column takes.
 fn kind(rest: &str) -> &'static str {
-    match rest.split([' ', ',']).next().unwrap_or_default() {
+    match rest.split([' ', ',', ';']).next().unwrap_or_default() {
         "BLOB" | "BYTEA" => "bytes",
         "INTEGER" | "BIGINT" | "BOOLEAN" => "number",
         "TEXT" => "text",
@@ -41,7 +50,7 @@ fn kind(rest: &str) -> &'static str {
 fn both_databases_have_the_same_tables_columns_and_indexes() {
     for (sqlite, postgres) in rekey::store::schema() {
         let (sqlite, postgres) = (says(sqlite), says(postgres));
-        assert!(sqlite.len() > 50);
+        assert!(sqlite.len() > 5);
         assert_eq!(sqlite, postgres);
     }
 }

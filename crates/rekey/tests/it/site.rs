@@ -40,8 +40,9 @@ pub(crate) struct Site {
     pub(crate) app: App,
     base: String,
     http: Client<HttpConnector, Full<Bytes>>,
+    pub(crate) store_url: String,
+    pub(crate) folder: Arc<TempDir>,
     _stop: watch::Sender<bool>,
-    _folder: Arc<TempDir>,
 }
 
 impl Site {
@@ -71,7 +72,8 @@ impl Site {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(rekey::serve::run(app.clone(), listener, stopped));
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { app, base, http, _stop: stop, _folder: Arc::new(folder) }
+        let (store_url, folder) = (url.to_owned(), Arc::new(folder));
+        Self { app, base, http, store_url, folder, _stop: stop }
     }
 
     pub(crate) fn get(&self, path: &str) -> Ask<'_> {

@@ -159,14 +159,16 @@ impl Tx<'_> {
                    WHERE seq = $1 AND state = 0 RETURNING id AS value";
         let One(id) =
             self.one::<One<ChangeId>>(sql, &[&seq, &state.number(), &Json(&errors), &now])?;
-        let action =
-            if all_applied { "ACTION_PASSWORD_CHANGE_SUCCESS" } else { "passwordChangeFailure" };
-        self.audit(Audit {
-            actor: "rekey",
-            action,
-            object: id.as_str(),
-            detail: serde_json::json!({ "errors": errors }),
-        })?;
+        let (actor, object, detail) =
+            ("rekey", id.as_str(), serde_json::json!({ "errors": errors }));
+        if all_applied {
+            let action = "ACTION_PASSWORD_CHANGE_SUCCESS";
+            self.audit(Audit { actor, action, object, detail })?;
+        } else {
+            let action = "passwordChangeFailure";
+            let why = "the password is not in force on every account";
+            self.audit_failure(Audit { actor, action, object, detail }, why)?;
+        }
         Ok(Some(state))
     }
 }

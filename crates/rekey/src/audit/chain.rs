@@ -1,0 +1,203 @@
+//! Gives the committed rows their places, and signs checkpoints over them.
+//!
+//! Rows get their numbers before they are committed, so the order of numbers has gaps that fill
+//! later. Here one node at a time appends what it finds to an order of its own. What was read is
+//! written only if the head is still the one that was read: of two nodes at once one does nothing.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Checkpoint, Event, Hash, tree::Tree};
+use crate::{App, Error, clock::Micros, store::Tx};
+
+/// The setting that keeps the head.
+const HEAD: &str = "audit_head";
+/// Rows in one round.
+const BATCH: i64 = 1000;
+/// A checkpoint is due after so many entries, or so long after the last one.
+const ENTRIES: u64 = 1000;
+const EVERY: Duration = Duration::from_secs(10);
+/// On PostgreSQL, how far below the highest number a row may still turn up: in most rounds, and in
+/// the first and every sixtieth.
+const BACK: i64 = 2_000;
+const FAR_BACK: i64 = 100_000;
+const FAR: u64 = 60;
+
+/// The end of the chain.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Head {
+    hash: Hash,
+    tree: Tree,
+    /// The highest number among the chained rows.
+    seq: i64,
+    /// How many entries the last checkpoint covers, and when it was signed.
+    checkpoint: u64,
+    signed: Micros,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        let tree = Tree::default();
+        Self { hash: Hash([0; 32]), tree, seq: i64::MIN, checkpoint: 0, signed: Micros(0) }
+    }
+}
+
+/// One node's chaining; it remembers where the chain ended, and is a witness as long as it runs.
+#[derive(Default)]
+pub struct Chainer {
+    rounds: u64,
+    last: Option<(i64, Hash)>,
+}
+
+/// What a round found.
+struct Found {
+    text: String,
+    head: Head,
+    events: Vec<Event>,
+    /// Whether the chain no longer holds what this node has seen in it.
+    cut: bool,
+}
+
+impl Chainer {
+    /// Chains up to [`BATCH`] rows, and signs a checkpoint if one is due; whether to come again at
+    /// once.
+    pub async fn round(&mut self, app: &App) -> Result<bool, Error> {
+        self.step(app, false).await
+    }
+
+    /// Chains all that waits and signs a checkpoint over it.
+    pub async fn finish(&mut self, app: &App) -> Result<(), Error> {
+        while self.step(app, true).await? {}
+        Ok(())
+    }
+
+    async fn step(&mut self, app: &App, finish: bool) -> Result<bool, Error> {
+        let Found { text, mut head, events, cut } = self.look(app).await?;
+        if cut {
+            tracing::error!("the audit trail was cut or rewritten: run `rekey audit verify`");
+        }
+        let foreign = app.store.audit_key().map(|key| events.iter().find(|e| !e.is_ours(key)))?;
+        if let Some(event) = foreign {
+            tracing::error!(
+                audit.seq = event.seq,
+                "rekey did not write a row of its audit trail: run `rekey audit verify`"
+            );
+        }
+        let more = events.len() == usize::try_from(BATCH).unwrap_or(0);
+        let links = head.append(&events);
+        let note = head.due(app.clock.now(), finish).then(|| {
+            head.checkpoint = head.tree.size();
+            head.signed = app.clock.now();
+            let checkpoint = Checkpoint { size: head.tree.size(), root: head.tree.root() };
+            app.audit.sign(&checkpoint)
+        });
+        let last = head.last();
+        if links.is_empty() && note.is_none() {
+            self.last = last;
+            return Ok(false);
+        }
+        let (size, new) = (position(head.tree.size()), encoded(&head)?);
+        let kept = note.clone();
+        let deed = move |tx: &mut Tx<'_>| -> Result<bool, Error> {
+            if !tx.replace_setting(HEAD, &text, &new)? {
+                return Ok(false);
+            }
+            tx.insert_links(&links)?;
+            if let Some(note) = &kept {
+                tx.insert_checkpoint(size, note)?;
+            }
+            Ok(true)
+        };
+        if !app.store.write(deed).await? {
+            // Another node was faster.
+            return Ok(true);
+        }
+        self.last = last;
+        if let Some(note) = note {
+            tracing::info!(entries = size, checkpoint = ?note, "the audit trail has a checkpoint");
+        }
+        Ok(more)
+    }
+
+    async fn look(&mut self, app: &App) -> Result<Found, Error> {
+        let back = if self.rounds.is_multiple_of(FAR) { FAR_BACK } else { BACK };
+        self.rounds += 1;
+        let last = self.last;
+        let look = move |tx: &mut Tx<'_>| -> Result<Option<Found>, Error> {
+            let Some(text) = tx.setting(HEAD)? else { return Ok(None) };
+            let head: Head = serde_json::from_str(&text)
+                .map_err(|error| Error::Internal(format!("the setting {HEAD}: {error}")))?;
+            // On SQLite the order of numbers is the order of commits.
+            let back = if tx.is_postgres() { back } else { 0 };
+            let events = tx.unchained(head.seq.saturating_sub(back), BATCH)?;
+            let cut = match last {
+                None => false,
+                Some((position, hash)) => tx.link_hash(position)?.as_deref() != Some(&hash.0),
+            };
+            Ok(Some(Found { text, head, events, cut }))
+        };
+        loop {
+            if let Some(found) = app.store.read(look).await? {
+                return Ok(found);
+            }
+            begin(app).await?;
+        }
+    }
+}
+
+/// The very first round: rows from before rows carried a digest get one.
+async fn begin(app: &App) -> Result<(), Error> {
+    let key = app.store.audit_key()?.clone();
+    let head = encoded(&Head::default())?;
+    let deed = move |tx: &mut Tx<'_>| -> Result<(), Error> {
+        if tx.setting(HEAD)?.is_some() {
+            return Ok(());
+        }
+        loop {
+            let old = tx.unsealed_audit(BATCH)?;
+            if old.is_empty() {
+                break;
+            }
+            for event in old {
+                tx.set_audit_mac(event.seq, event.content().mac(&key).as_ref())?;
+            }
+        }
+        tx.settle_setting(HEAD, &head)?;
+        Ok(())
+    };
+    app.store.write(deed).await
+}
+
+impl Head {
+    /// Gives each event the next place: its position, number and hash.
+    fn append(&mut self, events: &[Event]) -> Vec<(i64, i64, Hash)> {
+        let mut links = Vec::with_capacity(events.len());
+        for event in events {
+            let entry = event.entry();
+            self.hash = self.hash.chained(entry.as_bytes());
+            links.push((position(self.tree.size()), event.seq, self.hash));
+            self.tree.push(Hash::of_leaf(entry.as_bytes()));
+            self.seq = self.seq.max(event.seq);
+        }
+        links
+    }
+
+    /// Whether a checkpoint is to be signed.
+    fn due(&self, now: Micros, finish: bool) -> bool {
+        let new = self.tree.size() - self.checkpoint.min(self.tree.size());
+        new > 0 && (finish || new >= ENTRIES || now >= self.signed.plus(EVERY))
+    }
+
+    fn last(&self) -> Option<(i64, Hash)> {
+        (self.tree.size() > 0).then(|| (position(self.tree.size()) - 1, self.hash))
+    }
+}
+
+fn encoded(head: &Head) -> Result<String, Error> {
+    serde_json::to_string(head).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn position(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,114 @@
+//! The trail for others: a line of JSON for each entry, or the files of a C2SP `tlog-tiles` log.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Hash,
+    prove::{Covered, covered},
+    tree,
+};
+use crate::{App, Error, store::Tx};
+
+/// Rows read at once.
+const PAGE: i64 = 1000;
+/// Hashes, or entries, in a whole tile.
+const WIDTH: usize = 256;
+
+/// Tells `line` every chained entry, in order.
+pub async fn lines(app: &App, mut line: impl FnMut(serde_json::Value)) -> Result<(), Error> {
+    let mut next = 0;
+    loop {
+        let look = move |tx: &mut Tx<'_>| tx.links(next, PAGE);
+        let links = app.store.read(look).await?;
+        let Some(last) = links.last() else { return Ok(()) };
+        next = last.position + 1;
+        for link in links {
+            if let (Some(event), position) = (link.event, link.position) {
+                let mut json = event.json();
+                if let Some(members) = json.as_object_mut() {
+                    members.insert("position".into(), position.into());
+                }
+                line(json);
+            }
+        }
+    }
+}
+
+/// Writes the checkpoint, the tiles and the entries into `folder`, for a web server to serve; how
+/// many entries that were.
+pub async fn tiles(app: &App, folder: &Path) -> Result<usize, Error> {
+    let Covered { note, entries, .. } = covered(app).await?;
+    let tile = folder.join("tile");
+    for (number, some) in entries.chunks(WIDTH).enumerate() {
+        write(&place(&tile.join("entries"), number, some.len()), &bundle(some)?)?;
+    }
+    let mut hashes: Vec<_> = entries.iter().map(|entry| Hash::of_leaf(entry.as_bytes())).collect();
+    let mut level = 0;
+    while !hashes.is_empty() {
+        for (number, some) in hashes.chunks(WIDTH).enumerate() {
+            let bytes: Vec<u8> = some.iter().flat_map(|hash| hash.0).collect();
+            write(&place(&tile.join(level.to_string()), number, some.len()), &bytes)?;
+        }
+        hashes = hashes.chunks_exact(WIDTH).map(tree::root).collect();
+        level += 1;
+    }
+    // The last, so that no checkpoint stands there without what it covers.
+    write(&folder.join("checkpoint"), note.as_bytes())?;
+    Ok(entries.len())
+}
+
+/// Each entry after its length as two bytes.
+fn bundle(entries: &[String]) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        let length = u16::try_from(entry.len()).map_err(|_| {
+            Error::Setup(
+                "an entry of more than 65535 bytes fits in no tile: leave out --tiles".into(),
+            )
+        })?;
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(entry.as_bytes());
+    }
+    Ok(bytes)
+}
+
+/// `x001/x234/067` for 1234067, with `.p/W` behind it where the tile is `width` wide only.
+fn place(folder: &Path, number: usize, width: usize) -> PathBuf {
+    let mut name = format!("{:03}", number % 1000);
+    let mut rest = number / 1000;
+    while rest > 0 {
+        name = format!("x{:03}/{name}", rest % 1000);
+        rest /= 1000;
+    }
+    if width < WIDTH {
+        name = format!("{name}.p/{width}");
+    }
+    folder.join(name)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, bytes))
+        .map_err(|error| Error::Setup(format!("{} cannot be written: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_named_as_the_specification_does() {
+        for (number, width, name) in [
+            (0, 256, "t/000"),
+            (1_234_067, 256, "t/x001/x234/067"),
+            (273, 112, "t/273.p/112"),
+            (1000, 1, "t/x001/000.p/1"),
+        ] {
+            assert_eq!(place(Path::new("t"), number, width), Path::new(name));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The audit trail: who did what, in a form in which nothing can be altered unnoticed.
+//!
+//! 1. A deed writes its row in its own transaction ([`crate::store::Audit`]), with a digest that
+//!    nobody can make without the master key: a row that was edited or forged is known by it.
+//! 2. [`chain`] gives each committed row the next place in an order without gaps, and a hash over
+//!    the link before it: a row that was removed, moved or squeezed in is known by that.
+//! 3. Every ten seconds the root of a Merkle tree over all places is signed ([`Signer`]) with a
+//!    key that follows from the master key: who has the database alone cannot make another trail.
+//!    The log tells every such checkpoint, so that whoever keeps the log is a witness, and a trail
+//!    whose end was cut off does not fit what the witness has.
+//! 4. [`verify`] looks at all of it and names what is wrong; [`prove`] shows a request's entries
+//!    with the way from each to a signed root.
+
+use aws_lc_rs::hmac;
+use rekey_vault::Sealer;
+
+use crate::Error;
+
+pub mod chain;
+mod event;
+pub mod export;
+mod note;
+mod origin;
+pub mod prove;
+mod refusals;
+pub mod tree;
+pub mod verify;
+
+pub use self::{
+    event::{Content, Event},
+    note::{Checkpoint, Signer},
+    origin::Origin,
+    refusals::{Refusals, refused},
+    tree::Hash,
+};
+
+/// The key of the rows' digests.
+pub fn row_key(sealer: &Sealer) -> Result<hmac::Key, Error> {
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, sealer.derived("audit row")?.as_ref()))
+}

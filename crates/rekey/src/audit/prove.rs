@@ -1,0 +1,131 @@
+//! Shows that entries are in the trail: the way from each to a signed root (C2SP `tlog-proof`).
+
+use std::fmt::Write;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::{Hash, tree};
+use crate::{
+    App, Error,
+    store::{KeptCheckpoint, Tx},
+};
+
+/// Rows read at once.
+const PAGE: i64 = 1000;
+
+/// Entries and the checkpoint they are shown by.
+pub struct Proven {
+    /// The signed note.
+    pub note: String,
+    /// Each entry about the object that the checkpoint covers.
+    pub proofs: Vec<Proof>,
+    /// How many more are not covered yet.
+    pub uncovered: usize,
+}
+
+/// One entry's.
+pub struct Proof {
+    /// Its place.
+    pub position: i64,
+    /// Its bytes.
+    pub entry: String,
+    /// From the leaf to the root, from below.
+    pub way: Vec<Hash>,
+}
+
+impl Proof {
+    /// A `tlog-proof`, the entry in its `extra` line.
+    pub fn text(&self, note: &str) -> String {
+        let mut text = format!(
+            "c2sp.org/tlog-proof@v1\nextra {}\nindex {}\n",
+            BASE64_STANDARD.encode(&self.entry),
+            self.position
+        );
+        for hash in &self.way {
+            let _ = writeln!(text, "{hash}");
+        }
+        text + "\n" + note
+    }
+}
+
+/// The trail up to its newest checkpoint.
+pub(super) struct Covered {
+    pub(super) note: String,
+    pub(super) root: Hash,
+    /// Every entry, by its place.
+    pub(super) entries: Vec<String>,
+}
+
+/// Shows the entries about `object`, a request's id, and has checked what it shows.
+pub async fn prove(app: &App, object: &str) -> Result<Proven, Error> {
+    let about = object.to_owned();
+    let positions = app.store.read(move |tx| tx.positions_of(&about)).await?;
+    if positions.is_empty() {
+        return Err(Error::Setup(format!(
+            "the audit trail has no entry about {object}: give a requestId as set-password answered it; a new one is chained within a second or two"
+        )));
+    }
+    let Covered { note, root, entries } = covered(app).await?;
+    let leaves: Vec<_> = entries.iter().map(|entry| Hash::of_leaf(entry.as_bytes())).collect();
+    if tree::root(&leaves) != root {
+        return Err(altered());
+    }
+    let mut proven = Proven { note, proofs: Vec::new(), uncovered: 0 };
+    for position in positions {
+        let index = usize::try_from(position).unwrap_or(usize::MAX);
+        let (Some(entry), Some(leaf)) = (entries.get(index), leaves.get(index)) else {
+            proven.uncovered += 1;
+            continue;
+        };
+        let way = tree::path(&leaves, index);
+        if tree::root_by(*leaf, as_u64(index), as_u64(leaves.len()), &way) != Some(root) {
+            return Err(Error::Internal("a proof does not lead to the signed root".into()));
+        }
+        proven.proofs.push(Proof { position, entry: entry.clone(), way });
+    }
+    if proven.proofs.is_empty() {
+        return Err(Error::Setup(format!(
+            "the entries about {object} have no checkpoint yet: try again in ten seconds"
+        )));
+    }
+    Ok(proven)
+}
+
+/// Reads what the newest checkpoint covers.
+pub(super) async fn covered(app: &App) -> Result<Covered, Error> {
+    let KeptCheckpoint { size, note } = newest(app).await?;
+    let checkpoint = app.audit.open(&note).map_err(|why| {
+        Error::Setup(format!("the newest checkpoint: {why}; run `rekey audit verify`"))
+    })?;
+    let mut entries: Vec<String> = Vec::new();
+    let mut next = 0;
+    while next < size {
+        let page = (size - next).min(PAGE);
+        let links = app.store.read(move |tx| tx.links(next, page)).await?;
+        for link in &links {
+            let event =
+                link.event.as_ref().filter(|_| link.position == next).ok_or_else(altered)?;
+            entries.push(event.entry());
+            next += 1;
+        }
+        if links.is_empty() {
+            return Err(altered());
+        }
+    }
+    Ok(Covered { note, root: checkpoint.root, entries })
+}
+
+/// The newest signed checkpoint.
+pub async fn newest(app: &App) -> Result<KeptCheckpoint, Error> {
+    app.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?.ok_or_else(|| {
+        Error::Setup("the audit trail has no checkpoint yet: a running server signs one within ten seconds of an entry".into())
+    })
+}
+
+fn altered() -> Error {
+    Error::Setup("the audit trail was altered, so nothing can be shown by it: run `rekey audit verify`, which names what".into())
+}
+
+fn as_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,327 @@
+//! Looks at the whole trail and names what is wrong with it.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::hmac;
+
+use super::{Checkpoint, Event, Hash, tree::Tree};
+use crate::{
+    App, Error,
+    clock::Micros,
+    store::{KeptCheckpoint, Link, Tx},
+};
+
+/// Rows read at once.
+const PAGE: i64 = 1000;
+/// Findings that are kept; the others are counted.
+const NAMED: usize = 1000;
+
+/// What is wrong in one place.
+pub struct Finding {
+    /// The place in the chain.
+    pub position: Option<i64>,
+    /// The row's number.
+    pub seq: Option<i64>,
+    /// The row's time.
+    pub at: Option<Micros>,
+    /// What differs.
+    pub what: String,
+}
+
+/// What was looked at and found.
+#[derive(Default)]
+pub struct Report {
+    /// Places in the chain.
+    pub entries: i64,
+    /// Rows that have no place yet.
+    pub waiting: usize,
+    /// Signed checkpoints.
+    pub checkpoints: usize,
+    /// How many entries the newest of them covers.
+    pub covered: i64,
+    /// What is wrong, in the order of the chain.
+    pub findings: Vec<Finding>,
+    /// How much more than those.
+    pub more: usize,
+}
+
+impl Report {
+    /// How much is wrong.
+    pub fn wrong(&self) -> usize {
+        self.findings.len() + self.more
+    }
+
+    /// Something is wrong with the trail as a whole.
+    fn find(&mut self, what: impl Into<String>) {
+        self.add(Finding { position: None, seq: None, at: None, what: what.into() });
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if self.findings.len() < NAMED {
+            self.findings.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+/// Looks at everything; `outside` is a checkpoint that was kept elsewhere.
+pub async fn verify(app: &App, outside: Option<&str>) -> Result<Report, Error> {
+    let newest = app.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?;
+    let mut walk = Walk::new(app, outside, newest.map_or(0, |newest| newest.size))?;
+    walk.chain().await?;
+    walk.strays().await?;
+    Ok(walk.report)
+}
+
+struct Walk<'a> {
+    app: &'a App,
+    key: hmac::Key,
+    report: Report,
+    /// The next place.
+    next: i64,
+    /// The hash before it, as it is kept and as it follows from the rows.
+    kept: Hash,
+    made: Hash,
+    /// None once an entry is missing: then no root can be made any more.
+    tree: Option<Tree>,
+    /// Whether a root differed: then all later ones do.
+    differs: bool,
+    /// Where each digest was seen first.
+    seen: HashMap<u64, i64>,
+    outside: Option<Checkpoint>,
+    /// The kept checkpoints that were not reached yet, the next one last.
+    ahead: Vec<KeptCheckpoint>,
+    /// The size of the last one read, and of the newest when this began: later ones are left out,
+    /// since the entries go on growing.
+    read: i64,
+    newest: i64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(app: &'a App, outside: Option<&str>, newest: i64) -> Result<Self, Error> {
+        let mut report = Report::default();
+        // As the log has it, too: in one line.
+        let note = outside.map(|text| {
+            let text = text.trim().trim_matches('"').replace("\\n", "\n");
+            format!("{}\n", text.trim_end())
+        });
+        let outside = note.and_then(|note| match app.audit.open(&note) {
+            Ok(checkpoint) => Some(checkpoint),
+            Err(why) => {
+                report.find(format!("the checkpoint you gave cannot be used: {why}"));
+                None
+            }
+        });
+        let zero = Hash([0; 32]);
+        Ok(Self {
+            app,
+            key: app.store.audit_key()?.clone(),
+            report,
+            next: 0,
+            kept: zero,
+            made: zero,
+            tree: Some(Tree::default()),
+            differs: false,
+            seen: HashMap::new(),
+            outside,
+            ahead: Vec::new(),
+            read: 0,
+            newest,
+        })
+    }
+
+    /// Every place and every checkpoint, in order.
+    async fn chain(&mut self) -> Result<(), Error> {
+        loop {
+            self.read_ahead().await?;
+            let position = self.next;
+            let links = self.app.store.read(move |tx| tx.links(position, PAGE)).await?;
+            if links.is_empty() {
+                break;
+            }
+            for link in links {
+                self.link(link);
+                if self.ahead.is_empty() && self.read < self.newest {
+                    break;
+                }
+            }
+        }
+        self.end();
+        self.report.entries = self.next;
+        Ok(())
+    }
+
+    /// The next checkpoints, once there are none.
+    async fn read_ahead(&mut self) -> Result<(), Error> {
+        if !self.ahead.is_empty() || self.read >= self.newest {
+            return Ok(());
+        }
+        let after = self.read;
+        let mut page = self.app.store.read(move |tx| tx.checkpoints(after, PAGE)).await?;
+        page.retain(|kept| kept.size <= self.newest);
+        self.read = page.last().map_or(self.newest, |last| last.size);
+        self.report.checkpoints += page.len();
+        self.report.covered = self.read;
+        page.reverse();
+        self.ahead = page;
+        Ok(())
+    }
+
+    fn link(&mut self, link: Link) {
+        let Link { position, seq, hash, event } = link;
+        let gap = position > self.next;
+        if gap {
+            let last = position - 1;
+            let which = if last == self.next {
+                format!("position {last} is")
+            } else {
+                format!("positions {} to {last} are", self.next)
+            };
+            let what = format!("removed: {which} missing from the chain");
+            self.report.add(Finding { position: Some(self.next), seq: None, at: None, what });
+            self.tree = None;
+        }
+        let hash = Hash(hash.try_into().unwrap_or([0; 32]));
+        if let Some(event) = &event {
+            self.event(position, event, hash, gap);
+        } else {
+            let what = "removed: the row is gone".into();
+            self.report.add(Finding { position: Some(position), seq: Some(seq), at: None, what });
+            self.tree = None;
+            self.made = hash;
+        }
+        self.kept = hash;
+        self.next = position + 1;
+        self.checkpoints();
+    }
+
+    fn event(&mut self, position: i64, event: &Event, hash: Hash, gap: bool) {
+        let entry = event.entry();
+        let entry = entry.as_bytes();
+        let (by_kept, by_made) = (self.kept.chained(entry), self.made.chained(entry));
+        // After a gap nothing can be said about the link.
+        let linked = gap || hash == by_kept || hash == by_made;
+        let what = match (linked, event.is_ours(&self.key)) {
+            (true, true) => self.copied(position, event),
+            (true, false) => {
+                Some("forged: rekey did not write this row; it was inserted, or edited and chained anew".into())
+            }
+            (false, false) => {
+                Some("edited: the row does not say what it said when it was written".into())
+            }
+            (false, true) => Some(
+                "reordered: rekey wrote this row, but it is not the one that was chained here; rows were exchanged, or the chain was altered".into(),
+            ),
+        };
+        if let Some(what) = what {
+            self.at(Some(position), event, what);
+        }
+        self.made = if gap { hash } else { by_made };
+        if let Some(tree) = &mut self.tree {
+            tree.push(Hash::of_leaf(entry));
+        }
+    }
+
+    /// Whether the very same row was there before: a copy has a digest that is right.
+    fn copied(&mut self, position: i64, event: &Event) -> Option<String> {
+        let begin = event.mac.as_deref()?.first_chunk()?;
+        let first = *self.seen.entry(u64::from_le_bytes(*begin)).or_insert(position);
+        (first != position).then(|| format!("inserted: a copy of the row at position {first}"))
+    }
+
+    /// The checkpoints that end here.
+    fn checkpoints(&mut self) {
+        while let Some(kept) = self.ahead.pop_if(|kept| kept.size <= self.next) {
+            match self.app.audit.open(&kept.note) {
+                Err(why) => {
+                    self.report.find(format!("the checkpoint of {} entries: {why}", kept.size));
+                }
+                Ok(checkpoint) if position(checkpoint.size) != kept.size => {
+                    let (size, kept) = (checkpoint.size, kept.size);
+                    self.report
+                        .find(format!("the checkpoint of {size} entries is kept as one of {kept}"));
+                }
+                Ok(checkpoint) => self.root(&checkpoint, "the checkpoint"),
+            }
+        }
+        if self.outside.as_ref().is_some_and(|outside| position(outside.size) <= self.next)
+            && let Some(outside) = self.outside.take()
+        {
+            self.differs = false;
+            self.root(&outside, "the checkpoint you gave,");
+        }
+    }
+
+    fn root(&mut self, checkpoint: &Checkpoint, which: &str) {
+        let size = checkpoint.size;
+        let root = self.tree.as_ref().filter(|tree| tree.size() == size).map(Tree::root);
+        if root == Some(checkpoint.root) || self.differs {
+            return;
+        }
+        self.differs = true;
+        let what = if root.is_some() {
+            format!(
+                "{which} of {size} entries: its signed root is not that of the entries; what it covers was altered"
+            )
+        } else {
+            format!(
+                "{which} of {size} entries: entries that it covers are missing, so its root cannot be made"
+            )
+        };
+        self.report.find(what);
+    }
+
+    /// What should still come when the chain has ended.
+    fn end(&mut self) {
+        let there = self.next;
+        let unreached = std::mem::take(&mut self.ahead);
+        if unreached.iter().any(|kept| self.app.audit.open(&kept.note).is_ok()) {
+            let newest = self.newest;
+            self.ends(format!(
+                "cut: the newest checkpoint covers {newest} entries, and only {there} are there"
+            ));
+        } else if let Some(kept) = unreached.last() {
+            let size = kept.size;
+            self.report.find(format!("forged: a checkpoint of {size} entries is kept, and this installation did not sign it"));
+        }
+        if let Some(outside) = self.outside.take().filter(|outside| outside.size > 0) {
+            let size = outside.size;
+            self.ends(format!(
+                "cut: the checkpoint you gave covers {size} entries, and only {there} are there"
+            ));
+        }
+    }
+
+    fn ends(&mut self, what: String) {
+        self.report.add(Finding { position: Some(self.next), seq: None, at: None, what });
+    }
+
+    fn at(&mut self, position: Option<i64>, event: &Event, what: String) {
+        self.report.add(Finding { position, seq: Some(event.seq), at: Some(event.at), what });
+    }
+
+    /// Rows without a place: those that were just written, and those that someone put there.
+    async fn strays(&mut self) -> Result<(), Error> {
+        let mut after = i64::MIN;
+        loop {
+            let strays = self.app.store.read(move |tx| tx.unchained(after, PAGE)).await?;
+            let Some(last) = strays.last() else { return Ok(()) };
+            after = last.seq;
+            for event in &strays {
+                if !event.is_ours(&self.key) {
+                    let what = "inserted: rekey did not write this row, and it is not in the chain";
+                    self.at(None, event, what.into());
+                } else if let Some(what) = self.copied(-1, event) {
+                    self.at(None, event, what);
+                } else {
+                    self.report.waiting += 1;
+                }
+            }
+        }
+    }
+}
+
+fn position(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
