@@ -26,8 +26,19 @@ pub struct Connection {
 pub struct Answer {
     /// The status.
     pub status: u16,
+    /// The status line and the headers.
+    pub head: String,
     /// The body, if it is text.
     pub body: String,
+}
+
+impl Answer {
+    /// The value of a header, named in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        let mut named = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.trim())
+    }
 }
 
 impl Connection {
@@ -59,7 +70,7 @@ impl Connection {
                 .unwrap_or(0);
             if body.len() >= length {
                 let status = head.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
-                return Ok(Answer { status, body: body.to_owned() });
+                return Ok(Answer { status, head: head.to_owned(), body: body.to_owned() });
             }
         }
     }

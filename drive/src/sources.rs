@@ -15,7 +15,8 @@ use crate::{
 pub async fn read_accounts(server: &Server, source: &str) -> Result<()> {
     let mut connection = Connection::open(&server.address).await?;
     let headers = server.headers();
-    let sources = connection.ask(&request("GET", "/v3/sources", &headers, "")).await?;
+    let path = format!("/v3/sources?filters=name+eq+%22{}%22", source.replace(' ', "+"));
+    let sources = connection.ask(&request("GET", &path, &headers, "")).await?;
     let sources: Vec<Value> = serde_json::from_str(&sources.body)?;
     let named = sources.iter().find(|one| text(one, "name") == source);
     let id = named.map(|one| text(one, "id")).ok_or_else(|| format!("no source {source}"))?;

@@ -26,7 +26,10 @@ mod listing;
 mod nasty;
 mod proxy;
 
-pub use self::{nasty::passwords, proxy::Proxy};
+pub use self::{
+    nasty::passwords,
+    proxy::{Moment, Proxy, Trouble, Write},
+};
 
 /// A way to a server that does not lead through the connector under test.
 #[async_trait]

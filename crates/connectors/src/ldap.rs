@@ -244,6 +244,7 @@ impl Directory {
             lease.give_back(&self.pool);
             return Outcome::NotApplied(fault);
         }
+        crate::proof::pause_at("ldap.write");
         let call = lease.connection.ldap.with_controls(ppolicy::request()).extended(request);
         match within(OPERATION, call).await {
             Ok(answer) => {

@@ -24,6 +24,7 @@ mod net;
 mod pool;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
+mod proof;
 mod scrub;
 mod secret;
 mod tls;

@@ -232,6 +232,7 @@ impl Database {
             check_deadline(deadline)?;
             within(transaction.batch_execute(&statement)).await?;
             check_deadline(deadline)?;
+            crate::proof::pause_at("postgresql.commit");
             Ok(timeout(OPERATION, transaction.commit()).await)
         }
         .await;

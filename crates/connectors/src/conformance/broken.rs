@@ -139,7 +139,7 @@ async fn cut_everywhere(suite: &Suite<'_>, direction: Direction) {
     for bytes in (0..end).step_by(step).chain((end..length + 2).step_by(6)) {
         // A fresh connection is in the pool: the cut falls into the change itself.
         let observed = succeeded("observe", connector.observe(&account).await);
-        proxy.cut_after(direction, bytes);
+        proxy.cut_after(direction, bytes.try_into().unwrap_or(0));
         let password = suite.password();
         let outcome = suite.apply(&*connector, &account, &password, &observed).await;
         proxy.cut();

@@ -1,18 +1,20 @@
 //! A TCP proxy that misbehaves when told to.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpListener, TcpStream},
     task::AbortHandle,
 };
+
+use self::connection::pass;
+pub use self::trouble::{Moment, Trouble, Write};
+
+mod connection;
+mod trouble;
 
 /// Passes everything on, until it is told not to.
 pub struct Proxy {
@@ -23,10 +25,29 @@ pub struct Proxy {
 
 struct State {
     upstream: String,
-    /// How many bytes may still pass towards the server and towards the client.
-    budgets: [AtomicI64; 2],
     passed: [AtomicU64; 2],
+    plan: Mutex<Option<Plan>>,
+    struck: AtomicU64,
+    is_down: AtomicBool,
     connections: Mutex<Vec<AbortHandle>>,
+}
+
+/// What is to happen, once.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    at: At,
+    trouble: Trouble,
+}
+
+/// Where it is to happen.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// When so many more bytes have passed in a direction.
+    Bytes(Direction, u64),
+    /// At a write.
+    Write(Write, Moment),
+    /// When the server has answered the write that has just passed.
+    Answer,
 }
 
 /// A direction, seen from the client.
@@ -57,15 +78,20 @@ impl Proxy {
         let port = listener.local_addr().map_or(0, |address| address.port());
         let state = Arc::new(State {
             upstream,
-            budgets: [AtomicI64::new(i64::MAX), AtomicI64::new(i64::MAX)],
             passed: [AtomicU64::new(0), AtomicU64::new(0)],
+            plan: Mutex::default(),
+            struck: AtomicU64::new(0),
+            is_down: AtomicBool::new(false),
             connections: Mutex::default(),
         });
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let task = tokio::spawn(pass(Arc::clone(&shared), client)).abort_handle();
-                shared.connections.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+                if shared.is_down.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let task = tokio::spawn(serve(Arc::clone(&shared), client)).abort_handle();
+                shared.connections().push(task);
             }
         });
         Self { port, state, accepting: accepting.abort_handle() }
@@ -78,70 +104,98 @@ impl Proxy {
 
     /// Closes every connection at once; new ones are accepted.
     pub fn cut(&self) {
-        let mut connections = self.state.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        for connection in connections.drain(..) {
+        for connection in self.state.connections().drain(..) {
             connection.abort();
         }
     }
 
-    /// Lets `bytes` more through in one direction, then closes the connection they came on, once.
-    pub fn cut_after(&self, direction: Direction, bytes: i64) {
-        self.budget(direction).store(bytes, Ordering::SeqCst);
+    /// From now on, or no longer: no connection is left, and new ones are closed at once.
+    pub fn set_down(&self, is_down: bool) {
+        self.state.is_down.store(is_down, Ordering::SeqCst);
+        if is_down {
+            self.cut();
+        }
     }
 
-    /// Forgets a cut that has not come yet.
+    /// Lets `bytes` more through in one direction, then closes the connection they came on, once.
+    pub fn cut_after(&self, direction: Direction, bytes: u64) {
+        self.plan(At::Bytes(direction, bytes), Trouble::Cut);
+    }
+
+    /// Makes trouble at the next write, once.
+    pub fn strike(&self, write: Write, moment: Moment, trouble: Trouble) {
+        self.plan(At::Write(write, moment), trouble);
+    }
+
+    /// Forgets what has not come yet.
     pub fn heal(&self) {
-        self.cut_after(Direction::Request, i64::MAX);
-        self.cut_after(Direction::Answer, i64::MAX);
+        *self.state.plan() = None;
+    }
+
+    /// How often it made trouble.
+    pub fn struck(&self) -> u64 {
+        self.state.struck.load(Ordering::SeqCst)
     }
 
     /// How many bytes have passed in a direction, ever.
     pub fn passed(&self, direction: Direction) -> u64 {
-        let [request, answer] = &self.state.passed;
-        if direction == Direction::Request { request } else { answer }.load(Ordering::SeqCst)
+        self.state.counter(direction).load(Ordering::SeqCst)
     }
 
-    fn budget(&self, direction: Direction) -> &AtomicI64 {
-        let [request, answer] = &self.state.budgets;
+    fn plan(&self, at: At, trouble: Trouble) {
+        *self.state.plan() = Some(Plan { at, trouble });
+    }
+}
+
+impl State {
+    fn plan(&self) -> MutexGuard<'_, Option<Plan>> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counter(&self, direction: Direction) -> &AtomicU64 {
+        let [request, answer] = &self.passed;
         if direction == Direction::Request { request } else { answer }
     }
-}
 
-/// Serves one connection until either side ends it or a budget does.
-async fn pass(state: Arc<State>, client: TcpStream) {
-    let Ok(server) = TcpStream::connect(&state.upstream).await else { return };
-    let _ = client.set_nodelay(true);
-    let _ = server.set_nodelay(true);
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let [requests, answers] = &state.budgets;
-    let [requested, answered] = &state.passed;
-    // Whichever ends first ends the other: both halves are dropped, and with them the connection.
-    tokio::select! {
-        () = copy(from_client, to_server, requests, requested) => {}
-        () = copy(from_server, to_client, answers, answered) => {}
+    /// How many of a record's bytes pass before trouble, if there is to be any in it.
+    fn due(&self, direction: Direction, record: &[u8]) -> Option<(usize, Trouble)> {
+        let mut planned = self.plan();
+        let Plan { at, trouble } = planned.as_mut()?;
+        let passing = match at {
+            At::Answer => (direction == Direction::Answer).then_some(0),
+            At::Bytes(of, left) if *of == direction => {
+                let length = record.len() as u64;
+                let passing = (*left < length).then(|| usize::try_from(*left).unwrap_or(0));
+                *left = left.saturating_sub(length);
+                passing
+            }
+            At::Write(write, moment) if direction == Direction::Request && write.is(record) => {
+                match moment {
+                    Moment::Before => Some(0),
+                    Moment::During => Some(record.len() / 2),
+                    Moment::After => {
+                        *at = At::Answer;
+                        None
+                    }
+                }
+            }
+            At::Bytes(..) | At::Write(..) => None,
+        };
+        let due = passing.map(|passing| (passing, *trouble));
+        if due.is_some() {
+            *planned = None;
+            self.struck.fetch_add(1, Ordering::SeqCst);
+        }
+        due
     }
 }
 
-async fn copy(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    budget: &AtomicI64,
-    passed: &AtomicU64,
-) {
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let length = i64::try_from(read).unwrap_or(i64::MAX);
-        let before = budget.fetch_sub(length, Ordering::SeqCst);
-        let allowed = usize::try_from(before.clamp(0, length)).unwrap_or(0);
-        passed.fetch_add(allowed as u64, Ordering::SeqCst);
-        let sent = to.write_all(buffer.get(..allowed).unwrap_or_default()).await;
-        if allowed < read {
-            budget.store(i64::MAX, Ordering::SeqCst);
-            return;
-        }
-        if sent.is_err() {
-            return;
-        }
+async fn serve(state: Arc<State>, client: TcpStream) {
+    if let Ok(server) = TcpStream::connect(&state.upstream).await {
+        pass(&state, client, server).await;
     }
 }
