@@ -5,6 +5,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 mod crash;
+mod dice;
+mod faults;
+mod order;
+mod targets;
+mod violations;
 
 use std::process::ExitCode;
 
@@ -15,12 +20,21 @@ use clap::Parser;
 enum Proof {
     /// `kill -9` under load, again and again, with a model beside it.
     Crash(crash::Options),
+    /// Trouble between rekey and its targets, at every moment of a write.
+    Faults(faults::Options),
+    /// A full disk, a store that is away: nothing accepted is lost, and rekey recovers by itself.
+    FaultsOfTheStore(faults::store::Options),
+    /// Clients that race for the same account on several nodes, which are stopped and killed.
+    Order(order::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Proof::parse() {
         Proof::Crash(options) => crash::run(options).await,
+        Proof::Faults(options) => faults::run(options).await,
+        Proof::FaultsOfTheStore(options) => faults::store::run(options).await,
+        Proof::Order(options) => order::run(options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,9 @@
 
 mod bans;
 mod ci;
+mod faults;
+mod order;
+mod proof;
 mod shell;
 mod test;
 mod timing;
@@ -20,6 +23,8 @@ fn main() -> ExitCode {
         ["bans"] => bans::check(),
         ["bench"] => test::bench(),
         ["ci"] => ci::run(),
+        ["faults", options @ ..] => faults::run(options),
+        ["order", options @ ..] => order::run(options),
         ["targets"] => test::targets(),
         ["test", options @ ..] => test::run(options),
         ["timing", options @ ..] => timing::run(options),
@@ -42,6 +47,9 @@ const HELP: &str = "\
 cargo xtask ci                  format, lints, documentation, forbidden crates, then every test
 cargo xtask bans                only the forbidden crates
 cargo xtask bench               how fast it is, beside what this machine allows
+cargo xtask faults              trouble on the wire, at every moment of a write; --each N, 2 by default
+cargo xtask faults --store      faults of the store: full, read-only, away
+cargo xtask order               races on several nodes that are stopped and killed; --pairs N, --nodes N
 cargo xtask targets             only the target systems, for as long as you want them
 cargo xtask test                every test, against real servers it starts itself
 cargo xtask test --list         the suites

@@ -86,7 +86,7 @@ fn script(suite: Suite) -> Result<Script> {
         Suite::OpenSsl => (PathBuf::from("bash"), ours.join("openssl/flow.sh")),
         Suite::PythonNewest => (clients::python(NEWEST)?, ours.join("python/flow.py")),
         Suite::PythonOlder => (clients::python(OLDER)?, ours.join("python/flow.py")),
-        Suite::Timing | Suite::Workspace => {
+        Suite::Faults | Suite::Order | Suite::Store | Suite::Timing | Suite::Workspace => {
             return Err(format!("{} is not a script", suite.name()));
         }
     };

@@ -92,12 +92,21 @@ pub(crate) fn targets() -> Result {
 
 /// Measures, with a directory at hand.
 pub(crate) fn bench() -> Result {
+    with_targets("bench", |variables| {
+        let bench = ["run", "--release", "--package", "rekey-bench"];
+        shell::run(cargo().args(bench).envs(variables.iter().cloned()))
+    })
+}
+
+/// Runs something that finds the target systems by these variables.
+pub(crate) fn with_targets(
+    name: &str,
+    work: impl FnOnce(&[(&'static str, String)]) -> Result,
+) -> Result {
     install::debian_packages();
     let run = Run::begin()?;
-    let targets = Targets::start(&run.folder("bench")?);
-    let mut cargo = cargo();
-    cargo.args(["run", "--release", "--package", "rekey-bench"]).envs(targets.variables()?);
-    let done = shell::run(&mut cargo);
+    let targets = Targets::start(&run.folder(name)?);
+    let done = targets.variables().and_then(|variables| work(&variables));
     drop(targets);
     run.end(done.is_ok());
     done

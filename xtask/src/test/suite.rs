@@ -1,15 +1,18 @@
 //! The suites, in the order in which they run.
 
-use crate::{shell::Result, timing};
+use crate::{faults, order, shell::Result, timing};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suite {
     Canary,
     Crash,
+    Faults,
     Node,
     OpenSsl,
+    Order,
     PythonNewest,
     PythonOlder,
+    Store,
     Timing,
     Workspace,
 }
@@ -22,6 +25,9 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite::Node,
     Suite::Canary,
     Suite::Crash,
+    Suite::Order,
+    Suite::Faults,
+    Suite::Store,
     Suite::Timing,
 ];
 
@@ -30,10 +36,13 @@ impl Suite {
         match self {
             Self::Canary => "canary",
             Self::Crash => "crash",
+            Self::Faults => "faults",
             Self::Node => "node-1.4.15",
             Self::OpenSsl => "openssl",
+            Self::Order => "order",
             Self::PythonNewest => "python-2.1.72",
             Self::PythonOlder => "python-1.4.2",
+            Self::Store => "store",
             Self::Timing => "timing",
             Self::Workspace => "workspace",
         }
@@ -43,10 +52,15 @@ impl Suite {
         match self {
             Self::Canary => "no clear-text password in a store, log or dump",
             Self::Crash => "kill -9 under load, twenty times: nothing accepted is lost",
+            Self::Faults => "trouble on the wire at every moment of a write: no verdict is wrong",
             Self::Node => "the official TypeScript client: v3, beta and v2024",
             Self::OpenSsl => "the documented command lines: curl, openssl and base64",
+            Self::Order => {
+                "races on nodes that are stopped and killed: the last accepted is in force"
+            }
             Self::PythonNewest => "the official Python client, newest",
             Self::PythonOlder => "the official Python client, older: v3, v2024, v2025 and beta",
+            Self::Store => "a full disk, a store that is away: nothing accepted is lost",
             Self::Timing => "a padding that leaks is told by its time, rekey's is not: few samples",
             Self::Workspace => "cargo test, with slapd and PostgreSQL at hand",
         }
@@ -54,6 +68,9 @@ impl Suite {
     /// What runs it, if it is a command of its own that starts whatever it needs.
     pub(crate) fn command(self) -> Option<fn() -> Result> {
         match self {
+            Self::Faults => Some(faults::wire),
+            Self::Order => Some(order::quick),
+            Self::Store => Some(faults::store),
             Self::Timing => Some(timing::quick),
             Self::Canary
             | Self::Crash
