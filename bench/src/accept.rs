@@ -1,121 +1,98 @@
-//! Durable accepts per second.
+//! Durable accepts per second, in SQLite.
 
-use std::sync::Arc;
+use std::{env, path::PathBuf};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use rekey::{
-    access::Level,
-    account::Account,
-    clock::Clock,
-    id::{AccountId, IdentityId},
-    identity::Identity,
-    keys::KeyPadding,
-    source::IDENTITY_NOW,
-    store::{Json, Store},
-};
-use rekey_vault::Padding;
-
+use rekey::source::IDENTITY_NOW;
 use rekey_drive::{Place, Result, Server, http};
 
-use crate::{number, place, row, seconds};
+use crate::{
+    accounts,
+    answering::Answering,
+    fill::{Filled, fill},
+    load::{Next, paced, percentile},
+    number, seconds,
+    table::{Row, skip},
+};
+
+/// A node that only accepts.
+pub(crate) const ACCEPTS_ONLY: (&str, &str) = ("REKEY_CHANGES__WORKERS", "0");
 
 pub(crate) async fn run() -> Result<()> {
-    let place = place()?;
-    let accounts = number("REKEY_BENCH_ACCOUNTS", 100_000);
-    let filled = fill(&place, accounts).await?;
-    let server = Server::start(&place, &[("REKEY_CHANGES__WORKERS", "0")]).await?;
-    let idle = server.resident()?;
+    let place = Place::new(None)?;
+    let filled = fill(&place, IDENTITY_NOW, accounts()).await?;
+    let server = Server::start(&place, &[ACCEPTS_ONLY]).await?;
 
-    let health = http::request("GET", "/healthz", "", "");
-    let health: Arc<dyn Fn(u64) -> Vec<u8> + Send + Sync> = Arc::new(move |_| health.clone());
-    http::load(&server.address, 64, seconds() / 5, 200, health.clone()).await?;
-    let whole = http::load(&server.address, 64, seconds(), 200, health).await?;
-    row("GET /healthz, 64 connections", whole, None);
+    let answering = Answering::start().await?;
+    let next = filled.accepts(&server);
+    http::load(&answering.address, 64, seconds() / 5, 202, next.clone()).await?;
+    let answers = http::load(&answering.address, 64, seconds(), 202, next.clone()).await?;
+    drop(answering);
+    Row::per_second("the same request without a store, 64 connections", answers).print();
 
-    let headers = server.headers();
-    let next: Arc<dyn Fn(u64) -> Vec<u8> + Send + Sync> = Arc::new(move |number| {
-        let who = number % accounts;
-        let body = format!(
-            r#"{{"identityId":"{who:032x}","encryptedPassword":"{}","publicKeyId":"{}","accountId":"p{who}","sourceId":"{}"}}"#,
-            ciphertext(number),
-            filled.key,
-            filled.source,
-        );
-        http::request("POST", "/v3/set-password", &headers, &body)
-    });
+    let (accepts, cost) = accepts(&server, filled.accepts(&server)).await?;
+    let figure = format!("accepts, durable, {} accounts, 64 connections", accounts());
+    Row::per_second(figure, accepts).of(answers).at_least(0.25);
+    Row::new("processor time of an accept", cost, " µs").print();
+
+    let next = later(&filled, &server);
+    let times = paced(&server.address, 64, accepts / 2.0, seconds(), 202, next).await?;
+    Row::new("an accept at half that load, p50", percentile(&times, 50), " ms").print();
+    Row::new("an accept at half that load, p99", percentile(&times, 99), " ms").at_most(10.0);
+    drop(server);
+
+    slow_sync(&place, &filled).await?;
+    growth().await
+}
+
+/// Accepts per second, and the server's processor time for one, in microseconds.
+async fn accepts(server: &Server, next: Next) -> Result<(f64, f64)> {
     let spent = server.processor_seconds()?;
     let accepts = http::load(&server.address, 64, seconds(), 202, next).await?;
     let spent = server.processor_seconds()? - spent;
-    row(&format!("POST /set-password, durable, {accounts} accounts"), accepts, Some(whole));
-    println!(
-        "  processor per accept {:.0} us; resident {} MiB idle, {} MiB after",
-        spent * 1e6 / (accepts * seconds().as_secs_f64()),
-        idle / 1024,
-        server.resident()? / 1024
-    );
+    Ok((accepts, spent * 1e6 / (accepts * seconds().as_secs_f64())))
+}
+
+/// Requests that the ones before did not make: a ciphertext is known again.
+fn later(filled: &Filled, server: &Server) -> Next {
+    let next = filled.accepts(server);
+    std::sync::Arc::new(move |number| next(number + (1 << 40)))
+}
+
+/// The same where a sync takes 5 ms.
+async fn slow_sync(place: &Place, filled: &Filled) -> Result<()> {
+    let figure = "accepts where a sync takes 5 ms";
+    let Some(shim) = env::var_os("REKEY_BENCH_SHIM").map(PathBuf::from) else {
+        skip(figure, "REKEY_BENCH_SHIM is not set");
+        return Ok(());
+    };
+    let preload =
+        [("LD_PRELOAD", shim.to_str().unwrap_or_default()), ("REKEY_FSYNC_DELAY_MS", "5")];
+    let server = Server::start(place, &[&[ACCEPTS_ONLY][..], &preload].concat()).await?;
+    for (connections, goal, round) in [(64, 3000.0, 2_u64), (256, 7000.0, 3)] {
+        let next = filled.accepts(&server);
+        let next = std::sync::Arc::new(move |number| next(number + (round << 40)));
+        let accepts = http::load(&server.address, connections, seconds(), 202, next).await?;
+        Row::per_second(format!("{figure}, {connections} connections"), accepts).at_least(goal);
+    }
     Ok(())
 }
 
-struct Filled {
-    source: String,
-    key: String,
-}
-
-/// People with an account each on the built-in source.
-async fn fill(place: &Place, accounts: u64) -> Result<Filled> {
-    let store = Store::open(&place.store_url(), Clock::default()).await?;
-    let source =
-        store.read(|tx| tx.source_named(IDENTITY_NOW)).await?.ok_or("no built-in source")?;
-    let padding = KeyPadding(Padding::Pkcs1v15);
-    let id = source.id.clone();
-    let key = store.read(move |tx| tx.active_source_key(&id, padding)).await?.ok_or("no key")?;
-    for from in (0..accounts).step_by(5000) {
-        let id = source.id.clone();
-        store
-            .write(move |tx| {
-                let now = tx.now()?;
-                for who in from..(from + 5000).min(accounts) {
-                    let identity_id = IdentityId(format!("{who:032x}"));
-                    tx.insert_identity(&Identity {
-                        id: identity_id.clone(),
-                        alias: format!("p{who}"),
-                        name: format!("Person {who}"),
-                        email: None,
-                        capabilities: Json(Vec::<Level>::new()),
-                        attributes: Json::default(),
-                        enabled: true,
-                        generation: 0,
-                        created: now,
-                        modified: now,
-                    })?;
-                    tx.insert_account(&Account {
-                        id: AccountId::new(),
-                        source_id: id.clone(),
-                        identity_id: Some(identity_id),
-                        native_identity: format!("p{who}"),
-                        name: format!("Person {who}"),
-                        attributes: Json::default(),
-                        disabled: false,
-                        locked: false,
-                        created: now,
-                        modified: now,
-                    })?;
-                }
-                Ok::<_, rekey::Error>(())
-            })
-            .await?;
+/// What an accept costs in a large store, beside a small one. In both the same number of people
+/// ask again and again, so that as many older changes make way; in the large one they are spread.
+async fn growth() -> Result<()> {
+    const PEOPLE: u64 = 1000;
+    let mut costs = Vec::new();
+    for many in [PEOPLE, number("REKEY_BENCH_MOST_ACCOUNTS", 1_000_000)] {
+        let place = Place::new(None)?;
+        let filled = fill(&place, IDENTITY_NOW, many).await?;
+        let server = Server::start(&place, &[ACCEPTS_ONLY]).await?;
+        let (_, cost) = accepts(&server, filled.accepts_of(&server, PEOPLE)).await?;
+        costs.push((many, cost));
     }
-    store.close().await;
-    Ok(Filled { source: source.id.to_string(), key: key.id.to_string() })
-}
-
-/// A value of the key's size below its modulus, another for every number: nothing decrypts it here.
-fn ciphertext(number: u64) -> String {
-    let mut bytes = [0x5a_u8; 256];
-    let (head, tail) = bytes.split_at_mut(1);
-    head.fill(0);
-    for (place, byte) in tail.iter_mut().zip(number.to_be_bytes()) {
-        *place = byte;
+    if let [(few, small), (many, large)] = costs[..] {
+        Row::new(format!("processor time of an accept, {few} accounts"), small, " µs").print();
+        let figure = format!("processor time of an accept, {many} accounts");
+        Row::new(figure, large, " µs").of(small).at_most(1.5);
     }
-    BASE64_STANDARD.encode(bytes)
+    Ok(())
 }

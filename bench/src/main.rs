@@ -1,20 +1,37 @@
 //! How fast rekey is, beside what the machine allows, in one run.
 //!
-//! 1. [`accept`]: durable accepts per second, beside the same server answering `/healthz`.
-//! 2. [`changes`]: changes per second from the `202` to verified on a real directory, beside a raw
-//!    loop of the same connector that does the same work, and one that only writes.
+//! 1. [`mod@accept`]: durable accepts, beside a server that answers the same request without a
+//!    store; with slow syncs, at half load, and with a thousand times the accounts.
+//! 2. [`changes`]: changes from the `202` to verified on a real directory, beside a raw loop of the
+//!    same connector that does the same work, and one that only writes.
+//! 3. [`operations`]: private operations of one core, beside AWS-LC alone.
+//! 4. [`postgres`]: accepts and whole changes with the store in PostgreSQL, on one node and on two.
+//! 5. [`footprint`]: start-up, memory and the size of the binary.
 //!
-//! `rekey-bench accept` or `rekey-bench changes` runs one of them. Only the ratios of one run carry over to another machine. `REKEY_BENCH_SECONDS` sets the length
-//! of each measurement (10 by default), `REKEY_BENCH_ACCOUNTS` the number of accounts (100,000),
-//! `REKEY_BENCH_STORE` a `postgres://` URL instead of SQLite.
+//! `rekey-bench NAME…` runs some of them. Only the ratios of one run carry over to another machine.
+//! `REKEY_BENCH_SECONDS` sets the length of each measurement (10 by default), `REKEY_BENCH_ACCOUNTS`
+//! the number of accounts (100,000), `REKEY_BENCH_MOST_ACCOUNTS` that of the largest store
+//! (1,000,000). `REKEY_TEST_LDAP` and `REKEY_TEST_POSTGRES` name the systems that some of them need;
+//! `cargo xtask bench` sets them. `REKEY_BENCH_SHIM` names a library that, preloaded, delays each
+//! sync by `REKEY_FSYNC_DELAY_MS`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 mod accept;
+mod answering;
 mod changes;
+mod fill;
+mod footprint;
+mod load;
+mod nowhere;
+mod operations;
+mod postgres;
+mod table;
 
 use std::{env, process::ExitCode, time::Duration};
 
-use rekey_drive::{Place, Result};
+use rekey_drive::Result;
+
+const MEASUREMENTS: [&str; 5] = ["accept", "changes", "footprint", "operations", "postgres"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,32 +46,45 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     let named: Vec<String> = env::args().skip(1).collect();
+    if let [answering::WORD, address] = named.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        return answering::serve(address).await;
+    }
+    if let Some(unknown) = named.iter().find(|name| !MEASUREMENTS.contains(&name.as_str())) {
+        let there_are = MEASUREMENTS.join(", ");
+        return Err(format!("there is no measurement {unknown:?}: there are {there_are}").into());
+    }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|one| one == name);
-    println!("{:<58} {:>12} {:>8}", "figure", "per second", "ratio");
+    table::title();
     if wanted("accept") {
         accept::run().await?;
     }
     if wanted("changes") {
         match env::var("REKEY_TEST_LDAP") {
             Ok(file) => changes::run(&file).await?,
-            Err(_) => println!("changes on a directory: skipped, REKEY_TEST_LDAP is not set"),
+            Err(_) => table::skip("changes on a directory", "REKEY_TEST_LDAP is not set"),
         }
+    }
+    if wanted("operations") {
+        operations::run()?;
+    }
+    if wanted("postgres") {
+        match env::var("REKEY_TEST_POSTGRES") {
+            Ok(server) => postgres::run(&server).await?,
+            Err(_) => table::skip("the store in PostgreSQL", "REKEY_TEST_POSTGRES is not set"),
+        }
+    }
+    if wanted("footprint") {
+        footprint::run().await?;
     }
     Ok(())
 }
 
-fn row(figure: &str, per_second: f64, of: Option<f64>) {
-    let ratio = of.map_or_else(String::new, |whole| format!("{:.3}", per_second / whole));
-    println!("{figure:<58} {per_second:>12.0} {ratio:>8}");
-}
-
-/// A new store, where `REKEY_BENCH_STORE` says.
-fn place() -> Result<Place> {
-    Place::new(env::var("REKEY_BENCH_STORE").ok())
-}
-
 fn seconds() -> Duration {
     Duration::from_secs(number("REKEY_BENCH_SECONDS", 10))
+}
+
+fn accounts() -> u64 {
+    number("REKEY_BENCH_ACCOUNTS", 100_000)
 }
 
 fn number(variable: &str, default: u64) -> u64 {

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["bans"] => bans::check(),
-        ["bench"] => test::bench(),
+        ["bench", options @ ..] => test::bench(options),
         ["ci"] => ci::run(),
         ["faults", options @ ..] => faults::run(options),
         ["order", options @ ..] => order::run(options),
@@ -46,7 +46,9 @@ fn main() -> ExitCode {
 const HELP: &str = "\
 cargo xtask ci                  format, lints, documentation, forbidden crates, then every test
 cargo xtask bans                only the forbidden crates
-cargo xtask bench               how fast it is, beside what this machine allows
+cargo xtask bench               how fast it is, beside what this machine allows, in about 7 minutes
+cargo xtask bench --quick       the same in about 2, with fewer accounts and rougher figures
+cargo xtask bench NAME…         only accept, changes, footprint, operations or postgres
 cargo xtask faults              trouble on the wire, at every moment of a write; --each N, 2 by default
 cargo xtask faults --store      faults of the store: full, read-only, away
 cargo xtask order               races on several nodes that are stopped and killed; --pairs N, --nodes N

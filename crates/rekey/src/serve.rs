@@ -38,7 +38,7 @@ pub async fn run(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
     let sweeper = tokio::spawn(jobs::sweep::run(app.clone(), stop.clone()));
     let jobs = tokio::spawn(jobs::run_jobs(app.clone(), stop.clone()));
     let chain = tokio::spawn(jobs::chain::run(app.clone(), stop.clone()));
-    accept(app.clone(), listener, stop).await;
+    answer(api::router(app.clone()), listener, stop).await;
     if worker.await.is_err()
         || sweeper.await.is_err()
         || jobs.await.is_err()
@@ -66,8 +66,8 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     })
 }
 
-async fn accept(app: App, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let router = api::router(app);
+/// Answers requests until `stop` says so, and then those under way.
+pub async fn answer(router: axum::Router, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     while !*stop.borrow() {

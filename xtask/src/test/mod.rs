@@ -90,13 +90,24 @@ pub(crate) fn targets() -> Result {
     Ok(())
 }
 
-/// Measures, with a directory at hand.
-pub(crate) fn bench() -> Result {
+/// Measures, with the systems at hand that some figures need. What `options` names, or everything;
+/// with `--quick` in less time.
+pub(crate) fn bench(options: &[&str]) -> Result {
     with_targets("bench", |variables| {
-        let bench = ["run", "--release", "--package", "rekey-bench"];
-        shell::run(cargo().args(bench).envs(variables.iter().cloned()))
+        shell::run(cargo().args(["build", "--release", "--package", "rekey"]))?;
+        let mut cargo = cargo();
+        cargo.args(["run", "--quiet", "--release", "--package", "rekey-bench", "--"]);
+        cargo.args(options.iter().filter(|option| **option != QUICK));
+        cargo.envs(variables.iter().cloned());
+        if options.contains(&QUICK) {
+            let less = [("SECONDS", "2"), ("ACCOUNTS", "20000"), ("MOST_ACCOUNTS", "200000")];
+            cargo.envs(less.map(|(name, value)| (format!("REKEY_BENCH_{name}"), value)));
+        }
+        shell::run(&mut cargo)
     })
 }
+
+const QUICK: &str = "--quick";
 
 /// Runs something that finds the target systems by these variables.
 pub(crate) fn with_targets(
