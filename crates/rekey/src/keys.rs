@@ -75,9 +75,9 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// The public half of `key`.
-    pub fn public(&self, key: &SourceKey) -> Result<Arc<PublicKey>, Error> {
-        self.public.get_or_insert_with(&key.id, || Ok(Arc::new(PublicKey::from_spki(&key.spki)?)))
+    /// The public half of the key `id`.
+    pub fn public(&self, id: &KeyId, spki: &[u8]) -> Result<Arc<PublicKey>, Error> {
+        self.public.get_or_insert_with(id, || Ok(Arc::new(PublicKey::from_spki(spki)?)))
     }
 
     /// The private half of `key`.

@@ -89,12 +89,19 @@ fn decide(
     ciphertext: Option<&[u8]>,
 ) -> Result<Result<Accepted, Error>, Error> {
     let refuse = |code, text: String| Ok(Err(Error::bad(code, text)));
-    let Some(source) = tx.change_source(&ask.source_id)? else {
+    let grounds = tx.change_ground(
+        &ask.source_id,
+        &ask.identity_id,
+        ask.account_id.as_deref(),
+        &ask.public_key_id,
+    )?;
+    let Some(ground) = grounds.first() else {
         return refuse(
             BadRequest::Referenced,
             "sourceId names no source: take it from query-password-info".into(),
         );
     };
+    let source = &ground.source;
     if !source.has_password() {
         return refuse(
             BadRequest::IllegalValue,
@@ -104,36 +111,24 @@ fn decide(
             ),
         );
     }
-    let accounts = match &ask.account_id {
-        Some(native) => {
-            tx.target_on(&ask.source_id, native, &ask.identity_id)?.into_iter().collect()
-        }
-        None => tx.targets_of(&ask.identity_id, &ask.source_id)?,
+    let Some(named) = &ground.account_id else {
+        return refuse(BadRequest::Referenced, NO_ACCOUNT.into());
     };
-    let asked = match accounts.as_slice() {
-        [one] => one.clone(),
-        [] => {
-            return refuse(
-                BadRequest::Referenced,
-                "the identity has no such account on this source: take identityId, accountId and sourceId from query-password-info".into(),
-            );
-        }
-        _ => {
-            return refuse(
-                BadRequest::Missing,
-                "accountId is missing and the identity has several accounts on this source: name one".into(),
-            );
-        }
-    };
+    if grounds.len() > 1 {
+        return refuse(
+            BadRequest::Missing,
+            "accountId is missing and the identity has several accounts on this source: name one"
+                .into(),
+        );
+    }
     let now = tx.now()?;
-    let key = tx.source_key(&ask.public_key_id)?;
-    let Some(key) = key.filter(|key| key.source_id == ask.source_id) else {
+    let Some(spki) = &ground.spki else {
         return refuse(
             BadRequest::IllegalValue,
             "publicKeyId is not a key of this source: call query-password-info again".into(),
         );
     };
-    if key.accept_until.is_some_and(|until| until < now) {
+    if ground.accept_until.is_some_and(|until| until < now) {
         return refuse(
             BadRequest::IllegalValue,
             "publicKeyId has expired: call query-password-info again".into(),
@@ -145,12 +140,12 @@ fn decide(
             "encryptedPassword is not base64: send the output of base64, with or without line breaks".into(),
         );
     };
-    if let Err(fault) = app.keys.public(&key)?.check(ciphertext) {
+    if let Err(fault) = app.keys.public(&ask.public_key_id, spki)?.check(ciphertext) {
         return refuse(BadRequest::IllegalValue, in_words(fault));
     }
 
     if let Some(name) = &ask.idempotency_key {
-        let digest = digest_for(&sha256(ciphertext), &asked.account_id);
+        let digest = digest_for(&sha256(ciphertext), named);
         if !tx.settle_idempotency_key(caller.principal(), name, &digest)? {
             return Ok(Err(Error::Unprocessable(
                 "this Idempotency-Key came with another body before: use a new one".into(),
@@ -158,17 +153,19 @@ fn decide(
         }
     }
 
-    let mut targets = tx.change_targets(&asked)?;
-    targets.sort_by(|a, b| a.account_id.cmp(&b.account_id));
-    tx.lock_accounts(&targets)?;
+    let targets = tx.lock_targets(named, &ask.source_id, &ask.identity_id)?;
+    if !targets.iter().any(|target| target.account_id == *named) {
+        // It went, or to someone else, while its turn was waited for.
+        return refuse(BadRequest::Referenced, NO_ACCOUNT.into());
+    }
     let change = NewChange {
         id: ChangeId(sortable(now)),
         digest: sha256(ciphertext).to_vec(),
         caller: caller.principal().to_owned(),
         identity_id: ask.identity_id.clone(),
         source_id: ask.source_id.clone(),
-        account_id: asked.account_id.clone(),
-        key_id: key.id.clone(),
+        account_id: named.clone(),
+        key_id: ask.public_key_id.clone(),
         created: now,
         deadline: now.plus(source.deadline(app)),
     };
@@ -185,7 +182,7 @@ fn enter(
     targets: &[Target],
 ) -> Result<Result<Accepted, Error>, Error> {
     let payload = app.sealer.seal(Purpose::PasswordChange, &change.bound_to(), ciphertext)?;
-    let mut seq = tx.insert_change(&change, &payload)?;
+    let mut seq = tx.enter_change(&change, &payload, targets)?;
     if seq.is_none() {
         let known = tx.change_with_digest(&change.digest)?;
         if known.caller != change.caller || known.identity_id != change.identity_id {
@@ -196,16 +193,13 @@ fn enter(
         }
         // The same caller, for another account of the same source: allowed, under a digest of its own.
         change.digest = digest_for(&change.digest, &change.account_id);
-        seq = tx.insert_change(&change, &payload)?;
+        seq = tx.enter_change(&change, &payload, targets)?;
         if seq.is_none() {
             return Ok(resent(tx.change_with_digest(&change.digest)?, change.created));
         }
     }
     let Some(seq) = seq else { return Err(Error::Internal("no place in the order".into())) };
     proof::crash_at("accept.drawn");
-    for target in targets {
-        tx.insert_target(seq, target)?;
-    }
     for target in targets {
         tx.supersede_older(&target.account_id, seq, &change.id)?;
     }
@@ -246,6 +240,7 @@ fn replayed(
     Ok(Err(Error::bad(BadRequest::IllegalValue, ALREADY_USED)))
 }
 
+const NO_ACCOUNT: &str = "the identity has no such account on this source: take identityId, accountId and sourceId from query-password-info";
 const ALREADY_USED: &str = "encryptedPassword was already used: encrypt the password again";
 
 /// White space anywhere is fine: `base64` wraps its lines.

@@ -12,8 +12,6 @@ use std::{
 
 use aws_lc_rs::hmac;
 
-use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
-
 use crate::clock::Clock;
 
 mod accounts;
@@ -22,6 +20,7 @@ mod builtin;
 mod changes;
 mod clients;
 mod codes;
+mod crew;
 mod field;
 pub mod filter;
 mod groups;
@@ -36,13 +35,16 @@ mod readers;
 mod row;
 mod settings;
 mod sources;
+mod sqlite;
 mod tx;
 mod value;
 mod writer;
 
 pub use self::{
     audit::{Audit, KeptCheckpoint, Link},
-    changes::{ChangeStatus, Claimed, ClaimedTarget, KnownChange, NewChange, Target, is_lost},
+    changes::{
+        ChangeGround, ChangeStatus, Claimed, ClaimedTarget, KnownChange, NewChange, Target, is_lost,
+    },
     clients::Standing,
     codes::AuthorizationCode,
     groups::SyncGroup,
@@ -54,7 +56,13 @@ pub use self::{
     tx::Tx,
     value::Json,
 };
-use self::{readers::Readers, writer::Writer};
+use self::{
+    crew::Crew,
+    postgres::{Postgres, Server},
+    readers::Readers,
+    sqlite::Sqlite,
+    writer::commit,
+};
 pub(crate) use self::{row::from_row, value::text_value};
 
 /// The database; cheap to clone.
@@ -68,10 +76,20 @@ pub struct Store {
 #[derive(Clone)]
 enum Engine {
     /// One file beside the service: one writer thread, a pool of readers.
-    Sqlite { writer: Writer, readers: Arc<Readers> },
-    /// A server, for any number of nodes.
-    Postgres(deadpool_postgres::Pool),
+    Sqlite { writer: Crew, readers: Arc<Readers> },
+    /// A server, for any number of nodes: threads with a connection each.
+    Postgres { writers: Crew, readers: Crew },
 }
+
+/// Deeds that share a commit at most, in SQLite: one sync costs as much as a hundred of them.
+const BATCH: usize = 512;
+/// The same in PostgreSQL, where a deed is done by the server, and the others wait for it.
+const SERVER_BATCH: usize = 64;
+/// How long what waits may take when the store is closed.
+const CLOSE: Duration = Duration::from_secs(5);
+/// Threads, and so connections, of a node that write to PostgreSQL, and that read from it.
+const WRITERS: usize = 8;
+const READERS: usize = 8;
 
 /// Where a store is.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,9 +127,17 @@ impl Store {
     /// Fails with a sentence for people when it cannot be opened or is of a newer version.
     pub async fn open(url: &str, clock: Clock) -> Result<Self> {
         let engine = match Place::parse(url)? {
-            Place::Server(url) => Engine::Postgres(postgres::open(&url).await?),
+            Place::Server(url) => {
+                let server = Server::parse(&url)?;
+                let session = |_| Postgres::new(server.clone(), clock.clone());
+                Engine::Postgres {
+                    writers: Crew::start((0..WRITERS).map(session), SERVER_BATCH, commit),
+                    readers: Crew::start((0..READERS).map(session), 1, postgres::look),
+                }
+            }
             Place::File(path) => {
-                let writer = Writer::start(writer::open(&path)?, clock.clone());
+                let session = Sqlite::open(&path, clock.clone())?;
+                let writer = Crew::start([session], BATCH, commit);
                 Engine::Sqlite { writer, readers: Arc::new(Readers::new(&path)) }
             }
         };
@@ -127,7 +153,7 @@ impl Store {
     /// Does a deed in one transaction, and returns when it is on stable storage.
     ///
     /// The deed may run twice: when another took part in a failed commit, or when PostgreSQL
-    /// asks for it (40001, 40P01). It must touch nothing but `tx`. An `Err` undoes it all.
+    /// asks for it (40001, 40P01). Deeds that wait together share a transaction. It must touch nothing but `tx`. An `Err` undoes it all.
     pub async fn write<T, E, F>(&self, deed: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
@@ -136,17 +162,8 @@ impl Store {
     {
         let deed = self.scribed(deed);
         match &self.engine {
-            Engine::Sqlite { writer, .. } => {
-                let (tell, told) = oneshot::channel();
-                writer.send(writer::work(deed, tell))?;
-                told.await.map_err(|_| Error::Closed)?
-            }
-            Engine::Postgres(pool) => {
-                let client = pool.get().await.map_err(Error::from)?;
-                let clock = self.clock.clone();
-                spawn_blocking(move || postgres::transact(&client, &clock, &deed))
-                    .await
-                    .map_err(|_| Error::Closed)?
+            Engine::Sqlite { writer: crew, .. } | Engine::Postgres { writers: crew, .. } => {
+                crew.told(deed).await
             }
         }
     }
@@ -166,28 +183,28 @@ impl Store {
                 readers.put_back(reader);
                 done
             }
-            Engine::Postgres(pool) => {
-                let client = pool.get().await.map_err(Error::from)?;
-                let clock = self.clock.clone();
-                spawn_blocking(move || {
-                    look(&mut Tx::postgres(&client, Handle::current(), &clock, false))
-                })
-                .await
-                .map_err(|_| Error::Closed)?
+            Engine::Postgres { readers, .. } => {
+                let mut look = Some(look);
+                readers
+                    .told(move |tx| look.take().map_or(Err(Error::Closed.into()), |look| look(tx)))
+                    .await
             }
         }
     }
 
     /// Whether the two databases' own ways must differ: only accept, claim and finish may ask.
     pub fn is_postgres(&self) -> bool {
-        matches!(self.engine, Engine::Postgres(_))
+        matches!(self.engine, Engine::Postgres { .. })
     }
 
-    /// Ends the writer after the deeds that wait; later ones are refused.
+    /// Ends the writers after the deeds that wait; later ones are refused.
     pub async fn close(&self) {
         match &self.engine {
-            Engine::Sqlite { writer, .. } => writer.close(Duration::from_secs(5)).await,
-            Engine::Postgres(pool) => pool.close(),
+            Engine::Sqlite { writer, .. } => writer.close(CLOSE).await,
+            Engine::Postgres { writers, readers } => {
+                writers.close(CLOSE).await;
+                readers.close(CLOSE).await;
+            }
         }
     }
 }

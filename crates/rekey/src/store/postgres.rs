@@ -1,59 +1,81 @@
-//! PostgreSQL: the pool, and a deed as a transaction.
+//! PostgreSQL: a connection for each thread that uses it.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
-use tokio::runtime::Handle;
-use tokio_postgres::{Config, NoTls, config::SslMode};
+use rustls::ClientConfig;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::yield_now,
+};
+use tokio_postgres::{
+    Client, Config, NoTls, Row, SimpleQueryMessage, Statement, config::SslMode, types::ToSql,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Error, Fail, Result, Tx};
-use crate::{clock::Clock, proof, tls};
+use super::{Error, Result, Tx, crew::Work, row::in_words, writer::Session};
+use crate::{
+    clock::{Clock, Micros},
+    tls,
+};
 
-/// Connections of one node at most.
-const CONNECTIONS: usize = 16;
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a plan is used: one made on empty tables did a hundredth of the changes.
+const PLANNED: Duration = Duration::from_secs(1);
+/// Statements a connection keeps prepared; listings can be asked for in any number of ways.
+const PREPARED: usize = 512;
+/// The server's time, in microseconds.
+pub(super) const NOW: &str =
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value";
 
-/// Connects. `sslmode=require` and stronger in the URL asks for TLS with a verified certificate.
-pub(super) async fn open(url: &str) -> Result<Pool> {
-    // The parser's own words may be a piece of the password.
-    let mut config = Config::from_str(url).map_err(|_| {
-        Error::Open("store.url is not a PostgreSQL URL: write it like postgres://USER:PASSWORD@HOST:5432/DATABASE, with what is special in a URL percent-encoded".into())
-    })?;
-    config.connect_timeout(Duration::from_secs(5));
-    // A server that vanished without a word must not hold the pool for minutes.
-    config.tcp_user_timeout(Duration::from_secs(10));
-    config.keepalives_idle(Duration::from_secs(10));
-    config.application_name("rekey");
-    // Plans made on empty tables did a hundredth of the changes: plan each time.
-    config.options("-c plan_cache_mode=force_custom_plan -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s -c statement_timeout=30s -c lock_timeout=10s");
-    let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = if config.get_ssl_mode() == SslMode::Disable || is_loopback(&config) {
-        Manager::from_config(config, NoTls, manager_config)
-    } else {
-        config.ssl_mode(SslMode::Require);
-        let tls = tls::client().map_err(|e| Error::Open(e.to_string()))?;
-        Manager::from_config(
-            config,
-            MakeRustlsConnect::new(Arc::unwrap_or_clone(tls)),
-            manager_config,
-        )
-    };
-    let pool = Pool::builder(manager)
-        .max_size(CONNECTIONS)
-        .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts {
-            wait: Some(Duration::from_secs(5)),
-            create: Some(Duration::from_secs(5)),
-            recycle: Some(Duration::from_secs(5)),
-        })
-        .build()
-        .map_err(|e| Error::Open(e.to_string()))?;
-    drop(pool.get().await.map_err(|e| {
-        Error::Open(format!(
-            "the store cannot be reached: {e}; check store.url and that PostgreSQL runs"
-        ))
-    })?);
-    Ok(pool)
+/// Where the server is, and how to reach it.
+#[derive(Clone)]
+pub(super) struct Server {
+    config: Config,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Server {
+    /// `sslmode=require` and stronger in the URL asks for TLS with a verified certificate.
+    pub(super) fn parse(url: &str) -> Result<Self> {
+        // The parser's own words may be a piece of the password.
+        let mut config = Config::from_str(url).map_err(|_| {
+            Error::Open("store.url is not a PostgreSQL URL: write it like postgres://USER:PASSWORD@HOST:5432/DATABASE, with what is special in a URL percent-encoded".into())
+        })?;
+        config.connect_timeout(CONNECT);
+        // A server that vanished without a word must not hold a thread for minutes.
+        config.tcp_user_timeout(Duration::from_secs(10));
+        config.keepalives_idle(Duration::from_secs(10));
+        config.application_name("rekey");
+        // Planning costs as much as doing.
+        config.options("-c plan_cache_mode=force_generic_plan -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s -c statement_timeout=30s -c lock_timeout=10s");
+        let tls = if config.get_ssl_mode() == SslMode::Disable || is_loopback(&config) {
+            None
+        } else {
+            config.ssl_mode(SslMode::Require);
+            Some(tls::client().map_err(|e| Error::Open(e.to_string()))?)
+        };
+        Ok(Self { config, tls })
+    }
+
+    async fn connect(&self) -> std::result::Result<Client, tokio_postgres::Error> {
+        // The task ends with the connection, and the client notices.
+        if let Some(tls) = &self.tls {
+            let tls = MakeRustlsConnect::new(ClientConfig::clone(tls));
+            let (client, connection) = self.config.connect(tls).await?;
+            tokio::spawn(connection);
+            return Ok(client);
+        }
+        let (client, connection) = self.config.connect(NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
 }
 
 fn is_loopback(config: &Config) -> bool {
@@ -70,29 +92,177 @@ fn is_loopback(config: &Config) -> bool {
         })
 }
 
-/// How often a deed is done again at most.
-const AGAIN: usize = 20;
+/// A thread's own connection, made when it is needed and again when it has ended.
+pub(super) struct Postgres {
+    server: Server,
+    clock: Clock,
+    link: Option<Link>,
+    now: Option<Micros>,
+}
 
-/// Runs a deed, again when the server asks for it.
-pub(super) fn transact<T, E: Fail>(
-    client: &Object,
-    clock: &Clock,
-    deed: &impl Fn(&mut Tx<'_>) -> std::result::Result<T, E>,
-) -> std::result::Result<T, E> {
-    let runtime = Handle::current();
-    let mut again = AGAIN;
-    loop {
-        runtime.block_on(client.batch_execute("BEGIN")).map_err(Error::from)?;
-        let mut tx = Tx::postgres(client, runtime.clone(), clock, true);
-        let done = deed(&mut tx).and_then(|done| {
-            proof::crash_at("store.before_commit");
-            proof::crash_soon("store.commit_under_way");
-            tx.commit().map(|()| done).map_err(E::from)
-        });
-        proof::crash_at("store.committed");
-        match done {
-            Err(error) if again > 0 && error.store().is_some_and(Error::is_transient) => again -= 1,
-            done => return done,
+/// An open connection. It is driven by the thread that uses it, and only while it does: a round
+/// trip then costs no change of threads.
+pub(super) struct Link {
+    client: Client,
+    statements: HashMap<String, Statement>,
+    /// When the plans in use began to be made.
+    planned: Instant,
+    /// A statement failed: PostgreSQL will keep nothing of this transaction.
+    failed: bool,
+    runtime: Runtime,
+}
+
+impl Postgres {
+    pub(super) fn new(server: Server, clock: Clock) -> Self {
+        Self { server, clock, link: None, now: None }
+    }
+
+    /// Connects, unless a connection is open.
+    fn connect(&mut self) -> Result<()> {
+        if self.link.as_mut().is_some_and(Link::is_usable) {
+            return Ok(());
         }
+        self.link = None;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Error::Unreachable(e.to_string()))?;
+        let client = runtime
+            .block_on(async { tokio::time::timeout(CONNECT, self.server.connect()).await })
+            .map_err(|_| Error::Unreachable("it does not answer".into()))?
+            .map_err(|e| Error::Unreachable(in_words(&e)))?;
+        self.link = Some(Link {
+            client,
+            statements: HashMap::new(),
+            planned: Instant::now(),
+            failed: false,
+            runtime,
+        });
+        Ok(())
+    }
+
+    fn link(&mut self) -> Result<&mut Link> {
+        self.link.as_mut().ok_or(Error::Closed)
+    }
+
+    fn begin_once(&mut self, sql: &str) -> Result<()> {
+        self.connect()?;
+        let link = self.link()?;
+        link.failed = false;
+        let said = link.wait(|client| client.simple_query(sql))?;
+        let now = said.iter().find_map(|message| {
+            let SimpleQueryMessage::Row(row) = message else { return None };
+            row.get("value")?.parse::<i64>().ok()
+        });
+        let now = now.ok_or_else(|| Error::Corrupt("the server's time is no number".into()))?;
+        self.now = Some(Micros(now + self.clock.offset()));
+        Ok(())
+    }
+}
+
+/// Does what only looks, without a transaction.
+pub(super) fn look(session: &mut Postgres, batch: &mut Vec<Box<dyn Work>>) {
+    for mut work in batch.drain(..) {
+        session.now = None;
+        let failed = session.connect().err();
+        if failed.is_none() {
+            work.attempt(&mut session.tx());
+        }
+        work.tell(failed);
+    }
+}
+
+impl Session for Postgres {
+    fn begin(&mut self, shared: bool) -> Result<()> {
+        // Two shared transactions may want each other's rows. Alone, a deed takes them in order.
+        let patience = if shared { "SET LOCAL lock_timeout = '50ms';" } else { "" };
+        let sql = format!("BEGIN;{patience}{NOW}");
+        match self.begin_once(&sql) {
+            // The connection had ended while nobody used it. Nothing is lost with it.
+            Err(error) if error.is_lost_connection() => {
+                self.link = None;
+                self.begin_once(&sql)
+            }
+            begun => begun,
+        }
+    }
+
+    fn tx(&mut self) -> Tx<'_> {
+        Tx::postgres(self.link.as_mut(), &self.clock, self.now)
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        let link = self.link()?;
+        if link.failed {
+            return Err(Error::Commit("a statement in it had failed".into()));
+        }
+        link.wait(|client| client.batch_execute("COMMIT")).map_err(|error| {
+            if error.is_lost_connection() {
+                return Error::Unanswered(error.to_string());
+            }
+            Error::Commit(error.to_string())
+        })
+    }
+
+    /// As long as there are any: other threads go on meanwhile.
+    fn patience(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn rollback(&mut self) {
+        let undone = self.link().and_then(|l| l.wait(|client| client.batch_execute("ROLLBACK")));
+        if undone.is_err() {
+            // The server undoes what its connection leaves behind.
+            self.link = None;
+        }
+    }
+}
+
+impl Link {
+    /// Whether the server has not closed it; lets what came meanwhile be read first.
+    fn is_usable(&mut self) -> bool {
+        self.runtime.block_on(async {
+            for _ in 0..3 {
+                yield_now().await;
+            }
+        });
+        if self.planned.elapsed() >= PLANNED {
+            self.planned = Instant::now();
+            return self.script("DISCARD PLANS").is_ok();
+        }
+        !self.client.is_closed()
+    }
+
+    fn wait<'a, T, D>(&'a mut self, ask: impl FnOnce(&'a Client) -> D) -> Result<T>
+    where
+        D: Future<Output = std::result::Result<T, tokio_postgres::Error>> + 'a,
+    {
+        let answer = self.runtime.block_on(ask(&self.client));
+        self.failed |= answer.is_err();
+        Ok(answer?)
+    }
+
+    fn statement(&mut self, sql: &str) -> Result<Statement> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.wait(|client| client.prepare(sql))?;
+        if self.statements.len() >= PREPARED {
+            self.statements.clear();
+        }
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    pub(super) fn query(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let statement = self.statement(sql)?;
+        self.wait(|client| async move { client.query(&statement, params).await })
+    }
+
+    pub(super) fn execute(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+        let statement = self.statement(sql)?;
+        self.wait(|client| async move { client.execute(&statement, params).await })
+    }
+
+    pub(super) fn script(&mut self, sql: &str) -> Result<()> {
+        self.wait(|client| client.batch_execute(sql))
     }
 }

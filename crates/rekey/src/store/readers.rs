@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Error, Result, writer::prepare_once};
+use super::{Error, Result, sqlite::prepare_once};
 
 /// Idle connections kept.
 const KEPT: usize = 16;

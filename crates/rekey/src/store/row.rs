@@ -21,9 +21,6 @@ pub enum Error {
     /// A sentence for the operator, about opening the store.
     #[error("{0}")]
     Open(String),
-    /// No connection to be had.
-    #[error("no connection to PostgreSQL: {0}")]
-    Pool(#[from] deadpool_postgres::PoolError),
     /// PostgreSQL's reason.
     #[error("{}", in_words(.0))]
     Postgres(#[from] tokio_postgres::Error),
@@ -33,9 +30,15 @@ pub enum Error {
     /// SQLite's reason.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// The connection to PostgreSQL ended before the answer to the commit came.
+    #[error("PostgreSQL did not say whether the transaction was kept: {0}")]
+    Unanswered(String),
+    /// No connection to be had.
+    #[error("the store cannot be reached: {0}; check store.url and that PostgreSQL runs")]
+    Unreachable(String),
 }
 
-fn in_words(error: &tokio_postgres::Error) -> String {
+pub(super) fn in_words(error: &tokio_postgres::Error) -> String {
     error
         .as_db_error()
         .map_or_else(|| error.to_string(), |db| format!("{} ({})", db.message(), db.code().code()))
@@ -53,8 +56,9 @@ impl Error {
             | Self::Commit(_)
             | Self::Corrupt(_)
             | Self::Open(_)
-            | Self::Pool(_)
-            | Self::Rows(_) => false,
+            | Self::Rows(_)
+            | Self::Unanswered(_)
+            | Self::Unreachable(_) => false,
         }
     }
 
@@ -65,14 +69,33 @@ impl Error {
             .contains(&error.code())
     }
 
-    /// Whether the deed may be kept although it failed: the connection to PostgreSQL ended before
-    /// the answer to the commit came.
-    pub fn may_be_done(&self) -> bool {
+    /// The same for each of those whose transaction ended with it.
+    pub(super) fn for_each(&self) -> Self {
+        match self {
+            Self::Unanswered(why) => Self::Unanswered(why.clone()),
+            Self::Unreachable(why) => Self::Unreachable(why.clone()),
+            Self::Commit(why) => Self::Commit(why.clone()),
+            Self::Closed
+            | Self::Corrupt(_)
+            | Self::Open(_)
+            | Self::Postgres(_)
+            | Self::Rows(_)
+            | Self::Sqlite(_) => Self::Commit(self.to_string()),
+        }
+    }
+
+    /// Whether it came with the end of the connection to PostgreSQL.
+    pub(super) fn is_lost_connection(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         error.is_closed()
             || error.code().is_none_or(|state| {
                 ["08", "57P"].iter().any(|class| state.code().starts_with(class))
             })
+    }
+
+    /// Whether the deed may be kept although it failed.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self, Self::Unanswered(_))
     }
 
     /// Whether the store as a whole cannot be used just now: full, read-only, gone or closed.
@@ -82,7 +105,11 @@ impl Error {
             SystemIoFailure,
         };
         match self {
-            Self::Closed | Self::Commit(_) | Self::Open(_) | Self::Pool(_) => true,
+            Self::Closed
+            | Self::Commit(_)
+            | Self::Open(_)
+            | Self::Unanswered(_)
+            | Self::Unreachable(_) => true,
             Self::Sqlite(error) => matches!(
                 error.sqlite_error_code(),
                 Some(

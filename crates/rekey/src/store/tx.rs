@@ -1,16 +1,14 @@
 //! A transaction, and how a query is run in it.
 
-use deadpool_postgres::Object;
-use tokio::runtime::Handle;
-
 use super::{
     Error, FromRow, Param, Result, Row,
     audit::Scribe,
+    postgres::{self, NOW},
     row::{One, in_name},
 };
 use crate::clock::{Clock, Micros};
 
-/// A transaction: every query is a method on it. Dropped, it rolls back.
+/// A transaction: every query is a method on it.
 pub struct Tx<'a> {
     link: Link<'a>,
     clock: &'a Clock,
@@ -20,7 +18,8 @@ pub struct Tx<'a> {
 
 enum Link<'a> {
     Sqlite(&'a rusqlite::Connection),
-    Postgres { client: &'a Object, runtime: Handle, open: bool },
+    /// None after the connection was given up.
+    Postgres(Option<&'a mut postgres::Link>),
 }
 
 impl<'a> Tx<'a> {
@@ -28,19 +27,13 @@ impl<'a> Tx<'a> {
         Self { link: Link::Sqlite(db), clock, now: None, scribe: Scribe::default() }
     }
 
-    /// `open` says whether a `BEGIN` was sent.
+    /// `now` is the server's time, where it is known.
     pub(super) fn postgres(
-        client: &'a Object,
-        runtime: Handle,
+        link: Option<&'a mut postgres::Link>,
         clock: &'a Clock,
-        open: bool,
+        now: Option<Micros>,
     ) -> Self {
-        Self {
-            link: Link::Postgres { client, runtime, open },
-            clock,
-            now: None,
-            scribe: Scribe::default(),
-        }
+        Self { link: Link::Postgres(link), clock, now, scribe: Scribe::default() }
     }
 
     /// The time of this deed, taken once: on PostgreSQL the server's, so that all nodes agree.
@@ -50,10 +43,8 @@ impl<'a> Tx<'a> {
         }
         let now = match &self.link {
             Link::Sqlite(_) => self.clock.now(),
-            Link::Postgres { .. } => {
-                let sql =
-                    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value";
-                let One(server) = self.one::<One<i64>>(sql, &[])?;
+            Link::Postgres(_) => {
+                let One(server) = self.one::<One<i64>>(NOW, &[])?;
                 Micros(server + self.clock.offset())
             }
         };
@@ -63,12 +54,12 @@ impl<'a> Tx<'a> {
 
     /// Whether this is PostgreSQL: only accept, claim and finish may have a second text.
     pub fn is_postgres(&self) -> bool {
-        matches!(self.link, Link::Postgres { .. })
+        matches!(self.link, Link::Postgres(_))
     }
 
     /// All rows.
     pub fn all<T: FromRow>(&mut self, sql: &str, params: &[&dyn Param]) -> Result<Vec<T>> {
-        match &self.link {
+        match &mut self.link {
             Link::Sqlite(db) => {
                 let mut statement = db.prepare_cached(sql)?;
                 bind(&mut statement, params)?;
@@ -79,11 +70,9 @@ impl<'a> Tx<'a> {
                 }
                 Ok(all)
             }
-            Link::Postgres { client, runtime, .. } => {
+            Link::Postgres(link) => {
                 let params: Vec<_> = params.iter().map(|p| *p as _).collect();
-                let rows = runtime.block_on(async {
-                    client.query(&client.prepare_cached(sql).await?, &params).await
-                })?;
+                let rows = open(link)?.query(sql, &params)?;
                 rows.iter().map(|row| T::from_row(&Row::Postgres(row))).collect()
             }
         }
@@ -107,17 +96,15 @@ impl<'a> Tx<'a> {
 
     /// Writes, and says how many rows.
     pub fn run(&mut self, sql: &str, params: &[&dyn Param]) -> Result<u64> {
-        match &self.link {
+        match &mut self.link {
             Link::Sqlite(db) => {
                 let mut statement = db.prepare_cached(sql)?;
                 bind(&mut statement, params)?;
                 Ok(statement.raw_execute()? as u64)
             }
-            Link::Postgres { client, runtime, .. } => {
+            Link::Postgres(link) => {
                 let params: Vec<_> = params.iter().map(|p| *p as _).collect();
-                Ok(runtime.block_on(async {
-                    client.execute(&client.prepare_cached(sql).await?, &params).await
-                })?)
+                open(link)?.execute(sql, &params)
             }
         }
     }
@@ -132,30 +119,15 @@ impl<'a> Tx<'a> {
 
     /// Runs several statements without parameters.
     pub(super) fn script(&mut self, sql: &str) -> Result<()> {
-        match &self.link {
+        match &mut self.link {
             Link::Sqlite(db) => Ok(db.execute_batch(sql)?),
-            Link::Postgres { client, runtime, .. } => {
-                Ok(runtime.block_on(client.batch_execute(sql))?)
-            }
+            Link::Postgres(link) => open(link)?.script(sql),
         }
-    }
-
-    pub(super) fn commit(&mut self) -> Result<()> {
-        if let Link::Postgres { client, runtime, open } = &mut self.link {
-            runtime.block_on(client.batch_execute("COMMIT"))?;
-            *open = false;
-        }
-        Ok(())
     }
 }
 
-impl Drop for Tx<'_> {
-    fn drop(&mut self) {
-        if let Link::Postgres { client, runtime, open: true } = &self.link {
-            // A connection that cannot roll back is closed by the pool's next check.
-            let _ = runtime.block_on(client.batch_execute("ROLLBACK"));
-        }
-    }
+fn open<'a>(link: &'a mut Option<&mut postgres::Link>) -> Result<&'a mut postgres::Link> {
+    link.as_deref_mut().ok_or(Error::Closed)
 }
 
 /// SQLite numbers `$2`, `$1` in the order they appear; PostgreSQL by their name.

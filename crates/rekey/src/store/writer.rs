@@ -1,200 +1,102 @@
-//! SQLite's one writer, with shared commits: deeds that wait together become one transaction
-//! with one sync, and are answered when it is on stable storage.
+//! Shared commits: deeds that wait together become one transaction with one sync, and are
+//! answered when it is on stable storage.
 //!
 //! When a deed fails, the transaction is undone and each of its deeds is done again in one of
 //! its own, so that no deed sees or spoils another's half work.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::time::{Duration, Instant};
 
-use rusqlite::{
-    Connection,
-    config::DbConfig,
-    functions::{Context, FunctionFlags},
-};
-use tokio::sync::{mpsc, oneshot};
+use super::{Error, Result, Tx, crew::Work};
+use crate::proof;
 
-use super::{Error, Fail, Result, Tx};
-use crate::{clock::Clock, proof};
+/// How often a deed alone is done again at most, where the database asks for it.
+const AGAIN: usize = 20;
 
-/// At most this many deeds share a commit.
-const BATCH: usize = 512;
-
-/// A deed that waits: tries, then tells.
-pub(super) trait Work: Send {
-    /// Does it; whether it succeeded.
-    fn attempt(&mut self, tx: &mut Tx<'_>) -> bool;
-    /// Tells the outcome to who waits, or `failed` when the commit did.
-    fn tell(self: Box<Self>, failed: Option<Error>);
+/// A connection that transactions are done on.
+pub(super) trait Session {
+    /// Begins one; whether it is `shared` by several deeds, none of which may keep the others
+    /// waiting.
+    fn begin(&mut self, shared: bool) -> Result<()>;
+    /// The way into it.
+    fn tx(&mut self) -> Tx<'_>;
+    /// Makes it durable; [`Error::Unanswered`] where that may have happened.
+    fn commit(&mut self) -> Result<()>;
+    /// Undoes it.
+    fn rollback(&mut self);
+    /// How long deeds are added to a transaction: what comes later has one of its own.
+    fn patience(&self) -> Duration;
 }
 
-/// The way to the writer's thread; cheap to clone.
-#[derive(Clone)]
-pub(super) struct Writer(mpsc::UnboundedSender<Order>);
-
-enum Order {
-    Do(Box<dyn Work>),
-    Close(oneshot::Sender<()>),
+/// How a transaction ended.
+enum End {
+    /// It is on stable storage.
+    Kept,
+    /// It could not even begin, or whether it was kept is not known: none of its deeds may be done
+    /// again.
+    Lost(Error),
+    /// It was undone, because of a deed or because of the commit.
+    Undone(Option<Error>),
 }
 
-/// Opens the file for writing. A commit is durable: write-ahead log, synced at every commit
-/// (`synchronous=NORMAL` would lose committed transactions with the power).
-pub(super) fn open(path: &Path) -> Result<Connection> {
-    let sentence = |error: &dyn std::fmt::Display| {
-        Error::Open(format!(
-            "the store {} cannot be opened: {error}; check that the folder exists, is writable and on a local disk",
-            path.display()
-        ))
-    };
-    let db = Connection::open(path).map_err(|e| sentence(&e))?;
-    db.busy_timeout(Duration::from_secs(10))?;
-    db.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000;
-         PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
-    )
-    .map_err(|e| sentence(&e))?;
-    if proof::asks_for("synchronous_normal") {
-        db.execute_batch("PRAGMA synchronous = NORMAL")?;
-    }
-    prepare_once(&db, 256)?;
-    Ok(db)
-}
-
-/// Keeps prepared statements, and keeps them prepared: without the planner's stability guarantee
-/// SQLite would plan anew whenever a parameter changes, which costs more than the query.
-pub(super) fn prepare_once(db: &Connection, statements: usize) -> Result<()> {
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    db.set_prepared_statement_cache_capacity(statements);
-    lower_every_letter(db)
-}
-
-/// SQLite's own `lower` knows ASCII only.
-fn lower_every_letter(db: &Connection) -> Result<()> {
-    let flags = FunctionFlags::SQLITE_UTF8
-        | FunctionFlags::SQLITE_DETERMINISTIC
-        | FunctionFlags::SQLITE_INNOCUOUS;
-    let lower = |context: &Context<'_>| {
-        let text = context.get::<Option<String>>(0)?;
-        Ok(text.map(|text| text.to_lowercase()))
-    };
-    Ok(db.create_scalar_function("lower", 1, flags, lower)?)
-}
-
-impl Writer {
-    /// Takes over a connection.
-    pub(super) fn start(db: Connection, clock: Clock) -> Self {
-        let (sender, mut waiting) = mpsc::unbounded_channel();
-        thread::spawn(move || {
-            let mut orders = Vec::with_capacity(BATCH);
-            let mut batch = Vec::with_capacity(BATCH);
-            while waiting.blocking_recv_many(&mut orders, BATCH) > 0 {
-                let mut close = None;
-                for order in orders.drain(..) {
-                    match order {
-                        Order::Do(work) => batch.push(work),
-                        Order::Close(tell) => close = Some(tell),
-                    }
-                }
-                commit(&db, &clock, &mut batch);
-                if let Some(tell) = close {
-                    drop(db);
-                    let _ = tell.send(());
-                    return;
-                }
+/// Does what is in `batch` durably, and tells it.
+pub(super) fn commit(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>) {
+    while !batch.is_empty() {
+        let shared = batch.len() > 1;
+        let (count, end) = transact(session, batch, shared);
+        let later = batch.split_off(count);
+        if shared && matches!(end, End::Undone(_)) {
+            for work in batch.drain(..) {
+                commit(session, &mut vec![work]);
             }
-        });
-        Self(sender)
-    }
-
-    pub(super) fn send(&self, work: Box<dyn Work>) -> Result<()> {
-        self.0.send(Order::Do(work)).map_err(|_| Error::Closed)
-    }
-
-    /// Waits until what was sent before is done.
-    pub(super) async fn close(&self, at_most: Duration) {
-        let (tell, told) = oneshot::channel();
-        if self.0.send(Order::Close(tell)).is_ok() {
-            let _ = tokio::time::timeout(at_most, told).await;
         }
+        finish(session, batch, end);
+        *batch = later;
     }
 }
 
-fn commit(db: &Connection, clock: &Clock, batch: &mut Vec<Box<dyn Work>>) {
-    if batch.is_empty() {
-        return;
-    }
-    let all_well =
-        db.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_or_else(
-            |error| Err((error, false)),
-            |_| try_all(db, clock, batch).map_err(|e| (e, true)),
-        );
-    // Where not even a transaction can begin, none of them would fare better alone.
-    let begun = !matches!(all_well, Err((_, false)));
-    if begun && !matches!(all_well, Ok(true)) && batch.len() > 1 {
-        for work in batch.drain(..) {
-            commit(db, clock, &mut vec![work]);
+/// Tells those who took part in a transaction; one that was alone may be tried again before.
+fn finish(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>, mut end: End) {
+    for _ in 0..AGAIN {
+        if matches!(end, End::Undone(None)) && batch.iter().any(|work| work.is_transient()) {
+            (_, end) = transact(session, batch, false);
         }
-        return;
     }
-    let failed = all_well.err().map(|(error, _)| error);
     for work in batch.drain(..) {
-        work.tell(failed.as_ref().map(|error| Error::Commit(error.to_string())));
+        work.tell(match &end {
+            End::Kept | End::Undone(None) => None,
+            End::Lost(error) | End::Undone(Some(error)) => Some(error.for_each()),
+        });
     }
 }
 
-fn try_all(db: &Connection, clock: &Clock, batch: &mut [Box<dyn Work>]) -> rusqlite::Result<bool> {
-    let well = batch.iter_mut().all(|work| {
-        // A deed that panics must not take the writer with it.
-        catch_unwind(AssertUnwindSafe(|| work.attempt(&mut Tx::sqlite(db, clock)))).unwrap_or(false)
-    });
+/// One transaction with the first of `batch`, as many as it has time for; how many that were.
+fn transact(session: &mut impl Session, batch: &mut [Box<dyn Work>], shared: bool) -> (usize, End) {
+    if let Err(error) = session.begin(shared) {
+        return (batch.len(), End::Lost(error));
+    }
+    let (begun, patience) = (Instant::now(), session.patience());
+    let mut count = 0;
+    for work in batch {
+        count += 1;
+        if !work.attempt(&mut session.tx()) {
+            session.rollback();
+            return (count, End::Undone(None));
+        }
+        if begun.elapsed() > patience {
+            break;
+        }
+    }
     proof::crash_at("store.before_commit");
     proof::crash_soon("store.commit_under_way");
-    let end = if well { db.prepare_cached("COMMIT")?.execute([]) } else { Ok(0) };
+    let committed = session.commit();
     proof::crash_at("store.committed");
-    if !db.is_autocommit() {
-        db.execute_batch("ROLLBACK")?;
-    }
-    end.map(|_| well)
-}
-
-struct Deed<T, E, F> {
-    run: F,
-    done: Option<std::result::Result<T, E>>,
-    tell: oneshot::Sender<std::result::Result<T, E>>,
-}
-
-/// A deed as the writer takes it.
-pub(super) fn work<T, E, F>(
-    deed: F,
-    tell: oneshot::Sender<std::result::Result<T, E>>,
-) -> Box<dyn Work>
-where
-    T: Send + 'static,
-    E: Fail + Send + 'static,
-    F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
-{
-    Box::new(Deed { run: deed, done: None, tell })
-}
-
-impl<T, E, F> Work for Deed<T, E, F>
-where
-    T: Send,
-    E: Fail + Send,
-    F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send,
-{
-    fn attempt(&mut self, tx: &mut Tx<'_>) -> bool {
-        self.done = None;
-        self.done.insert((self.run)(tx)).is_ok()
-    }
-
-    fn tell(self: Box<Self>, failed: Option<Error>) {
-        let Self { done, tell, .. } = *self;
-        let done =
-            failed.map_or_else(|| done.unwrap_or(Err(Error::Closed.into())), |e| Err(e.into()));
-        let _ = tell.send(done);
-    }
+    let end = match committed {
+        Ok(()) => End::Kept,
+        Err(error @ Error::Unanswered(_)) => End::Lost(error),
+        Err(error) => {
+            session.rollback();
+            End::Undone(Some(error))
+        }
+    };
+    (count, end)
 }

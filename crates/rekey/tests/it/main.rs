@@ -11,6 +11,7 @@
 
 mod accounts;
 mod apply;
+mod at_once;
 mod audit;
 mod cli;
 mod directory;

@@ -34,12 +34,16 @@ pub(super) async fn read(app: &App, change: &Claimed) -> Result<Case, Error> {
     app.store
         .read(move |tx: &mut Tx<'_>| {
             let rows = tx.claimed_targets(change.seq)?;
-            let own = tx.source(&change.source_id)?.and_then(|source| source.policy_id);
-            let policy = policy::in_force(tx, &change.source_id, own.as_ref())?;
+            let named = tx.source(&change.source_id)?;
+            let own = named.as_ref().and_then(|source| source.policy_id.as_ref());
+            let policy = policy::in_force(tx, &change.source_id, own)?;
             let dictionary =
                 if policy.use_dictionary { tx.setting(policy::DICTIONARY)? } else { None };
-            let sources =
-                rows.iter().map(|row| tx.source(&row.source_id)).collect::<Result<_, _>>()?;
+            let mut sources = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let is_named = row.source_id == change.source_id;
+                sources.push(if is_named { named.clone() } else { tx.source(&row.source_id)? });
+            }
             Ok(Case {
                 key: tx.source_key(&change.key_id)?,
                 identity: tx.identity(&change.identity_id)?,

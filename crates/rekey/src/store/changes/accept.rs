@@ -1,82 +1,109 @@
 //! Taking a place in the order of acceptance.
 
-use super::{ChangeSource, KnownChange, NewChange, Target};
+use super::{ChangeGround, ChangeSource, KnownChange, NewChange, Target};
 use crate::{
-    id::{AccountId, ChangeId, IdentityId, SourceId},
-    store::{Result, Tx, row::One},
+    id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
+    store::{Param, Result, Tx, row::One},
 };
 
 impl Tx<'_> {
-    /// What accepting needs to know of a source.
+    /// What a change needs to know of a source.
     pub fn change_source(&mut self, id: &SourceId) -> Result<Option<ChangeSource>> {
         self.maybe("SELECT name, features, deadline FROM source WHERE id = $1", &[id])
     }
 
-    /// A person's account by the source's own name for it.
-    pub fn target_on(
+    /// What accepting needs to know, in one query: a row for each account the change may be for,
+    /// and one without an account where there is none. None without the source.
+    pub fn change_ground(
         &mut self,
         source: &SourceId,
-        native: &str,
         identity: &IdentityId,
-    ) -> Result<Option<Target>> {
-        let sql = "SELECT id AS account_id, source_id, identity_id FROM account
-                   WHERE source_id = $1 AND native_identity = $2 AND identity_id = $3";
-        self.maybe(sql, &[source, &native, identity])
-    }
-
-    /// A person's accounts on a source.
-    pub fn targets_of(&mut self, identity: &IdentityId, source: &SourceId) -> Result<Vec<Target>> {
-        let sql = "SELECT id AS account_id, source_id, identity_id FROM account
-                   WHERE identity_id = $1 AND source_id = $2";
-        self.all(sql, &[identity, source])
-    }
-
-    /// The account that was named, and the person's accounts on the other sources of its group.
-    pub fn change_targets(&mut self, asked: &Target) -> Result<Vec<Target>> {
-        let sql = "SELECT a.id AS account_id, a.source_id, a.identity_id
-                   FROM sync_group_source mine
-                   JOIN sync_group_source other ON other.group_id = mine.group_id AND other.source_id <> mine.source_id
-                   JOIN account a ON a.source_id = other.source_id AND a.identity_id = $2
-                   WHERE mine.source_id = $1";
-        let mut targets: Vec<Target> = self.all(sql, &[&asked.source_id, &asked.identity_id])?;
-        targets.push(asked.clone());
-        Ok(targets)
-    }
-
-    /// Holds the accounts until the end of the transaction, so that the order drawn next is the
-    /// order on every one of them. They must be sorted, or two requests wait for each other.
-    pub fn lock_accounts(&mut self, targets: &[Target]) -> Result<()> {
-        if self.is_postgres() {
-            for target in targets {
-                let sql = "SELECT id AS value FROM account WHERE id = $1 FOR UPDATE";
-                self.maybe::<One<String>>(sql, &[&target.account_id])?;
+        native: Option<&str>,
+        key: &KeyId,
+    ) -> Result<Vec<ChangeGround>> {
+        let sql =
+            "SELECT s.name, s.features, s.deadline, k.spki, k.accept_until, a.id AS account_id
+                   FROM source s LEFT JOIN source_key k ON k.id = $2 AND k.source_id = s.id
+                   LEFT JOIN account a ON a.source_id = s.id AND a.identity_id = $3";
+        match native {
+            Some(native) => {
+                let sql = format!("{sql} AND a.native_identity = $4 WHERE s.id = $1");
+                self.all(&sql, &[source, key, identity, &native])
             }
+            None => self.all(&format!("{sql} WHERE s.id = $1"), &[source, key, identity]),
         }
-        Ok(())
     }
 
-    /// Draws the change's place; none if its ciphertext was here before.
-    pub fn insert_change(&mut self, change: &NewChange, payload: &[u8]) -> Result<Option<i64>> {
+    /// The account that was named, and the person's accounts on the other sources of its group, in
+    /// sorted order. They are held until the end of the transaction, so that the order drawn next
+    /// is the order on every one of them; unsorted, two requests would wait for each other.
+    pub fn lock_targets(
+        &mut self,
+        named: &AccountId,
+        source: &SourceId,
+        identity: &IdentityId,
+    ) -> Result<Vec<Target>> {
+        let sql = "SELECT a.id AS account_id, a.source_id FROM account a
+                   WHERE a.identity_id = $1 AND (a.id = $2 OR a.source_id IN (
+                       SELECT other.source_id FROM sync_group_source mine
+                       JOIN sync_group_source other ON other.group_id = mine.group_id
+                       WHERE mine.source_id = $3 AND other.source_id <> mine.source_id))
+                   ORDER BY a.id";
+        let sql =
+            if self.is_postgres() { format!("{sql} FOR UPDATE OF a") } else { sql.to_owned() };
+        self.all(&sql, &[identity, named, source])
+    }
+
+    /// Draws the change's place on its accounts; none if its ciphertext was here before.
+    pub fn enter_change(
+        &mut self,
+        change: &NewChange,
+        payload: &[u8],
+        targets: &[Target],
+    ) -> Result<Option<i64>> {
         let sql = "INSERT INTO password_change (id, digest, caller, identity_id, source_id, account_id, key_id,
                        payload, state, errors, attempt, due, deadline, created)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '[]', 0, $9, $10, $9)
-                   ON CONFLICT (digest) DO NOTHING RETURNING seq AS value";
-        let seq: Option<One<i64>> = self.maybe(
-            sql,
-            &[
-                &change.id,
-                &change.digest,
-                &change.caller,
-                &change.identity_id,
-                &change.source_id,
-                &change.account_id,
-                &change.key_id,
-                &payload,
-                &change.created,
-                &change.deadline,
-            ],
-        )?;
-        Ok(seq.map(|One(seq)| seq))
+                   ON CONFLICT (digest) DO NOTHING RETURNING seq";
+        let NewChange { id, digest, caller, identity_id, source_id, account_id, key_id, .. } =
+            change;
+        let NewChange { created, deadline, .. } = change;
+        let mut params: Vec<&dyn Param> = vec![
+            id,
+            digest,
+            caller,
+            identity_id,
+            source_id,
+            account_id,
+            key_id,
+            &payload,
+            created,
+            deadline,
+        ];
+        if self.is_postgres() {
+            // One round trip for both.
+            let accounts: Vec<_> =
+                targets.iter().map(|target| target.account_id.as_str()).collect();
+            let accounts = accounts.join(" ");
+            params.push(&accounts);
+            let sql = format!(
+                "WITH entered AS ({sql}), targets AS (
+                     INSERT INTO password_change_target (change_seq, account_id, source_id, state)
+                     SELECT entered.seq, a.id, a.source_id, 0 FROM entered, account a
+                     WHERE a.id = ANY (string_to_array($11, ' ')))
+                 SELECT seq AS value FROM entered"
+            );
+            return Ok(self.maybe::<One<i64>>(&sql, &params)?.map(|One(seq)| seq));
+        }
+        let entered = self.maybe::<One<i64>>(&format!("{sql} AS value"), &params)?;
+        let Some(One(seq)) = entered else { return Ok(None) };
+        for target in targets {
+            let sql =
+                "INSERT INTO password_change_target (change_seq, account_id, source_id, state)
+                       VALUES ($1, $2, $3, 0)";
+            self.run_one(sql, &[&seq, &target.account_id, &target.source_id])?;
+        }
+        Ok(Some(seq))
     }
 
     /// Whether an `Idempotency-Key` of a caller is new, or came with this very body before.
@@ -102,13 +129,6 @@ impl Tx<'_> {
     pub fn change_with_digest(&mut self, digest: &[u8]) -> Result<KnownChange> {
         let sql = "SELECT id, caller, identity_id, account_id, state, created FROM password_change WHERE digest = $1";
         self.one(sql, &[&digest])
-    }
-
-    /// Adds an account to a change.
-    pub fn insert_target(&mut self, seq: i64, target: &Target) -> Result<()> {
-        let sql = "INSERT INTO password_change_target (change_seq, account_id, source_id, state)
-                   VALUES ($1, $2, $3, 0)";
-        self.run_one(sql, &[&seq, &target.account_id, &target.source_id])
     }
 
     /// Lets a newer change take the place of older ones of this account that no worker holds and

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Error, Json, Result, Tx, from_row, row::One};
+use super::{Error, FromRow, Json, Result, Row, Tx, from_row, row::One};
 use crate::{
     app::App,
     clock::Micros,
@@ -13,7 +13,7 @@ use crate::{
 mod accept;
 mod queue;
 
-/// What accepting needs to know of a source, and no more.
+/// What a change needs to know of a source, and no more.
 pub struct ChangeSource {
     /// Its name.
     pub name: String,
@@ -39,6 +39,29 @@ impl ChangeSource {
     }
 }
 
+/// What accepting needs to know of what was asked.
+pub struct ChangeGround {
+    /// The source that was named.
+    pub source: ChangeSource,
+    /// The key's public half; none if it is not a key of this source.
+    pub spki: Option<Vec<u8>>,
+    /// Until when the key still decrypts, once it was rotated.
+    pub accept_until: Option<Micros>,
+    /// The person's account there, if there is one.
+    pub account_id: Option<AccountId>,
+}
+
+impl FromRow for ChangeGround {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            source: ChangeSource::from_row(row)?,
+            spki: row.get("spki")?,
+            accept_until: row.get("accept_until")?,
+            account_id: row.get("account_id")?,
+        })
+    }
+}
+
 /// An account that a change is for.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -46,10 +69,8 @@ pub struct Target {
     pub account_id: AccountId,
     /// Where it is.
     pub source_id: SourceId,
-    /// Whose it is.
-    pub identity_id: IdentityId,
 }
-from_row!(Target { account_id, source_id, identity_id });
+from_row!(Target { account_id, source_id });
 
 /// A change about to be accepted.
 pub struct NewChange {

@@ -90,31 +90,25 @@ impl Tx<'_> {
         limit: i64,
         busy: &str,
     ) -> Result<Vec<Claimed>> {
-        let now = self.now()?;
-        let mut sql = "SELECT c.seq AS value FROM password_change c
-             WHERE c.state = 0 AND c.due <= $1
-               AND (c.deadline <= $1 OR ($3 NOT LIKE '%' || c.source_id || '%' AND NOT EXISTS (
-                   SELECT 1 FROM password_change_target mine
-                   JOIN password_change_target older
-                     ON older.account_id = mine.account_id AND older.change_seq < mine.change_seq AND older.state < 2
-                   WHERE mine.change_seq = c.seq AND mine.state < 2)))
-             ORDER BY c.due LIMIT $2"
-            .to_owned();
-        if self.is_postgres() {
-            sql.push_str(SKIP_LOCKED);
-        }
-        let until = now.plus(lease);
-        let seqs: Vec<One<i64>> = self.all(&sql, &[&now, &limit, &busy])?;
-        let mut claimed = Vec::with_capacity(seqs.len());
-        for One(seq) in seqs {
-            let sql = "UPDATE password_change SET claimed_by = $2, attempt = attempt + 1, due = $3,
-                           lapses = lapses + CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END
-                       WHERE seq = $1 AND state = 0
-                       RETURNING seq, id, identity_id, source_id, account_id, key_id, payload, attempt, lapses,
-                           CAST($4 AS BIGINT) AS claimed_at, deadline, deadline <= $4 AS expired";
-            claimed.push(self.one(sql, &[&seq, &node, &until, &now])?);
-        }
-        Ok(claimed)
+        let (now, until) = (self.now()?, self.now()?.plus(lease));
+        let locked = if self.is_postgres() { SKIP_LOCKED } else { "" };
+        let sql = format!(
+            "WITH free AS (
+                 SELECT c.seq FROM password_change c
+                 WHERE c.state = 0 AND c.due <= $1
+                   AND (c.deadline <= $1 OR ($3 NOT LIKE '%' || c.source_id || '%' AND NOT EXISTS (
+                       SELECT 1 FROM password_change_target mine
+                       JOIN password_change_target older
+                         ON older.account_id = mine.account_id AND older.change_seq < mine.change_seq AND older.state < 2
+                       WHERE mine.change_seq = c.seq AND mine.state < 2)))
+                 ORDER BY c.due LIMIT $2{locked})
+             UPDATE password_change SET claimed_by = $4, attempt = attempt + 1, due = $5,
+                 lapses = lapses + CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END
+             WHERE seq IN (SELECT seq FROM free)
+             RETURNING seq, id, identity_id, source_id, account_id, key_id, payload, attempt, lapses,
+                 CAST($1 AS BIGINT) AS claimed_at, deadline, deadline <= $1 AS expired"
+        );
+        self.all(&sql, &[&now, &limit, &busy, &node, &until])
     }
 
     /// Holds a claim longer; `Error::Rows(0)` when it was lost.

@@ -1,0 +1,159 @@
+//! Threads that do what waits, each with a connection of its own.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::{oneshot, watch};
+
+use super::{Error, Fail, Result, Tx};
+
+/// What waits for a thread: it is tried, then told.
+pub(super) trait Work: Send {
+    /// Does it; whether it succeeded.
+    fn attempt(&mut self, tx: &mut Tx<'_>) -> bool;
+    /// Whether it failed for a reason that may be gone at once.
+    fn is_transient(&self) -> bool;
+    /// Tells the outcome to who waits, or `failed` when that came to nothing.
+    fn tell(self: Box<Self>, failed: Option<Error>);
+}
+
+/// The way to the threads; cheap to clone. When the last one is dropped they end.
+#[derive(Clone)]
+pub(super) struct Crew(Arc<Owner>);
+
+struct Owner {
+    queue: Arc<Queue>,
+    /// Every thread holds a receiver of it.
+    alive: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Box<dyn Work>>,
+    closed: bool,
+}
+
+impl Crew {
+    /// Starts a thread for each of `sessions`. It does with it up to `batch` works at a time, and
+    /// must leave none untold.
+    pub(super) fn start<S: Send + 'static>(
+        sessions: impl IntoIterator<Item = S>,
+        batch: usize,
+        work: fn(&mut S, &mut Vec<Box<dyn Work>>),
+    ) -> Self {
+        let owner = Owner { queue: Arc::default(), alive: watch::Sender::new(()) };
+        for mut session in sessions {
+            let (queue, alive) = (owner.queue.clone(), owner.alive.subscribe());
+            thread::spawn(move || {
+                let mut taken = Vec::with_capacity(batch);
+                while queue.take(&mut taken, batch) {
+                    work(&mut session, &mut taken);
+                }
+                drop(session);
+                drop(alive);
+            });
+        }
+        Self(Arc::new(owner))
+    }
+
+    /// Has a deed done, and waits for what became of it.
+    pub(super) async fn told<T, E, F>(&self, deed: F) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fail + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        self.send(Box::new(Deed { run: deed, done: None, tell }))?;
+        told.await.map_err(|_| Error::Closed)?
+    }
+
+    fn send(&self, work: Box<dyn Work>) -> Result<()> {
+        let mut state = self.0.queue.state();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        state.waiting.push_back(work);
+        drop(state);
+        self.0.queue.more.notify_one();
+        Ok(())
+    }
+
+    /// Takes no more, and waits until what was sent before is done.
+    pub(super) async fn close(&self, at_most: Duration) {
+        self.0.queue.close();
+        let _ = tokio::time::timeout(at_most, self.0.alive.closed()).await;
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something to do; false when nothing more will come.
+    fn take(&self, taken: &mut Vec<Box<dyn Work>>, at_most: usize) -> bool {
+        let mut state = self.state();
+        while state.waiting.is_empty() && !state.closed {
+            state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let count = state.waiting.len().min(at_most);
+        taken.extend(state.waiting.drain(..count));
+        count > 0
+    }
+
+    fn close(&self) {
+        self.state().closed = true;
+        self.more.notify_all();
+    }
+}
+
+/// A deed, and who waits for it.
+struct Deed<T, E, F> {
+    run: F,
+    done: Option<std::result::Result<T, E>>,
+    tell: oneshot::Sender<std::result::Result<T, E>>,
+}
+
+impl<T, E, F> Work for Deed<T, E, F>
+where
+    T: Send,
+    E: Fail + Send,
+    F: FnMut(&mut Tx<'_>) -> std::result::Result<T, E> + Send,
+{
+    fn attempt(&mut self, tx: &mut Tx<'_>) -> bool {
+        self.done = None;
+        // A deed that panics must not take the thread with it.
+        self.done = catch_unwind(AssertUnwindSafe(|| (self.run)(tx))).ok();
+        matches!(self.done, Some(Ok(_)))
+    }
+
+    fn is_transient(&self) -> bool {
+        let Some(Err(error)) = &self.done else { return false };
+        error.store().is_some_and(Error::is_transient)
+    }
+
+    fn tell(self: Box<Self>, failed: Option<Error>) {
+        let Self { done, tell, .. } = *self;
+        let done =
+            failed.map_or_else(|| done.unwrap_or(Err(Error::Closed.into())), |e| Err(e.into()));
+        let _ = tell.send(done);
+    }
+}
