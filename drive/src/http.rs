@@ -2,6 +2,7 @@
 //! needed, so that the two processors are left to the server.
 
 use std::{
+    net::Ipv4Addr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +12,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::Result;
@@ -44,7 +45,17 @@ impl Answer {
 impl Connection {
     /// Connects to `HOST:PORT`.
     pub async fn open(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?)
+    }
+
+    /// Connects to `HOST:PORT` from this address of our own, as another network would.
+    pub async fn open_from(address: &str, own: Ipv4Addr) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((own, 0).into())?;
+        Self::over(socket.connect(address.parse()?).await?)
+    }
+
+    fn over(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: vec![0; 16 * 1024] })
     }

@@ -9,6 +9,7 @@ mod dice;
 mod faults;
 mod order;
 mod targets;
+mod timing;
 mod violations;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Proof {
     FaultsOfTheStore(faults::store::Options),
     /// Clients that race for the same account on several nodes, which are stopped and killed.
     Order(order::Options),
+    /// Whether time tells if a padding was right, or who exists.
+    Timing(timing::Options),
 }
 
 #[tokio::main]
@@ -35,6 +38,7 @@ async fn main() -> ExitCode {
         Proof::Faults(options) => faults::run(options).await,
         Proof::FaultsOfTheStore(options) => faults::store::run(options).await,
         Proof::Order(options) => order::run(options).await,
+        Proof::Timing(options) => timing::run(options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,14 @@
 //! Blocks as they stand before the public operation: well padded, and each in its own way not.
 
-use rekey_vault::{Error, random, sha256};
+use rekey_vault::{Error, Padding, proof::encrypt_raw, random, sha256};
 
 /// The length of the modulus in bytes.
-pub(crate) const SIZE: usize = 256;
+pub const SIZE: usize = 256;
 
 /// A kind of block.
-pub(crate) struct Kind {
-    pub(crate) name: &'static str,
+pub struct Kind {
+    /// What it is.
+    pub name: &'static str,
     /// How long its message is, in bytes, none of which makes a text.
     message: usize,
     fault: Fault,
@@ -30,8 +31,15 @@ const fn kind(name: &'static str, message: usize, fault: Fault) -> Kind {
     Kind { name, message, fault }
 }
 
-/// Of PKCS#1 v1.5. The first is what the others are compared with.
-pub(crate) const PKCS1V15: &[Kind] = &[
+/// Those of one padding. The first is what the others are compared with.
+pub fn kinds(padding: Padding) -> &'static [Kind] {
+    match padding {
+        Padding::OaepSha256 => OAEP,
+        Padding::Pkcs1v15 => PKCS1V15,
+    }
+}
+
+const PKCS1V15: &[Kind] = &[
     kind("valid, 12 bytes", 12, Fault::None),
     kind("valid, 12 bytes, again", 12, Fault::None),
     kind("valid, no byte", 0, Fault::None),
@@ -46,8 +54,7 @@ pub(crate) const PKCS1V15: &[Kind] = &[
     kind("random", 12, Fault::Random),
 ];
 
-/// Of OAEP.
-pub(crate) const OAEP: &[Kind] = &[
+const OAEP: &[Kind] = &[
     kind("valid, 12 bytes", 12, Fault::None),
     kind("valid, 12 bytes, again", 12, Fault::None),
     kind("valid, no byte", 0, Fault::None),
@@ -62,9 +69,39 @@ pub(crate) const OAEP: &[Kind] = &[
     kind("random", 12, Fault::Random),
 ];
 
+/// A message well padded and encrypted.
+///
+/// # Errors
+///
+/// What the vault says.
+pub fn encrypted(padding: Padding, spki: &[u8], message: &[u8]) -> Result<Vec<u8>, Error> {
+    let block = match padding {
+        Padding::OaepSha256 => oaep(message)?,
+        Padding::Pkcs1v15 => pkcs1v15(message)?,
+    };
+    encrypt_raw(spki, &block)
+}
+
 impl Kind {
-    /// A new block of PKCS#1 v1.5.
-    pub(crate) fn pkcs1v15(&self) -> Result<Vec<u8>, Error> {
+    /// Whether its padding is right.
+    pub fn is_valid(&self, padding: Padding) -> bool {
+        matches!(self.fault, Fault::None) && self.message <= padding.max_clear(SIZE)
+    }
+
+    /// A new ciphertext of this kind.
+    ///
+    /// # Errors
+    ///
+    /// What the vault says.
+    pub fn ciphertext(&self, padding: Padding, spki: &[u8]) -> Result<Vec<u8>, Error> {
+        let block = match padding {
+            Padding::OaepSha256 => self.oaep()?,
+            Padding::Pkcs1v15 => self.pkcs1v15()?,
+        };
+        encrypt_raw(spki, &block)
+    }
+
+    fn pkcs1v15(&self) -> Result<Vec<u8>, Error> {
         if matches!(self.fault, Fault::Random) {
             return low();
         }
@@ -80,8 +117,7 @@ impl Kind {
         Ok(block)
     }
 
-    /// A new block of OAEP, masked.
-    pub(crate) fn oaep(&self) -> Result<Vec<u8>, Error> {
+    fn oaep(&self) -> Result<Vec<u8>, Error> {
         if matches!(self.fault, Fault::Random) {
             return low();
         }
@@ -106,7 +142,7 @@ impl Kind {
 }
 
 /// Padded as RFC 8017, section 7.2.1 says, but with as little padding as there is room for.
-pub(crate) fn pkcs1v15(message: &[u8]) -> Result<Vec<u8>, Error> {
+fn pkcs1v15(message: &[u8]) -> Result<Vec<u8>, Error> {
     let padding = SIZE - 3 - message.len();
     let mut block = vec![0, 2];
     block.extend(random::<SIZE>()?.iter().take(padding).map(|byte| (*byte).max(1)));
@@ -116,7 +152,7 @@ pub(crate) fn pkcs1v15(message: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// Padded as RFC 8017, section 7.1.1 says, with an empty label.
-pub(crate) fn oaep(message: &[u8]) -> Result<Vec<u8>, Error> {
+fn oaep(message: &[u8]) -> Result<Vec<u8>, Error> {
     let mut block = unmasked_oaep(message)?;
     mask(&mut block);
     Ok(block)

@@ -10,6 +10,8 @@
 //!
 //! The method is that of the Marvin toolkit (tomato42/marvin-toolkit).
 
+#[cfg(rekey_proof)]
+pub mod blocks;
 mod machine;
 mod race;
 mod statistics;

@@ -10,8 +10,6 @@
 #![cfg_attr(rekey_proof, expect(clippy::print_stdout, reason = "a command talks"))]
 
 #[cfg(rekey_proof)]
-mod blocks;
-#[cfg(rekey_proof)]
 mod paddings;
 
 use std::process::ExitCode;

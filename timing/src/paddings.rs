@@ -2,14 +2,14 @@
 
 use std::{hint::black_box, time::Instant};
 
-use rekey_timing::{Class, End, Expected, Machine, Race, pin};
-use rekey_vault::{
-    About, Error, Judgement, Padding, Policy, PrivateKey,
-    proof::{encrypt_raw, synthetic},
-    random, sha256,
+use rekey_timing::{
+    Class, End, Expected, Machine, Race,
+    blocks::{self, Kind, encrypted},
+    pin,
 };
-
-use crate::blocks::{self, Kind, OAEP, PKCS1V15};
+use rekey_vault::{
+    About, Error, Judgement, Padding, Policy, PrivateKey, proof::synthetic, random, sha256,
+};
 
 /// A difference that lies within so many nanoseconds is none: an attacker on the same machine needs
 /// dozens, one on a network far more.
@@ -21,12 +21,13 @@ const WARM_UP: usize = 200;
 pub(crate) fn run(samples: usize) -> Result<End, Error> {
     println!("{}", Machine::this());
     pin();
-    let first = compare(Padding::Pkcs1v15, PKCS1V15, samples)?;
-    let second = compare(Padding::OaepSha256, OAEP, samples)?;
+    let first = compare(Padding::Pkcs1v15, samples)?;
+    let second = compare(Padding::OaepSha256, samples)?;
     Ok(first.worse(second))
 }
 
-fn compare(padding: Padding, kinds: &[Kind], samples: usize) -> Result<End, Error> {
+fn compare(padding: Padding, samples: usize) -> Result<End, Error> {
+    let kinds = blocks::kinds(padding);
     let bench = Bench::new(padding, kinds)?;
     let mut race = Race::new(classes(kinds));
     let mut spent = 0;
@@ -116,23 +117,15 @@ impl<'a> Bench<'a> {
     }
 
     fn ciphertexts(&self) -> Result<Vec<Vec<u8>>, Error> {
-        let block = |kind: &Kind| match self.padding {
-            Padding::OaepSha256 => kind.oaep(),
-            Padding::Pkcs1v15 => kind.pkcs1v15(),
-        };
         let mut all = Vec::with_capacity(self.kinds.len() + 3);
         for kind in self.kinds {
-            all.push(encrypt_raw(&self.spki, &block(kind)?)?);
+            all.push(kind.ciphertext(self.padding, &self.spki)?);
         }
         let (synthetic, text) = self.synthetic_text()?;
-        let genuine = match self.padding {
-            Padding::OaepSha256 => blocks::oaep(&text)?,
-            Padding::Pkcs1v15 => blocks::pkcs1v15(&text)?,
-        };
-        all.push(encrypt_raw(&self.spki, &genuine)?);
+        all.push(encrypted(self.padding, &self.spki, &text)?);
         all.push(synthetic);
         if let Some(reference) = self.kinds.first() {
-            all.push(encrypt_raw(&self.spki, &block(reference)?)?);
+            all.push(reference.ciphertext(self.padding, &self.spki)?);
         }
         Ok(all)
     }

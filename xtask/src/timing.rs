@@ -3,18 +3,20 @@
 //! What must not leak is measured first, then a build that leaks: a measurement that does not flag
 //! that one has proven nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::shell::{self, Result, cargo};
 
+/// Where Linux keeps files in memory.
+const MEMORY: &str = "/dev/shm";
 /// What `rekey-timing` and `rekey-proof timing` end with when time tells something.
 const TOLD: i32 = 1;
 /// And when nothing can be said: too noisy, or too few samples.
 const BLIND: i32 = 2;
 
 pub(crate) fn run(options: &[&str]) -> Result {
-    let mut samples = 100_000_usize;
+    let mut samples = None;
     let mut http = false;
     let mut options = options.iter();
     while let Some(option) = options.next() {
@@ -22,12 +24,16 @@ pub(crate) fn run(options: &[&str]) -> Result {
             "--http" => http = true,
             "--samples" => {
                 let number = options.next().and_then(|number| number.parse().ok());
-                samples = number.ok_or("--samples takes a number")?;
+                samples = Some(number.ok_or("--samples takes a number")?);
             }
             unknown => return Err(format!("there is no option {unknown:?}")),
         }
     }
-    if http { over_http(samples) } else { in_process(samples, true) }
+    if http {
+        over_http(samples.unwrap_or(20_000))
+    } else {
+        in_process(samples.unwrap_or(100_000), true)
+    }
 }
 
 /// Few samples, so that nothing narrow is proven: the leaking build must be told, the real one must
@@ -39,8 +45,8 @@ pub(crate) fn quick() -> Result {
 /// The padding, from the ciphertext to the judgement. If not `strict`, that nothing can be said of
 /// the real build is enough.
 fn in_process(samples: usize, strict: bool) -> Result {
-    let real = build("proof", "--cfg rekey_proof")?;
-    let leaky = build("leaky", "--cfg rekey_proof --cfg rekey_leaky")?;
+    let real = build("proof", "rekey-timing", "--cfg rekey_proof")?;
+    let leaky = build("leaky", "rekey-timing", "--cfg rekey_proof --cfg rekey_leaky")?;
     println!("\n== the padding");
     let code = measure(&real, samples)?;
     println!("\n== the same with a padding that leaks: it must be told");
@@ -59,19 +65,25 @@ fn in_process(samples: usize, strict: bool) -> Result {
 
 /// The same classes through the front door of the real binary, and who exists.
 fn over_http(samples: usize) -> Result {
-    let packages = ["--package", "rekey", "--package", "rekey-proof"];
-    shell::run(cargo().args(["build", "--release"]).args(packages))?;
-    let mut proof = Command::new(shell::target().join("release/rekey-proof"));
-    shell::run(proof.args(["timing", "--samples", &samples.to_string()]))
+    shell::run(cargo().args(["build", "--release", "--package", "rekey"]))?;
+    let proof = build("proof", "rekey-proof", "--cfg rekey_proof")?;
+    let mut proof = Command::new(proof);
+    proof.args(["timing", "--samples", &samples.to_string()]);
+    proof.env("REKEY_BINARY", shell::target().join("release/rekey"));
+    // A store in memory: a disk is noise.
+    if Path::new(MEMORY).is_dir() {
+        proof.env("TMPDIR", MEMORY);
+    }
+    shell::run(&mut proof)
 }
 
-/// Builds `rekey-timing` with these flags, in a folder of its own: they are part of everything.
-fn build(folder: &str, flags: &str) -> Result<PathBuf> {
+/// Builds a package with these flags, in a folder of its own: they are part of everything.
+fn build(folder: &str, package: &str, flags: &str) -> Result<PathBuf> {
     let target = shell::target().join(folder);
     let mut cargo = cargo();
-    cargo.args(["build", "--release", "--package", "rekey-timing"]);
+    cargo.args(["build", "--release", "--package", package]);
     shell::run(cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", flags))?;
-    Ok(target.join("release/rekey-timing"))
+    Ok(target.join("release").join(package))
 }
 
 /// Runs it; what it ended with.

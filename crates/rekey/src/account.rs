@@ -87,11 +87,11 @@ pub async fn one(app: &App, caller: &Caller, id: AccountId) -> Result<Described,
     let caller = caller.clone();
     app.store
         .read(move |tx| {
-            let account = tx.account(&id)?.ok_or(Error::NotFound("account"))?;
-            if source::only_own(&caller).is_some() {
-                source::seen(tx, &caller, &account.source_id)
-                    .map_err(|_| Error::NotFound("account"))?;
-            }
+            let account = match source::only_own(&caller) {
+                Some(owner) => tx.account_of_owner(&id, owner)?,
+                None => tx.account(&id)?,
+            };
+            let account = account.ok_or(Error::NotFound("account"))?;
             describe(tx, account, &mut HashMap::new())
         })
         .await

@@ -96,16 +96,17 @@ async fn authenticate(
     credentials: &Credentials,
 ) -> Result<(Client, Option<Identity>), Refusal> {
     let id = credentials.id.clone();
+    let secret = credentials.secret.as_deref();
+    let digest = app.tokens.secret_digest(&id, secret.unwrap_or_default());
     let found = app
         .store
         .read(move |tx: &mut Tx<'_>| -> Result<_, Error> {
-            let Some(client) = tx.client(&id)? else { return Ok(None) };
+            let Some(client) = tx.client_with(&id, &digest)? else { return Ok(None) };
             let owner = client.identity_id.as_ref().map(|owner| tx.identity(owner)).transpose()?;
             Ok(Some((client, owner.flatten())))
         })
         .await?;
     let client = found.as_ref().map(|(client, _)| client);
-    let secret = credentials.secret.as_deref();
     let known = app.tokens.is_secret(&credentials.id, client, secret.unwrap_or_default());
     let why = why_not(app, found.as_ref(), secret, known);
     match (found, why) {

@@ -51,15 +51,16 @@ pub async fn info(
                 }
                 Some(_) | None => find(tx, &user_name)?,
             };
-            let source = tx.source_named(&source_name)?;
-            let (Some(identity), Some(source)) = (identity, source) else { return Err(nothing()) };
-            let accounts = tx.accounts_of(&identity.id, &source.id)?;
+            // Nobody has an account anywhere: whoever is missing, the same is looked up.
+            let nobody = || IdentityId(String::new());
+            let who = identity.map_or_else(nobody, |identity| identity.id);
+            let source = tx.source_named_with(&source_name, &who)?;
+            let source = source.filter(Source::has_password).ok_or_else(nothing)?;
+            let accounts = tx.accounts_of(&who, &source.id)?;
             let key = tx.active_source_key(&source.id, KeyPadding(padding))?;
-            let Some(key) = key.filter(|_| source.has_password() && !accounts.is_empty()) else {
-                return Err(nothing());
-            };
+            let key = key.filter(|_| !accounts.is_empty()).ok_or_else(nothing)?;
             let policies = policy::in_force(tx, &source.id, source.policy_id.as_ref())?.rules();
-            Ok(Info { identity_id: identity.id, source, key, accounts, policies })
+            Ok(Info { identity_id: who, source, key, accounts, policies })
         })
         .await
 }

@@ -34,12 +34,13 @@ pub async fn status(app: &App, caller: &Caller, id: ChangeId) -> Result<Status, 
     let caller = caller.clone();
     app.store
         .read(move |tx| {
-            let change = tx.change_status(&id)?.filter(|change| {
-                caller.is_api_authority()
-                    || caller.is(&change.identity_id)
-                    || change.caller == caller.principal()
-                    || caller.has_level(&[Level::Helpdesk, Level::OrgAdmin])
-            });
+            let change = if caller.is_api_authority()
+                || caller.has_level(&[Level::Helpdesk, Level::OrgAdmin])
+            {
+                tx.change_status(&id)?
+            } else {
+                tx.own_change_status(&id, caller.principal())?
+            };
             let change = change.ok_or(Error::NotFound("password change"))?;
             Ok(Status {
                 state: State::of(change.state),

@@ -19,6 +19,16 @@ impl Tx<'_> {
         self.maybe(&format!("SELECT {COLUMNS} FROM account WHERE id = $1"), &[id])
     }
 
+    /// An account by its id, if it is on a source of this owner: what a caller may not see is not
+    /// even read, so that it takes no longer than what is not there.
+    pub fn account_of_owner(&mut self, id: &AccountId, owner: &str) -> Result<Option<Account>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM account WHERE id = $1
+             AND source_id IN (SELECT id FROM source WHERE owner_id = $2)"
+        );
+        self.maybe(&sql, &[id, &owner])
+    }
+
     /// An account by the source's own name for it.
     pub fn account_on(&mut self, source: &SourceId, native: &str) -> Result<Option<Account>> {
         let sql =

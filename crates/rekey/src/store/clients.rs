@@ -66,6 +66,16 @@ impl Tx<'_> {
         self.maybe(&format!("SELECT {COLUMNS} FROM client WHERE id = $1"), &[id])
     }
 
+    /// A client by its id, if this is the digest of its secret or it has none: one whose secret was
+    /// guessed wrong is not even read, so that it takes no longer than one that is not there.
+    pub fn client_with(&mut self, id: &ClientId, digest: &[u8; 32]) -> Result<Option<Client>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM client
+             WHERE id = $1 AND (secret_digest = $2 OR secret_digest IS NULL)"
+        );
+        self.maybe(&sql, &[id, &digest.to_vec()])
+    }
+
     /// The API client of this name; the oldest, where several have it.
     pub fn api_client_named(&mut self, name: &str) -> Result<Option<Client>> {
         let named = |client: &Client| name_key(&client.name) == name_key(name);

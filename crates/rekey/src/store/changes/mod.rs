@@ -239,6 +239,14 @@ impl Tx<'_> {
         self.maybe(sql, &[id])
     }
 
+    /// The same, if this person or client asked for it or it is about them: another's is not even
+    /// read, so that it takes no longer than one that is not there.
+    pub fn own_change_status(&mut self, id: &ChangeId, who: &str) -> Result<Option<ChangeStatus>> {
+        let sql = "SELECT id, caller, identity_id, state, errors FROM password_change
+                   WHERE id = $1 AND (identity_id = $2 OR caller = $2)";
+        self.maybe(sql, &[id, &who])
+    }
+
     /// The sources of a change, by id.
     pub fn change_source_ids(&mut self, id: &ChangeId) -> Result<Vec<SourceId>> {
         let sql = "SELECT DISTINCT t.source_id AS value FROM password_change_target t
