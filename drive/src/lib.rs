@@ -5,11 +5,13 @@
 //! 2. [`server`]: `rekey serve` in it, started, killed and started again;
 //! 3. [`http`]: one kept-alive connection to it;
 //! 4. [`sources`]: what it must know of the systems it is connected to;
-//! 5. [`password`]: a password encrypted as clients do, with the key from query-password-info.
+//! 5. [`password`]: a password encrypted as clients do, with the key from query-password-info;
+//! 6. [`rows`]: the store as its operator sees it.
 
 pub mod http;
 pub mod password;
 pub mod place;
+pub mod rows;
 pub mod server;
 pub mod sources;
 
@@ -17,6 +19,7 @@ pub use self::{
     http::{Answer, Connection, request},
     password::{Info, text},
     place::{Place, fresh_database},
+    rows::{Row, Rows},
     server::Server,
     sources::read_accounts,
 };

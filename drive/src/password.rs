@@ -40,7 +40,12 @@ impl Info {
 
     /// The body of a set-password that asks for `password`; another ciphertext each time.
     pub fn change(&self, password: &str) -> Result<String> {
-        Ok(self.ask_for(&self.key.encrypt(Padding::Pkcs1v15, password.as_bytes())?))
+        Ok(self.ask_for(&self.encrypt(password)?))
+    }
+
+    /// A ciphertext of `password`; another each time.
+    pub fn encrypt(&self, password: &str) -> Result<Vec<u8>> {
+        Ok(self.key.encrypt(Padding::Pkcs1v15, password.as_bytes())?)
     }
 
     /// The body of a set-password with this ciphertext.

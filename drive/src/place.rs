@@ -14,7 +14,8 @@ use crate::Result;
 /// Where a rekey keeps everything. Gone, with all that is in it, when dropped.
 pub struct Place {
     folder: TempDir,
-    binary: PathBuf,
+    /// The build of rekey that works there; another may take over at any start.
+    pub binary: PathBuf,
     url: Option<String>,
     /// What `rekey init` said: the first credentials.
     pub bootstrap: Value,

@@ -7,7 +7,10 @@
 mod crash;
 mod dice;
 mod faults;
+mod model;
 mod order;
+mod power;
+mod site;
 mod targets;
 mod timing;
 mod violations;
@@ -27,6 +30,8 @@ enum Proof {
     FaultsOfTheStore(faults::store::Options),
     /// Clients that race for the same account on several nodes, which are stopped and killed.
     Order(order::Options),
+    /// The power goes while the server works, again and again.
+    Power(power::Options),
     /// Whether time tells if a padding was right, or who exists.
     Timing(timing::Options),
 }
@@ -38,6 +43,7 @@ async fn main() -> ExitCode {
         Proof::Faults(options) => faults::run(options).await,
         Proof::FaultsOfTheStore(options) => faults::store::run(options).await,
         Proof::Order(options) => order::run(options).await,
+        Proof::Power(options) => power::run(options).await,
         Proof::Timing(options) => timing::run(options).await,
     };
     match done {

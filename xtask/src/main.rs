@@ -7,8 +7,10 @@
 
 mod bans;
 mod ci;
+mod crash;
 mod faults;
 mod order;
+mod power;
 mod proof;
 mod shell;
 mod test;
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(),
         ["faults", options @ ..] => faults::run(options),
         ["order", options @ ..] => order::run(options),
+        ["crash", options @ ..] => crash::run(options),
+        ["power", options @ ..] => power::run(options),
         ["targets"] => test::targets(),
         ["test", options @ ..] => test::run(options),
         ["timing", options @ ..] => timing::run(options),
@@ -52,6 +56,8 @@ cargo xtask bench NAME…         only accept, changes, footprint, operations or
 cargo xtask faults              trouble on the wire, at every moment of a write; --each N, 2 by default
 cargo xtask faults --store      faults of the store: full, read-only, away
 cargo xtask order               races on several nodes that are stopped and killed; --pairs N, --nodes N
+cargo xtask crash               kill -9 under load; --cycles N, --store sqlite|postgres, --control
+cargo xtask power               the power goes, and what was not synced with it; --cycles N, --control
 cargo xtask targets             only the target systems, for as long as you want them
 cargo xtask test                every test, against real servers it starts itself
 cargo xtask test --list         the suites

@@ -30,7 +30,7 @@ pub(crate) fn run(suite: Suite, targets: &Targets, run: &Run, report: &mut Repor
         let log = if suite == Suite::Canary { "trace" } else { "info" };
         let folder = run.folder(&format!("{}-{name}", suite.name()));
         let started = folder.and_then(|folder| Site::start(folder, store, log, &connected));
-        report.add(match started.and_then(|site| check(site, suite, &script, &title)) {
+        report.add(match started.and_then(|site| check(&site, &script, &title)) {
             Ok(row) => row,
             Err(reason) => Row::of(title).failing(reason),
         });
@@ -38,10 +38,7 @@ pub(crate) fn run(suite: Suite, targets: &Targets, run: &Run, report: &mut Repor
 }
 
 /// Runs the script and counts what it says.
-fn check(mut site: Site, which: Suite, script: &Script, title: &str) -> Result<Row> {
-    if which == Suite::Crash {
-        site.stop();
-    }
+fn check(site: &Site, script: &Script, title: &str) -> Result<Row> {
     let mut command = site.command(&script.program);
     command.args(&script.arguments).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("cannot start the script: {e}"))?;
@@ -81,12 +78,17 @@ fn script(suite: Suite) -> Result<Script> {
     let ours = root().join("tests-sdk");
     let (program, script) = match suite {
         Suite::Canary => (clients::python(NEWEST)?, ours.join("canary.py")),
-        Suite::Crash => (clients::python(NEWEST)?, ours.join("crash.py")),
         Suite::Node => (PathBuf::from("node"), clients::node()?.join("flow.mjs")),
         Suite::OpenSsl => (PathBuf::from("bash"), ours.join("openssl/flow.sh")),
         Suite::PythonNewest => (clients::python(NEWEST)?, ours.join("python/flow.py")),
         Suite::PythonOlder => (clients::python(OLDER)?, ours.join("python/flow.py")),
-        Suite::Faults | Suite::Order | Suite::Store | Suite::Timing | Suite::Workspace => {
+        Suite::Crash
+        | Suite::Faults
+        | Suite::Order
+        | Suite::Power
+        | Suite::Store
+        | Suite::Timing
+        | Suite::Workspace => {
             return Err(format!("{} is not a script", suite.name()));
         }
     };

@@ -66,11 +66,6 @@ impl Site {
         Ok(site)
     }
 
-    /// For a suite that starts and kills the server itself.
-    pub(crate) fn stop(&mut self) {
-        self.server = None;
-    }
-
     /// A program in the site's folder that finds the site by its environment.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = server::command(program, "TERM", None);

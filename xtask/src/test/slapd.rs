@@ -18,11 +18,15 @@ pub(crate) struct Slapd {
     pub(crate) bind_password: String,
     pub(crate) admin_password: String,
     pub(crate) log: PathBuf,
+    /// Every change that was made, in LDIF.
+    pub(crate) changes: PathBuf,
 }
 
 pub(crate) const ADMIN: &str = "cn=admin,dc=rekey,dc=test";
 /// May write `userPassword`, and is bound by the password policy (it has no `manage`).
 pub(crate) const SERVICE: &str = "cn=rekey,ou=services,dc=rekey,dc=test";
+/// What its audit log is called.
+const CHANGES: &str = "changes.ldif";
 pub(crate) const BASE: &str = "ou=people,dc=rekey,dc=test";
 
 impl Slapd {
@@ -41,6 +45,8 @@ impl Slapd {
         shell::output(load.args(["-q", "-f"]).arg(&config).arg("-l").arg(&seed))?;
 
         let log = folder.join("slapd.log");
+        let changes = folder.join(CHANGES);
+        shell::write(&changes, "")?;
         let urls = format!("ldap://127.0.0.1:{start_tls_port} ldaps://127.0.0.1:{port}");
         let mut command = server::command(&slapd, "TERM", None);
         command.args(["-d", "stats", "-h", &urls, "-f"]).arg(&config);
@@ -51,7 +57,15 @@ impl Slapd {
             search.args(["-x", "-H", &url, "-s", "base", "-b", ""]);
             shell::output(&mut search).is_ok()
         })?;
-        Ok(Self { _server: server, port, start_tls_port, bind_password, admin_password, log })
+        Ok(Self {
+            _server: server,
+            port,
+            start_tls_port,
+            bind_password,
+            admin_password,
+            log,
+            changes,
+        })
     }
 }
 
@@ -66,6 +80,7 @@ pidfile {folder}/slapd.pid
 modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload ppolicy
+moduleload auditlog
 TLSCACertificateFile {ca}
 TLSCertificateFile {certificate}
 TLSCertificateKeyFile {key}
@@ -82,6 +97,8 @@ overlay ppolicy
 ppolicy_default cn=default,ou=policies,dc=rekey,dc=test
 ppolicy_use_lockout
 ppolicy_hash_cleartext
+overlay auditlog
+auditlog {changes}
 access to attrs=userPassword
   by dn.exact={SERVICE} write
   by self =xw
@@ -92,6 +109,7 @@ access to *
   by * read
 ",
         folder = folder.display(),
+        changes = folder.join(CHANGES).display(),
         ca = ca.certificate().display(),
         certificate = identity.certificate.display(),
         key = identity.key.display(),

@@ -1,6 +1,6 @@
 //! The suites, in the order in which they run.
 
-use crate::{faults, order, shell::Result, timing};
+use crate::{crash, faults, order, power, shell::Result, timing};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suite {
@@ -10,6 +10,7 @@ pub(crate) enum Suite {
     Node,
     OpenSsl,
     Order,
+    Power,
     PythonNewest,
     PythonOlder,
     Store,
@@ -25,6 +26,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite::Node,
     Suite::Canary,
     Suite::Crash,
+    Suite::Power,
     Suite::Order,
     Suite::Faults,
     Suite::Store,
@@ -40,6 +42,7 @@ impl Suite {
             Self::Node => "node-1.4.15",
             Self::OpenSsl => "openssl",
             Self::Order => "order",
+            Self::Power => "power",
             Self::PythonNewest => "python-2.1.72",
             Self::PythonOlder => "python-1.4.2",
             Self::Store => "store",
@@ -51,12 +54,15 @@ impl Suite {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Canary => "no clear-text password in a store, log or dump",
-            Self::Crash => "kill -9 under load, twenty times: nothing accepted is lost",
+            Self::Crash => "kill -9 under load, 200 times on each store: nothing accepted is lost",
             Self::Faults => "trouble on the wire at every moment of a write: no verdict is wrong",
             Self::Node => "the official TypeScript client: v3, beta and v2024",
             Self::OpenSsl => "the documented command lines: curl, openssl and base64",
             Self::Order => {
                 "races on nodes that are stopped and killed: the last accepted is in force"
+            }
+            Self::Power => {
+                "the power goes 100 times, with what was not synced: nothing accepted is lost"
             }
             Self::PythonNewest => "the official Python client, newest",
             Self::PythonOlder => "the official Python client, older: v3, v2024, v2025 and beta",
@@ -71,9 +77,10 @@ impl Suite {
             Self::Faults => Some(faults::wire),
             Self::Order => Some(order::quick),
             Self::Store => Some(faults::store),
+            Self::Crash => Some(crash::quick),
+            Self::Power => Some(power::quick),
             Self::Timing => Some(timing::quick),
             Self::Canary
-            | Self::Crash
             | Self::Node
             | Self::OpenSsl
             | Self::PythonNewest

@@ -64,6 +64,7 @@ impl Targets {
             "adminDn": slapd::ADMIN,
             "adminPassword": ldap.admin_password,
             "log": ldap.log,
+            "changes": ldap.changes,
             "people": people(),
         }))
     }

@@ -1,0 +1,50 @@
+//! The program that the shim is tested on: it does the one thing its argument says, and ends without
+//! closing or syncing anything.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "only tests run it")]
+
+use std::{env, fs, fs::File, io::Write, os::unix::fs::FileExt};
+
+fn main() {
+    let deed = env::args().nth(1).unwrap();
+    let open = |name: &str| File::options().read(true).write(true).open(name).unwrap();
+    match deed.as_str() {
+        "write and sync" => {
+            open("old").write_all_at(b"new", 700).unwrap();
+            open("old").sync_data().unwrap();
+        }
+        "write" => {
+            open("old").write_all_at(b"new", 700).unwrap();
+            open("old").write_all_at(b"end", 3000).unwrap();
+        }
+        "write, sync, write" => {
+            let file = open("old");
+            file.write_all_at(b"first", 0).unwrap();
+            file.sync_all().unwrap();
+            file.write_all_at(b"then!", 0).unwrap();
+            file.write_all_at(b"then!", 0).unwrap();
+        }
+        "shorten" => open("old").set_len(10).unwrap(),
+        "overwrite" => fs::write("old", "short").unwrap(),
+        "create" => {
+            let mut file = File::create("new").unwrap();
+            file.write_all(b"new").unwrap();
+            file.sync_all().unwrap();
+        }
+        "create and sync the folder" => {
+            let mut file = File::create("new").unwrap();
+            file.write_all(b"new").unwrap();
+            file.sync_all().unwrap();
+            File::open(".").unwrap().sync_all().unwrap();
+        }
+        "remove" => fs::remove_file("old").unwrap(),
+        "rename over" => {
+            let mut file = File::create("new").unwrap();
+            file.write_all(b"new").unwrap();
+            file.sync_all().unwrap();
+            File::open(".").unwrap().sync_all().unwrap();
+            fs::rename("new", "old").unwrap();
+        }
+        "every sector" => open("old").write_all_at(&[b'n'; 2000], 0).unwrap(),
+        other => panic!("no such deed: {other}"),
+    }
+}

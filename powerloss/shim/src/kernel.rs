@@ -1,0 +1,81 @@
+//! The kernel, asked directly.
+
+use std::ffi::{c_char, c_int, c_long, c_void};
+
+macro_rules! ask {
+    ($number:expr $(, $argument:expr)*) => {
+        // SAFETY: the caller of the function that was preloaded vouches for what it points to; our
+        // own arguments outlive the call.
+        unsafe { libc::syscall($number $(, $argument)*) }
+    };
+}
+
+fn small(answer: c_long) -> c_int {
+    c_int::try_from(answer).unwrap_or(-1)
+}
+
+fn size(answer: c_long) -> isize {
+    isize::try_from(answer).unwrap_or(-1)
+}
+
+pub(crate) fn openat(
+    folder: c_int,
+    path: *const c_char,
+    flags: c_int,
+    mode: libc::mode_t,
+) -> c_int {
+    small(ask!(libc::SYS_openat, folder, path, flags, mode))
+}
+
+pub(crate) fn close(file: c_int) -> c_int {
+    small(ask!(libc::SYS_close, file))
+}
+
+pub(crate) fn write(file: c_int, bytes: *const c_void, count: usize) -> isize {
+    size(ask!(libc::SYS_write, file, bytes, count))
+}
+
+pub(crate) fn pwrite(file: c_int, bytes: *const c_void, count: usize, offset: i64) -> isize {
+    size(ask!(libc::SYS_pwrite64, file, bytes, count, offset))
+}
+
+pub(crate) fn ftruncate(file: c_int, length: i64) -> c_int {
+    small(ask!(libc::SYS_ftruncate, file, length))
+}
+
+pub(crate) fn fsync(file: c_int) -> c_int {
+    small(ask!(libc::SYS_fsync, file))
+}
+
+pub(crate) fn fdatasync(file: c_int) -> c_int {
+    small(ask!(libc::SYS_fdatasync, file))
+}
+
+pub(crate) fn unlinkat(folder: c_int, path: *const c_char, flags: c_int) -> c_int {
+    small(ask!(libc::SYS_unlinkat, folder, path, flags))
+}
+
+pub(crate) fn renameat(from: *const c_char, to: *const c_char) -> c_int {
+    small(ask!(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, 0))
+}
+
+/// Where the next `write` goes; none where the file has no such place.
+pub(crate) fn position(file: c_int) -> Option<u64> {
+    u64::try_from(ask!(libc::SYS_lseek, file, 0_i64, libc::SEEK_CUR)).ok()
+}
+
+/// The flags a file was opened with.
+pub(crate) fn flags(file: c_int) -> c_int {
+    small(ask!(libc::SYS_fcntl, file, libc::F_GETFL))
+}
+
+/// Writes all of it where the file stands, or gives up.
+pub(crate) fn write_all(file: c_int, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let written = write(file, bytes.as_ptr().cast(), bytes.len());
+        let Some(rest) = usize::try_from(written).ok().and_then(|count| bytes.get(count..)) else {
+            return;
+        };
+        bytes = rest;
+    }
+}
