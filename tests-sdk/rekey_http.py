@@ -13,9 +13,12 @@ ADDRESS = urlparse(os.environ["SITE_BASE_URL"]).netloc
 
 
 class Api:
-    """One connection with the API client's token; a lost connection is opened again next time."""
+    """One connection with a client's token; a lost connection is opened again next time."""
 
-    def __init__(self):
+    def __init__(self, client_id=None, client_secret=None):
+        """As this client, or as the site's API client."""
+        self.client_id = client_id or os.environ["SITE_API_ID"]
+        self.client_secret = client_secret or os.environ["SITE_API_SECRET"]
         self.connection = http.client.HTTPConnection(ADDRESS, timeout=30)
         self.token = None
 
@@ -43,8 +46,8 @@ class Api:
     def new_token(self):
         form = urlencode({
             "grant_type": "client_credentials",
-            "client_id": os.environ["SITE_API_ID"],
-            "client_secret": os.environ["SITE_API_SECRET"],
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
         })
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         status, answer = self.send("POST", "/oauth/token", form, headers)

@@ -110,6 +110,14 @@ impl Caller {
         Ok(())
     }
 
+    /// Forgets the levels that the operation does not name: one that opens another operation widely
+    /// must not widen what a second, narrower level opens here.
+    pub fn keep_levels(&mut self, access: &Access) {
+        if !access.levels.is_empty() {
+            self.levels.retain(|level| access.levels.contains(level));
+        }
+    }
+
     /// Who may change whose password (contract, sections 3.2 and 17): people their own, API
     /// clients anyone's.
     pub fn may_change_password_of(&self, identity: &IdentityId) -> Result<(), Error> {

@@ -78,10 +78,12 @@ fn script(suite: Suite) -> Result<Script> {
     let ours = root().join("tests-sdk");
     let (program, script) = match suite {
         Suite::Canary => (clients::python(NEWEST)?, ours.join("canary.py")),
+        Suite::Malformed => (clients::python(NEWEST)?, ours.join("malformed.py")),
         Suite::Node => (PathBuf::from("node"), clients::node()?.join("flow.mjs")),
         Suite::OpenSsl => (PathBuf::from("bash"), ours.join("openssl/flow.sh")),
         Suite::PythonNewest => (clients::python(NEWEST)?, ours.join("python/flow.py")),
         Suite::PythonOlder => (clients::python(OLDER)?, ours.join("python/flow.py")),
+        Suite::Schemathesis => (clients::python(SCHEMATHESIS)?, ours.join("schemathesis/run.py")),
         Suite::Crash
         | Suite::Faults
         | Suite::Order
@@ -97,6 +99,7 @@ fn script(suite: Suite) -> Result<Script> {
 
 const NEWEST: &str = "newest.txt";
 const OLDER: &str = "older.txt";
+const SCHEMATHESIS: &str = "schemathesis.txt";
 
 fn connected(targets: &Targets) -> Result<Connected<'_>> {
     Ok(Connected {

@@ -105,16 +105,19 @@ fn roles(service_password: &str) -> Result<String> {
     let mut sql = format!(
         "create role {SERVICE} login createrole password '{service_password}';
          alter role {SERVICE} set log_statement = 'all';
+         create extension pg_stat_statements;
          set role {SERVICE};\n"
     );
     for number in 1..=PEOPLE {
         let password = secret()?;
         let _ = writeln!(sql, "create role u{number} login password '{password}';");
     }
+    // These statements are ours, and have passwords in them.
+    sql.push_str("reset role; select pg_stat_statements_reset();\n");
     Ok(sql)
 }
 
-fn settings(folder: &Path, port: u16) -> [String; 9] {
+fn settings(folder: &Path, port: u16) -> [String; 10] {
     [
         "listen_addresses=127.0.0.1".to_owned(),
         "unix_socket_directories=".to_owned(),
@@ -125,6 +128,8 @@ fn settings(folder: &Path, port: u16) -> [String; 9] {
         format!("ssl_cert_file={}", folder.join("server.pem").display()),
         format!("ssl_key_file={}", folder.join("server.key").display()),
         "log_line_prefix=%m [%p] %u@%d ".to_owned(),
+        // It writes down statements: no password may be in there.
+        "shared_preload_libraries=pg_stat_statements".to_owned(),
     ]
 }
 

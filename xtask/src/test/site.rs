@@ -192,6 +192,7 @@ fn environment(
         ("SITE_LDAP_SOURCE", LDAP.to_owned()),
         ("SITE_LDAP_URL", format!("ldaps://127.0.0.1:{}", targets.ldap.port)),
         ("SITE_LOG", folder.join("rekey.log").display().to_string()),
+        ("SITE_POSTGRESQL_ADMIN", targets.postgres.admin_url("postgres")),
         ("SITE_POSTGRESQL_LOG", targets.postgres.log.display().to_string()),
         ("SITE_POSTGRESQL_PORT", targets.postgres.port.to_string()),
         ("SITE_POSTGRESQL_SOURCE", POSTGRESQL.to_owned()),

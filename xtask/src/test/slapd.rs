@@ -93,6 +93,7 @@ directory {folder}/db
 maxsize 268435456
 index objectClass eq
 index uid eq
+limits dn.exact={SERVICE} size=unlimited
 overlay ppolicy
 ppolicy_default cn=default,ou=policies,dc=rekey,dc=test
 ppolicy_use_lockout

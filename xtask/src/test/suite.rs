@@ -7,12 +7,14 @@ pub(crate) enum Suite {
     Canary,
     Crash,
     Faults,
+    Malformed,
     Node,
     OpenSsl,
     Order,
     Power,
     PythonNewest,
     PythonOlder,
+    Schemathesis,
     Store,
     Timing,
     Workspace,
@@ -24,6 +26,8 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite::PythonNewest,
     Suite::PythonOlder,
     Suite::Node,
+    Suite::Malformed,
+    Suite::Schemathesis,
     Suite::Canary,
     Suite::Crash,
     Suite::Power,
@@ -39,12 +43,14 @@ impl Suite {
             Self::Canary => "canary",
             Self::Crash => "crash",
             Self::Faults => "faults",
+            Self::Malformed => "malformed",
             Self::Node => "node-1.4.15",
             Self::OpenSsl => "openssl",
             Self::Order => "order",
             Self::Power => "power",
             Self::PythonNewest => "python-2.1.72",
             Self::PythonOlder => "python-1.4.2",
+            Self::Schemathesis => "schemathesis",
             Self::Store => "store",
             Self::Timing => "timing",
             Self::Workspace => "workspace",
@@ -56,6 +62,7 @@ impl Suite {
             Self::Canary => "no clear-text password in a store, log or dump",
             Self::Crash => "kill -9 under load, 200 times on each store: nothing accepted is lost",
             Self::Faults => "trouble on the wire at every moment of a write: no verdict is wrong",
+            Self::Malformed => "broken and smuggled HTTP, and JSON that is none: no fault, no hang",
             Self::Node => "the official TypeScript client: v3, beta and v2024",
             Self::OpenSsl => "the documented command lines: curl, openssl and base64",
             Self::Order => {
@@ -66,11 +73,15 @@ impl Suite {
             }
             Self::PythonNewest => "the official Python client, newest",
             Self::PythonOlder => "the official Python client, older: v3, v2024, v2025 and beta",
+            Self::Schemathesis => {
+                "whatever the contract's description allows, and what it does not"
+            }
             Self::Store => "a full disk, a store that is away: nothing accepted is lost",
             Self::Timing => "a padding that leaks is told by its time, rekey's is not: few samples",
             Self::Workspace => "cargo test, with slapd and PostgreSQL at hand",
         }
     }
+
     /// What runs it, if it is a command of its own that starts whatever it needs.
     pub(crate) fn command(self) -> Option<fn() -> Result> {
         match self {
@@ -81,10 +92,12 @@ impl Suite {
             Self::Power => Some(power::quick),
             Self::Timing => Some(timing::quick),
             Self::Canary
+            | Self::Malformed
             | Self::Node
             | Self::OpenSsl
             | Self::PythonNewest
             | Self::PythonOlder
+            | Self::Schemathesis
             | Self::Workspace => None,
         }
     }

@@ -60,13 +60,17 @@ pub(super) async fn authenticate(
     }
 }
 
-/// Lets only callers through who meet what the operation asks.
-pub(super) async fn require(access: &Access, request: Request, next: Next) -> Response {
+/// Lets only callers through who meet what the operation asks, with the levels that count for it.
+pub(super) async fn require(access: &Access, mut request: Request, next: Next) -> Response {
     let allowed = request
-        .extensions()
-        .get::<Caller>()
+        .extensions_mut()
+        .get_mut::<Caller>()
         .ok_or_else(|| Error::Unauthenticated("JWT is required".into()))
-        .and_then(|caller| caller.require(access));
+        .and_then(|caller| {
+            caller.require(access)?;
+            caller.keep_levels(access);
+            Ok(())
+        });
     match allowed {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

@@ -20,6 +20,7 @@ mod accounts;
 mod body;
 mod caller;
 mod error;
+mod framing;
 mod health;
 mod identities;
 mod limit;
@@ -119,6 +120,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
         .merge(guarded)
         .layer(Extension(limits))
+        .layer(middleware::from_fn(framing::unambiguous))
         .layer(middleware::from_fn(error::tracking))
         .with_state(app)
 }

@@ -95,11 +95,12 @@ fn decide(
         ask.account_id.as_deref(),
         &ask.public_key_id,
     )?;
-    let Some(ground) = grounds.first() else {
-        return refuse(
-            BadRequest::Referenced,
-            "sourceId names no source: take it from query-password-info".into(),
-        );
+    // For a person, a source on which they have no account is not there.
+    let may_know = |account: bool| account || caller.is_api_authority();
+    let ground = grounds.first().filter(|ground| may_know(ground.account_id.is_some()));
+    let Some(ground) = ground else {
+        let unknown = if caller.is_api_authority() { NO_SOURCE } else { NO_ACCOUNT };
+        return refuse(BadRequest::Referenced, unknown.into());
     };
     let source = &ground.source;
     if !source.has_password() {
@@ -241,6 +242,7 @@ fn replayed(
 }
 
 const NO_ACCOUNT: &str = "the identity has no such account on this source: take identityId, accountId and sourceId from query-password-info";
+const NO_SOURCE: &str = "sourceId names no source: take it from query-password-info";
 const ALREADY_USED: &str = "encryptedPassword was already used: encrypt the password again";
 
 /// White space anywhere is fine: `base64` wraps its lines.

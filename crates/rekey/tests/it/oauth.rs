@@ -310,7 +310,8 @@ async fn a_client_has_its_rate(site: Site) {
     let portal = site.api_client().await;
     let token = site.token_of(&portal).await;
     let ask = || {
-        let request = Request::get("/nothing").header("authorization", format!("Bearer {token}"));
+        let request = Request::get("/nothing").header("host", "localhost");
+        let request = request.header("authorization", format!("Bearer {token}"));
         router.clone().oneshot(request.body(axum::body::Body::empty()).unwrap())
     };
     for _ in 0..100 {

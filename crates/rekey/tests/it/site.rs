@@ -166,6 +166,11 @@ impl Ask<'_> {
         self
     }
 
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.request.headers_mut().unwrap().remove(name);
+        self
+    }
+
     pub(crate) fn json(self, body: Value) -> Self {
         self.text("application/json", body.to_string())
     }

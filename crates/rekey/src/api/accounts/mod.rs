@@ -28,7 +28,6 @@ fn wire(described: &Described) -> Value {
         }),
         "connectionType": "direct",
         "isMachine": false,
-        "recommendation": null,
         "attributes": account.attributes.0,
         "authoritative": false,
         "description": null,
@@ -44,6 +43,5 @@ fn wire(described: &Described) -> Value {
         "sourceOwner": owner,
         "features": source.as_ref().map(|source| source.source.features.0.join(",")),
         "origin": "AGGREGATED",
-        "ownerIdentity": null,
     })
 }

@@ -24,6 +24,5 @@ fn wire(person: &Identity) -> Value {
         "isManager": false,
         "lastRefresh": person.modified.rfc3339(),
         "attributes": attributes,
-        "lifecycleState": null,
     })
 }

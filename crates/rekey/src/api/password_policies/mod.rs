@@ -30,8 +30,6 @@ fn wire(described: &Described, style: Style) -> Value {
             "modified": policy.modified.rfc3339(),
             "defaultPolicy": policy.default_policy,
             "enablePasswdExpiration": false,
-            "firstExpirationReminder": null,
-            "passwordExpiration": null,
             "requireStrongAuthn": false,
             "requireStrongAuthOffNetwork": false,
             "requireStrongAuthUntrustedGeographies": false,

@@ -65,7 +65,7 @@ fn wire(job: &Job) -> Value {
         "parentName": name,
         "launcher": job.launcher,
         "target": job.source_id.as_ref().map(|id| {
-            json!({ "id": id, "type": "APPLICATION", "name": null })
+            json!({ "id": id, "type": "APPLICATION" })
         }),
         "created": job.created.rfc3339(),
         "modified": time(job.completed.or(job.launched)),
