@@ -94,9 +94,11 @@ pub(crate) fn targets() -> Result {
 /// with `--quick` in less time.
 pub(crate) fn bench(options: &[&str]) -> Result {
     with_targets("bench", |variables| {
-        shell::run(cargo().args(["build", "--release", "--package", "rekey"]))?;
+        let packages = ["--package", "rekey", "--package", "powerloss-shim"];
+        shell::run(cargo().args(["build", "--release"]).args(packages))?;
         let mut cargo = cargo();
         cargo.args(["run", "--quiet", "--release", "--package", "rekey-bench", "--"]);
+        cargo.env("REKEY_BENCH_SHIM", shell::target().join("release/libpowerloss_shim.so"));
         cargo.args(options.iter().filter(|option| **option != QUICK));
         cargo.envs(variables.iter().cloned());
         if options.contains(&QUICK) {

@@ -28,6 +28,11 @@ use crate::{
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a plan is used: one made on empty tables did a hundredth of the changes.
 const PLANNED: Duration = Duration::from_secs(1);
+/// How long deeds are added to a transaction.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a deed waits for a lock in a shared transaction: well longer than others hold one that
+/// need nothing of this transaction.
+const LOCK: Duration = Duration::from_millis(250);
 /// Statements a connection keeps prepared; listings can be asked for in any number of ways.
 const PREPARED: usize = 512;
 /// The server's time, in microseconds.
@@ -173,8 +178,12 @@ pub(super) fn look(session: &mut Postgres, batch: &mut Vec<Box<dyn Work>>) {
 impl Session for Postgres {
     fn begin(&mut self, shared: bool) -> Result<()> {
         // Two shared transactions may want each other's rows. Alone, a deed takes them in order.
-        let patience = if shared { "SET LOCAL lock_timeout = '50ms';" } else { "" };
-        let sql = format!("BEGIN;{patience}{NOW}");
+        let lock = if shared {
+            format!("SET LOCAL lock_timeout = {};", LOCK.as_millis())
+        } else {
+            String::new()
+        };
+        let sql = format!("BEGIN;{lock}{NOW}");
         match self.begin_once(&sql) {
             // The connection had ended while nobody used it. Nothing is lost with it.
             Err(error) if error.is_lost_connection() => {
@@ -202,9 +211,9 @@ impl Session for Postgres {
         })
     }
 
-    /// As long as there are any: other threads go on meanwhile.
+    /// Other threads do what comes later, and some of them may want what this transaction holds.
     fn patience(&self) -> Duration {
-        Duration::MAX
+        PATIENCE
     }
 
     fn rollback(&mut self) {

@@ -238,7 +238,7 @@ async fn an_account_that_is_held_elsewhere_is_waited_for() {
     release(held).await;
     // Longer than anybody waits in a shared transaction.
     let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
-        AND wait_event_type = 'Lock' AND query_start < clock_timestamp() - interval '150 ms'";
+        AND wait_event_type = 'Lock' AND query_start < clock_timestamp() - interval '400 ms'";
     while client.query(waits, &[]).await.unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
