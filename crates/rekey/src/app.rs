@@ -9,6 +9,7 @@ use crate::{
     audit::{Refusals, Signer},
     clock::Clock,
     config::Config,
+    jitter::Jitter,
     keys::Keys,
     password::{links::Links, status::Waiting},
     sign_in::SignIns,
@@ -48,6 +49,8 @@ pub struct Inner {
     pub waiting: Waiting,
     /// Wakes the workers of this node when there is something to do.
     pub wake: Notify,
+    /// How long to wait before the next try.
+    pub jitter: Jitter,
     /// This node's name in claims: random per start.
     pub node: String,
 }
@@ -63,7 +66,10 @@ impl App {
         store.seal_audit(crate::audit::row_key(&sealer)?);
         let tokens = Tokens::load(&store, &sealer, &clock).await?;
         let audit = Signer::new(&sealer, tokens.tenant_id())?;
+        let jitter = Jitter::default();
+        jitter.seed(u64::from_le_bytes(rekey_vault::random()?));
         Ok(Self(Arc::new(Inner {
+            jitter,
             config,
             store,
             clock,

@@ -7,6 +7,7 @@ use std::sync::{
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// Microseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,11 +73,24 @@ impl<'a> tokio_postgres::types::FromSql<'a> for Micros {
 
 /// Tells the time; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Arc<AtomicI64>);
+pub struct Clock {
+    turned: Arc<AtomicI64>,
+    /// None for the system's clock.
+    since: Option<Instant>,
+}
 
 impl Clock {
+    /// A clock that shows `at`, and goes on with the runtime's, which stands still and leaps where
+    /// nobody has to wait: in a simulation.
+    pub fn with_the_runtime(at: Micros) -> Self {
+        Self { turned: Arc::new(AtomicI64::new(at.0)), since: Some(Instant::now()) }
+    }
+
     /// Now.
     pub fn now(&self) -> Micros {
+        if let Some(since) = self.since {
+            return Micros(self.offset()).plus(since.elapsed());
+        }
         #[expect(clippy::disallowed_methods, reason = "this is the clock")]
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX) + self.offset())
@@ -84,11 +98,16 @@ impl Clock {
 
     /// How far a test has turned it, in microseconds.
     pub fn offset(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+        self.turned.load(Ordering::Relaxed)
     }
 
     /// Turns it, for a test.
     pub fn turn(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.jump(i64::try_from(by.as_micros()).unwrap_or(i64::MAX));
+    }
+
+    /// Sets it to another time, later or earlier by so many microseconds, for a test.
+    pub fn jump(&self, by: i64) {
+        self.turned.fetch_add(by, Ordering::Relaxed);
     }
 }

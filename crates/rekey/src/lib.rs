@@ -29,6 +29,7 @@ pub mod error;
 pub mod grant;
 pub mod id;
 pub mod identity;
+pub mod jitter;
 pub mod jobs;
 pub mod keys;
 pub mod open;

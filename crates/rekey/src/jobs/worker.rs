@@ -8,7 +8,10 @@ use tokio::{
 };
 
 use super::change_password::{self, LEASE};
-use crate::{App, proof, store::Tx};
+use crate::{
+    App, proof,
+    store::{self, Claimed, Tx},
+};
 
 /// Changes claimed in one transaction at most.
 const BATCH: usize = 64;
@@ -42,6 +45,16 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     while under_way.join_next().await.is_some() {}
 }
 
+/// Claims what is due, so many changes at most.
+pub async fn claim(app: &App, free: usize) -> Result<Vec<Claimed>, store::Error> {
+    if !app.store.read(|tx: &mut Tx<'_>| tx.anything_due()).await? {
+        return Ok(vec![]);
+    }
+    let (node, busy) = (app.node.clone(), app.links.busy());
+    let limit = i64::try_from(free).unwrap_or(1);
+    app.store.write(move |tx| tx.claim(&node, LEASE, limit, &busy)).await
+}
+
 /// Claims what is due and starts it; how many that was.
 async fn round(
     app: &App,
@@ -49,18 +62,7 @@ async fn round(
     capacity: &Arc<Semaphore>,
     under_way: &mut JoinSet<()>,
 ) -> usize {
-    match app.store.read(|tx: &mut Tx<'_>| tx.anything_due()).await {
-        Ok(false) => return 0,
-        Ok(true) => {}
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read");
-            return 0;
-        }
-    }
-    let (node, busy) = (app.node.clone(), app.links.busy());
-    let limit = i64::try_from(free).unwrap_or(1);
-    let claimed = app.store.write(move |tx| tx.claim(&node, LEASE, limit, &busy)).await;
-    let claimed = match claimed {
+    let claimed = match claim(app, free).await {
         Ok(claimed) => claimed,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "nothing can be claimed");

@@ -4,11 +4,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rekey_connectors::{Connector, Fault, Verification};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     App, Error,
@@ -61,6 +61,22 @@ impl Links {
         });
         links.insert(source.id.clone(), link.clone());
         Ok(link)
+    }
+
+    /// Puts a connector in the place of the one that the first configuration of a source would
+    /// open: in a simulation.
+    pub fn plug(
+        &self,
+        source: &SourceId,
+        verification: Verification,
+        connector: Arc<dyn Connector>,
+        per_source: usize,
+    ) {
+        let permits = Arc::new(Semaphore::new(per_source));
+        let link = Link { version: 1, verification, connector, permits, breaker: Mutex::default() };
+        if let Ok(mut links) = self.0.lock() {
+            links.insert(source.clone(), Arc::new(link));
+        }
     }
 
     /// The sources that take no change just now, as one text of their ids.

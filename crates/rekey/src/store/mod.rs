@@ -28,6 +28,7 @@ mod identities;
 mod jobs;
 mod keys;
 mod listing;
+mod memory;
 mod migrate;
 mod policies;
 mod postgres;
@@ -58,6 +59,7 @@ pub use self::{
 };
 use self::{
     crew::Crew,
+    memory::Memory,
     postgres::{Postgres, Server},
     readers::Readers,
     sqlite::Sqlite,
@@ -77,6 +79,8 @@ pub struct Store {
 enum Engine {
     /// One file beside the service: one writer thread, a pool of readers.
     Sqlite { writer: Crew, readers: Arc<Readers> },
+    /// A database that ends with the process, for simulations.
+    Memory(Memory),
     /// A server, for any number of nodes: threads with a connection each.
     Postgres { writers: Crew, readers: Crew },
 }
@@ -150,6 +154,19 @@ impl Store {
         Ok(store)
     }
 
+    /// A store that ends with the process; see [`memory`].
+    pub async fn in_memory(clock: Clock) -> Result<Self> {
+        let store = Self { engine: Engine::Memory(Memory::open()?), clock };
+        store.write(migrate::run).await?;
+        Ok(store)
+    }
+
+    /// The same store, timed by another clock.
+    #[must_use]
+    pub fn timed_by(&self, clock: Clock) -> Self {
+        Self { engine: self.engine.clone(), clock }
+    }
+
     /// Does a deed in one transaction, and returns when it is on stable storage.
     ///
     /// The deed may run twice: when another took part in a failed commit, or when PostgreSQL
@@ -162,6 +179,7 @@ impl Store {
     {
         let deed = self.scribed(deed);
         match &self.engine {
+            Engine::Memory(memory) => memory.write(&self.clock, deed).await,
             Engine::Sqlite { writer: crew, .. } | Engine::Postgres { writers: crew, .. } => {
                 crew.told(deed).await
             }
@@ -176,6 +194,7 @@ impl Store {
         F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     {
         match &self.engine {
+            Engine::Memory(memory) => memory.read(&self.clock, look),
             // A read from the page cache takes microseconds; handing it to a thread takes more.
             Engine::Sqlite { readers, .. } => {
                 let reader = readers.take()?;
@@ -200,6 +219,7 @@ impl Store {
     /// Ends the writers after the deeds that wait; later ones are refused.
     pub async fn close(&self) {
         match &self.engine {
+            Engine::Memory(_) => {}
             Engine::Sqlite { writer, .. } => writer.close(CLOSE).await,
             Engine::Postgres { writers, readers } => {
                 writers.close(CLOSE).await;

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What is known about a change, read once.
-pub(super) struct Case {
+pub struct Case {
     pub(super) key: Option<SourceKey>,
     pub(super) identity: Option<Identity>,
     account: Option<Account>,

@@ -10,7 +10,7 @@ use rekey_vault::Judgement;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use self::target::{Target, hold_back, look, write};
-pub use self::times::LEASE;
+pub use self::{case::Case, times::LEASE};
 use crate::{
     App, Error,
     keys::SourceKey,
@@ -32,8 +32,17 @@ const ROOM_WITHIN: Duration = Duration::from_secs(10);
 /// Carries it out as far as it goes now. What fails on rekey's side is logged and tried again
 /// later; what fails on a target's side stands in the change.
 pub async fn run(app: &App, change: Claimed) {
+    run_with(app, change, case::judge).await;
+}
+
+/// Carries it out with another judge than the vault: in a simulation.
+pub async fn run_with(
+    app: &App,
+    change: Claimed,
+    judge: impl AsyncFn(&App, &Claimed, &Case) -> Result<Judgement, Error>,
+) {
     let id = change.id.clone();
-    if let Err(error) = carry_out(app, &change).await {
+    if let Err(error) = carry_out(app, &change, judge).await {
         if matches!(&error, Error::Store(store) if is_lost(store)) {
             tracing::warn!(change.id = %id, "the claim was lost: another worker has it");
         } else {
@@ -44,7 +53,11 @@ pub async fn run(app: &App, change: Claimed) {
     }
 }
 
-async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
+async fn carry_out(
+    app: &App,
+    change: &Claimed,
+    judge: impl AsyncFn(&App, &Claimed, &Case) -> Result<Judgement, Error>,
+) -> Result<(), Error> {
     let case = case::read(app, change).await?;
     let mut targets = case.targets(app)?;
     if change.expired {
@@ -61,7 +74,7 @@ async fn carry_out(app: &App, change: &Claimed) -> Result<(), Error> {
         let why = "the source is reached in another way now: call query-password-info again";
         return end_all(app, change, targets, why).await;
     }
-    let password = match case::judge(app, change, &case).await? {
+    let password = match judge(app, change, &case).await? {
         Judgement::Accepted(password) => password,
         Judgement::PayloadInvalid => {
             return end_named(app, change, targets, &payload_invalid(change.key_id.as_str())).await;
@@ -113,7 +126,7 @@ async fn room(targets: &[Target]) -> Option<Vec<OwnedSemaphorePermit>> {
 
 /// Gives the claim back untouched: there was no room.
 async fn give_back(app: &App, change: &Claimed) -> Result<(), Error> {
-    let pause = verdict::pause(1, None, u64::from_le_bytes(rekey_vault::random()?));
+    let pause = verdict::pause(1, None, app.jitter.next());
     let (node, claimed) = (app.node.clone(), change.clone());
     app.store.write(move |tx| Ok(tx.release(&node, &claimed, pause)?)).await
 }
@@ -154,8 +167,7 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
     let waits = targets
         .iter()
         .any(|target| matches!(target.found, Some(Found::NotYet(_) | Found::Unknown(_))));
-    let random = u64::from_le_bytes(rekey_vault::random()?);
-    let pause = verdict::pause(change.attempt, asked, random);
+    let pause = verdict::pause(change.attempt, asked, app.jitter.next());
     let (node, claimed, targets) = (app.node.clone(), change.clone(), Arc::new(targets));
     app.store
         .write(move |tx| {

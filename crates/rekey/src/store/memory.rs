@@ -1,0 +1,58 @@
+//! SQLite in memory: one connection, one deed at a time, nothing that lasts.
+//!
+//! Everything happens on the thread that asks, so that a simulation is the same each time. A deed
+//! gives others their turn before it begins and after it is committed: that is where a node may
+//! stop or die.
+
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+use tokio::task::yield_now;
+
+use super::{Error, Fail, Result, Tx, sqlite::prepare_once};
+use crate::clock::Clock;
+
+#[derive(Clone)]
+pub(super) struct Memory(Arc<Mutex<Connection>>);
+
+impl Memory {
+    pub(super) fn open() -> Result<Self> {
+        let db = Connection::open_in_memory()?;
+        prepare_once(&db, 256)?;
+        Ok(Self(Arc::new(Mutex::new(db))))
+    }
+
+    pub(super) async fn write<T, E: Fail>(
+        &self,
+        clock: &Clock,
+        deed: impl Fn(&mut Tx<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        yield_now().await;
+        let done = self.transact(clock, deed);
+        yield_now().await;
+        done
+    }
+
+    fn transact<T, E: Fail>(
+        &self,
+        clock: &Clock,
+        deed: impl Fn(&mut Tx<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let db = self.0.lock().map_err(|_| Error::Closed)?;
+        let run = |sql| db.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
+        run("BEGIN IMMEDIATE").map_err(Error::from)?;
+        let done = deed(&mut Tx::sqlite(&db, clock));
+        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        run(end).map_err(Error::from)?;
+        done
+    }
+
+    pub(super) fn read<T, E: Fail>(
+        &self,
+        clock: &Clock,
+        look: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let db = self.0.lock().map_err(|_| Error::Closed)?;
+        look(&mut Tx::sqlite(&db, clock))
+    }
+}

@@ -1,0 +1,308 @@
+//! Whether every promise was kept, once all is quiet. Numbers as in docs/reliability.md.
+
+use std::collections::BTreeMap;
+
+use rekey::{
+    Error,
+    clock::Micros,
+    id::ChangeId,
+    password::{State, TargetState},
+    store::{FromRow, Result, Row, Tx},
+};
+
+use crate::{
+    history::{Effect, History, Number},
+    land::{Land, PEOPLE, SOURCES},
+    world::World,
+};
+
+/// A number of rows, named `value`.
+pub(crate) struct Count(pub(crate) i64);
+
+impl FromRow for Count {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self(row.get("value")?))
+    }
+}
+
+/// When the next change is due.
+pub(crate) struct Due(pub(crate) Option<Micros>);
+
+impl FromRow for Due {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self(row.get("due")?))
+    }
+}
+
+/// A change on one account, as the store has it in the end.
+struct Kept {
+    seq: i64,
+    id: ChangeId,
+    digest: Vec<u8>,
+    state: i64,
+    created: Micros,
+    deadline: Micros,
+    ended: Option<Micros>,
+    account_id: String,
+    target: i64,
+    error: Option<String>,
+}
+
+impl FromRow for Kept {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            id: row.get("id")?,
+            digest: row.get("digest")?,
+            state: row.get("state")?,
+            created: row.get("created")?,
+            deadline: row.get("deadline")?,
+            ended: row.get("ended")?,
+            account_id: row.get("account_id")?,
+            target: row.get("target")?,
+            error: row.get("error")?,
+        })
+    }
+}
+
+const KEPT: &str = "SELECT c.seq, c.id, c.digest, c.state, c.created, c.deadline, c.ended,
+        t.account_id, t.state AS target, t.error
+    FROM password_change c JOIN password_change_target t ON t.change_seq = c.seq
+    ORDER BY c.seq, t.account_id";
+
+/// How many changes have not ended; also that what ended is shredded, and what did not is not.
+pub(crate) async fn unfinished(world: &World) -> i64 {
+    let look = |tx: &mut Tx<'_>| -> std::result::Result<_, Error> {
+        let open = "SELECT count(*) AS value FROM password_change WHERE state = 0";
+        let wrong =
+            "SELECT count(*) AS value FROM password_change WHERE (state = 0) = (payload IS NULL)";
+        Ok((tx.count(open)?, tx.count(wrong)?))
+    };
+    match world.store().read(look).await {
+        Ok((open, 0)) => open,
+        Ok((open, _)) => {
+            world.broke("I7: a change that ended is not shredded, or one that did not is".into());
+            open
+        }
+        Err(error) => {
+            world.broke(format!("the store cannot be read: {error}"));
+            0
+        }
+    }
+}
+
+/// Looks at everything.
+pub(crate) async fn all(world: &World) {
+    let rows = world.store().read(|tx: &mut Tx<'_>| tx.all::<Kept>(KEPT, &[])).await;
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(error) => return world.broke(format!("the store cannot be read: {error}")),
+    };
+    let most_pushes: Vec<_> =
+        (0..SOURCES).map(|source| world.source(source, |source| source.most_pushes())).collect();
+    let broken = world.history(|history| {
+        let mut broken = Vec::new();
+        let numbers: BTreeMap<Vec<u8>, Number> = history
+            .requests
+            .iter()
+            .enumerate()
+            .map(|(number, request)| (request.digest.clone(), number))
+            .collect();
+        for row in &rows {
+            let Some(number) = numbers.get(row.digest.as_slice()) else {
+                broken.push(format!("seq {} is nobody's request", row.seq));
+                continue;
+            };
+            history.tell(row.ended.unwrap_or(row.created), || {
+                let (state, target) = (State::of(row.state), TargetState::of(row.target));
+                let why = row.error.as_deref().unwrap_or_default();
+                let why = why.split("by request").next().unwrap_or_default();
+                format!(
+                    "p{number} (seq {}) on {}: {state:?}, {target:?} {why}",
+                    row.seq, row.account_id
+                )
+            });
+        }
+        in_time(history, &rows, &mut broken);
+        promised(history, &rows, &mut broken);
+        for source in 0..SOURCES {
+            for person in 0..PEOPLE {
+                let account = Land::account_id(source, person);
+                let lane: Vec<_> =
+                    rows.iter().filter(|row| row.account_id == account.as_str()).collect();
+                let effects: Vec<_> = history
+                    .effects
+                    .iter()
+                    .filter(|effect| effect.source == source && effect.person == person)
+                    .collect();
+                Lane {
+                    account: account.as_str(),
+                    rows: &lane,
+                    effects: &effects,
+                    numbers: &numbers,
+                }
+                .check(&mut broken);
+            }
+        }
+        for (source, most) in most_pushes.iter().enumerate() {
+            if *most > 2 {
+                broken.push(format!(
+                    "history: source {source} took one request's password {most} times"
+                ));
+            }
+        }
+        broken
+    });
+    for what in broken {
+        world.broke(what);
+    }
+    audited(world).await;
+}
+
+/// I8: each change has one row in the audit trail for its beginning and one for its end.
+async fn audited(world: &World) {
+    let sql = "SELECT count(*) AS value FROM password_change c WHERE
+        (SELECT count(*) FROM audit a WHERE a.object = c.id AND a.action = 'PasswordsRequestStart') <> 1 OR
+        (SELECT count(*) FROM audit a WHERE a.object = c.id AND a.action IN
+            ('ACTION_PASSWORD_CHANGE_SUCCESS', 'passwordChangeFailure')) <> 1";
+    let count = world.store().read(move |tx: &mut Tx<'_>| tx.count(sql)).await;
+    if !matches!(count, Ok(0)) {
+        world.broke(format!("I8: {count:?} changes lack a row in the audit trail"));
+    }
+}
+
+/// I1: every accepted request has ended 30 s after its deadline, while some node runs.
+fn in_time(history: &History, rows: &[Kept], broken: &mut Vec<String>) {
+    for row in rows {
+        let Some(ended) = row.ended else {
+            broken.push(format!("I1: seq {} has not ended", row.seq));
+            continue;
+        };
+        let mut bound = row.deadline.0 + 30_000_000;
+        for (from, until) in &history.dark {
+            if until.0 > row.deadline.0 && from.0 < bound {
+                // Who comes back takes over what it left, and no sooner.
+                bound = bound.max(until.0 + 30_000_000);
+            }
+        }
+        if ended.0 > bound {
+            let late = (ended.0 - row.deadline.0) / 1000;
+            broken.push(format!("I1: seq {} ended {late} ms after its deadline", row.seq));
+        }
+    }
+}
+
+/// Nothing promised is lost, and who asked after a promise comes after it.
+fn promised(history: &History, rows: &[Kept], broken: &mut Vec<String>) {
+    let mut kept = BTreeMap::new();
+    for row in rows {
+        kept.insert(row.digest.as_slice(), row);
+    }
+    for (number, request) in history.requests.iter().enumerate() {
+        let Some((told, id)) = &request.promised else { continue };
+        let Some(row) = kept.get(request.digest.as_slice()) else {
+            broken.push(format!("I1: p{number} was promised and is lost"));
+            continue;
+        };
+        if row.id != *id {
+            broken.push(format!("p{number} was promised as {id} and kept as {}", row.id));
+        }
+        for later in &history.requests {
+            if later.person != request.person
+                || later.source != request.source
+                || later.sent < *told
+            {
+                continue;
+            }
+            if kept.get(later.digest.as_slice()).is_some_and(|later| later.seq < row.seq) {
+                broken.push(format!(
+                    "I3: something asked after p{number} was promised comes before it"
+                ));
+            }
+        }
+    }
+}
+
+/// All changes of one account, in the order of acceptance, and what came into force there.
+struct Lane<'a> {
+    account: &'a str,
+    rows: &'a [&'a Kept],
+    effects: &'a [&'a Effect],
+    numbers: &'a BTreeMap<Vec<u8>, Number>,
+}
+
+impl Lane<'_> {
+    fn check(&self, broken: &mut Vec<String>) {
+        for (place, row) in self.rows.iter().enumerate() {
+            let number = self.number(row);
+            if TargetState::of(row.target) == TargetState::Applied {
+                self.was_in_force(row, number, broken);
+            }
+            if State::of(row.state) == State::Finished
+                && TargetState::of(row.target) != TargetState::Applied
+            {
+                broken.push(format!("I2: p{number:?} is FINISHED without {}", self.account));
+            }
+            self.stays(place, row, number, broken);
+        }
+        self.last(broken);
+    }
+
+    fn number(&self, row: &Kept) -> Option<Number> {
+        self.numbers.get(row.digest.as_slice()).copied()
+    }
+
+    /// I2: it was in force between acceptance and end.
+    fn was_in_force(&self, row: &Kept, number: Option<Number>, broken: &mut Vec<String>) {
+        let ended = row.ended.unwrap_or(Micros(i64::MAX));
+        let was = self.effects.iter().enumerate().any(|(at, effect)| {
+            let until = self.effects.get(at + 1).map_or(i64::MAX, |next| next.at.0);
+            effect.password == number && effect.at <= ended && until >= row.created.0
+        });
+        if !was {
+            broken.push(format!("I2: p{number:?} was never in force on {}", self.account));
+        }
+    }
+
+    /// I3: once one is FINISHED, nothing older comes into force any more.
+    fn stays(&self, place: usize, row: &Kept, number: Option<Number>, broken: &mut Vec<String>) {
+        if State::of(row.state) != State::Finished {
+            return;
+        }
+        let ended = row.ended.unwrap_or(Micros(i64::MAX));
+        for effect in self.effects.iter().filter(|effect| effect.at > ended) {
+            let older = self.rows[..place]
+                .iter()
+                .any(|older| effect.password.is_some() && self.number(older) == effect.password);
+            if older {
+                broken.push(format!(
+                    "I3: p{:?} came into force on {} after p{number:?} was FINISHED",
+                    effect.password, self.account
+                ));
+            }
+        }
+    }
+
+    /// I4: the last one that was not superseded is in force, unless it says that it is not, or
+    /// somebody else came after it.
+    fn last(&self, broken: &mut Vec<String>) {
+        let stood = |row: &&&Kept| TargetState::of(row.target) != TargetState::Superseded;
+        let Some(last) = self.rows.iter().rev().find(stood) else { return };
+        let number = self.number(last);
+        let Some(in_force) = self.effects.last() else {
+            if TargetState::of(last.target) == TargetState::Applied {
+                broken.push(format!("I4: nothing was ever in force on {}", self.account));
+            }
+            return;
+        };
+        if TargetState::of(last.target) == TargetState::Applied
+            && in_force.password != number
+            && in_force.password.is_some()
+        {
+            broken.push(format!(
+                "I4: p{:?} is in force on {}, and the last one is p{number:?}",
+                in_force.password, self.account
+            ));
+        }
+    }
+}

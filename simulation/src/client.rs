@@ -1,0 +1,83 @@
+//! Clients: they ask, wait, and ask again elsewhere.
+
+use std::{sync::Arc, time::Duration};
+
+use rekey::{id::ChangeId, store::Tx};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    history::Number,
+    land::{Land, PEOPLE, SOURCES},
+    world::{World, locked},
+};
+
+/// How long a client waits for its `202`.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it asks.
+const TRIES: usize = 4;
+
+/// A request on its way to a node.
+pub(crate) struct Asked {
+    pub(crate) person: usize,
+    pub(crate) source: usize,
+    pub(crate) number: Number,
+    pub(crate) tell: oneshot::Sender<ChangeId>,
+}
+
+/// One client with one new password.
+pub(crate) async fn change(world: Arc<World>) {
+    let dice = &world.dice;
+    sleep(dice.up_to(world.mood.spread)).await;
+    // Mostly the same account.
+    let person = if dice.chance(700) { 0 } else { dice.below(PEOPLE) };
+    let source = if dice.chance(700) { 0 } else { dice.below(SOURCES) };
+    let number = world.request(person, source);
+    for _ in 0..TRIES {
+        let node = dice.below(world.mood.nodes);
+        let (tell, told) = oneshot::channel();
+        let way_in = locked(&world.ways_in).get(&node).cloned();
+        let is_sent = way_in
+            .is_some_and(|way_in| way_in.send(Asked { person, source, number, tell }).is_ok());
+        if is_sent && let Ok(Ok(id)) = timeout(PATIENCE, told).await {
+            let step = world.history(|history| {
+                let step = history.next();
+                history.requests[number].promised = Some((step, id));
+                step
+            });
+            world.tell(|| {
+                format!("p{number} is promised for n{person} on source {source} (step {step})")
+            });
+            return;
+        }
+        sleep(dice.up_to(Duration::from_secs(2))).await;
+    }
+}
+
+/// An operator who lets a source be reached in another way: what waits for it is cancelled.
+pub(crate) async fn cancel(world: Arc<World>) {
+    let dice = &world.dice;
+    sleep(dice.up_to(world.mood.spread)).await;
+    if !dice.chance(world.mood.cancels) {
+        return;
+    }
+    let source = dice.below(SOURCES);
+    world.tell(|| format!("what waits for source {source} is cancelled"));
+    let id = Land::source_id(source);
+    let deed = move |tx: &mut Tx<'_>| tx.cancel_changes(&id, "the source was moved");
+    if let Err(error) = world.store().write(deed).await {
+        world.broke(format!("nothing can be cancelled: {error}"));
+    }
+    world.changed.notify_waiters();
+}
+
+/// Somebody who changes passwords without rekey.
+pub(crate) async fn meddle(world: Arc<World>) {
+    let dice = &world.dice;
+    sleep(dice.up_to(world.mood.spread)).await;
+    if dice.chance(world.mood.meddles) {
+        world.meddle(dice.below(SOURCES), if dice.chance(700) { 0 } else { dice.below(PEOPLE) });
+    }
+}

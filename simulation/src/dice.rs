@@ -1,0 +1,46 @@
+//! Chance that a seed decides: `SplitMix64`, so that two runs of a seed are the same run.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Throws from a seed.
+#[derive(Debug)]
+pub(crate) struct Dice(AtomicU64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed.wrapping_mul(GOLDEN)))
+    }
+
+    pub(crate) fn throw(&self) -> u64 {
+        let mut z = self.0.fetch_add(GOLDEN, Ordering::Relaxed).wrapping_add(GOLDEN);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Below `sides`, which must not be 0.
+    pub(crate) fn below(&self, sides: usize) -> usize {
+        usize::try_from(self.throw() % sides as u64).unwrap_or_default()
+    }
+
+    /// True in so many of a thousand cases.
+    pub(crate) fn chance(&self, of_a_thousand: u64) -> bool {
+        self.throw() % 1000 < of_a_thousand
+    }
+
+    /// A time up to `most`, in whole milliseconds.
+    pub(crate) fn up_to(&self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
+        Duration::from_millis(self.throw() % most)
+    }
+
+    /// One of these, which must not be none.
+    pub(crate) fn one_of<T: Copy>(&self, of: &[T]) -> Option<T> {
+        of.get(self.below(of.len().max(1))).copied()
+    }
+}

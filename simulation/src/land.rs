@@ -1,0 +1,204 @@
+//! What all histories share: three people with an account on each of three sources, one group.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use rekey::{
+    Error,
+    access::{ALL, Caller},
+    account::Account,
+    clock::{Clock, Micros},
+    id::{AccountId, ClientId, IdentityId, KeyId, PolicyId, SourceId, SyncGroupId},
+    identity::Identity,
+    keys,
+    password::accept::Ask,
+    policy::PasswordPolicy,
+    source::Source,
+    store::{Json, Store, SyncGroup},
+};
+use rekey_vault::{Kek, Padding, Policy, Sealer};
+use tempfile::TempDir;
+
+use crate::{history::Number, world::BEGIN};
+
+pub(crate) const PEOPLE: usize = 3;
+pub(crate) const SOURCES: usize = 3;
+/// The first number that is a ciphertext: RSA leaves 0 and 1 as they are.
+const FIRST: u64 = 2;
+
+/// The store with everything in it that no history changes.
+pub(crate) struct Land {
+    pub(crate) store: Store,
+    pub(crate) sealer: Sealer,
+    _folder: TempDir,
+}
+
+impl Land {
+    pub(crate) async fn new() -> Result<Self, Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let sealer = Sealer::new(Kek::create(&folder.path().join("master.key"))?);
+        let store = Store::in_memory(Clock::with_the_runtime(BEGIN)).await?;
+        let key = keys::generate(&sealer, &Self::source_id(0), Padding::Pkcs1v15, BEGIN)?;
+        store
+            .write(move |tx| -> Result<(), Error> {
+                for person in 0..PEOPLE {
+                    tx.insert_identity(&identity(person))?;
+                }
+                for number in 0..SOURCES {
+                    tx.insert_source(&source(number))?;
+                    let (id, source_id) = (Self::key_id(number), Self::source_id(number));
+                    tx.insert_source_key(&keys::SourceKey { id, source_id, ..key.clone() })?;
+                    for person in 0..PEOPLE {
+                        tx.insert_account(&account(number, person))?;
+                    }
+                }
+                let policy_id = PolicyId("policy".into());
+                tx.insert_policy(&PasswordPolicy {
+                    id: policy_id.clone(),
+                    name: "Group".into(),
+                    description: None,
+                    members: Json(Policy::default()),
+                    default_policy: false,
+                    created: BEGIN,
+                    modified: BEGIN,
+                })?;
+                Ok(tx.insert_group(&SyncGroup {
+                    id: Self::group_id(),
+                    name: "Group".into(),
+                    policy_id,
+                    created: BEGIN,
+                    modified: BEGIN,
+                })?)
+            })
+            .await?;
+        Ok(Self { store, sealer, _folder: folder })
+    }
+
+    /// Makes it as it was, but for the group's members and what is wrong on purpose.
+    pub(crate) async fn renew(
+        &self,
+        group: usize,
+        triggers: &'static [&'static str],
+    ) -> Result<(), Error> {
+        self.store
+            .write(move |tx| {
+                for table in
+                    ["password_change_target", "password_change", "audit", "idempotency_key"]
+                {
+                    tx.run(&format!("DELETE FROM {table}"), &[])?;
+                }
+                for name in ["control_a", "control_b"] {
+                    tx.run(&format!("DROP TRIGGER IF EXISTS {name}"), &[])?;
+                }
+                for trigger in triggers {
+                    tx.run(trigger, &[])?;
+                }
+                let members: Vec<_> = (0..group).map(Self::source_id).collect();
+                Ok(tx.set_group_sources(&Self::group_id(), &members)?)
+            })
+            .await
+    }
+
+    pub(crate) fn source_id(source: usize) -> SourceId {
+        SourceId(format!("source{source}"))
+    }
+
+    pub(crate) fn account_id(source: usize, person: usize) -> AccountId {
+        AccountId(format!("account{source}{person}"))
+    }
+
+    fn key_id(source: usize) -> KeyId {
+        KeyId(format!("key{source}"))
+    }
+
+    fn group_id() -> SyncGroupId {
+        SyncGroupId("group".into())
+    }
+
+    fn identity_id(person: usize) -> IdentityId {
+        IdentityId(format!("person{person}"))
+    }
+
+    /// The client that asks for everything.
+    pub(crate) fn caller() -> Caller {
+        Caller {
+            client_id: ClientId("client".into()),
+            identity_id: None,
+            name: "client".into(),
+            levels: vec![],
+            scope: vec![ALL.into()],
+        }
+    }
+
+    /// A password "encrypted": its number at the end of a block of the length of a modulus.
+    pub(crate) fn ciphertext(number: Number) -> Vec<u8> {
+        let mut block = vec![0; 248];
+        block.extend((number as u64 + FIRST).to_be_bytes());
+        block
+    }
+
+    /// "Decrypts".
+    pub(crate) fn number_in(ciphertext: &[u8]) -> Option<u64> {
+        let tail = ciphertext.get(248..)?.try_into().ok()?;
+        u64::from_be_bytes(tail).checked_sub(FIRST)
+    }
+
+    pub(crate) fn ask(person: usize, source: usize, number: Number) -> Ask {
+        Ask {
+            identity_id: Self::identity_id(person),
+            source_id: Self::source_id(source),
+            account_id: None,
+            public_key_id: Self::key_id(source),
+            encrypted_password: BASE64_STANDARD.encode(Self::ciphertext(number)),
+            idempotency_key: None,
+        }
+    }
+}
+
+fn identity(person: usize) -> Identity {
+    Identity {
+        id: Land::identity_id(person),
+        alias: format!("n{person}"),
+        name: format!("N{person}"),
+        email: None,
+        capabilities: Json::default(),
+        attributes: Json::default(),
+        enabled: true,
+        generation: 0,
+        created: BEGIN,
+        modified: BEGIN,
+    }
+}
+
+fn source(source: usize) -> Source {
+    Source {
+        id: Land::source_id(source),
+        name: format!("S{source}"),
+        description: None,
+        connector: "ldap".into(),
+        owner_id: IdentityId("owner".into()),
+        features: Json(vec!["PASSWORD".into()]),
+        connector_attributes: Json::default(),
+        extra: Json::default(),
+        policy_id: None,
+        deadline: None,
+        version: 1,
+        healthy: true,
+        status: "SOURCE_STATE_HEALTHY".into(),
+        created: BEGIN,
+        modified: BEGIN,
+    }
+}
+
+fn account(source: usize, person: usize) -> Account {
+    Account {
+        id: Land::account_id(source, person),
+        source_id: Land::source_id(source),
+        identity_id: Some(Land::identity_id(person)),
+        native_identity: format!("n{person}"),
+        name: format!("n{person}"),
+        attributes: Json::default(),
+        disabled: false,
+        locked: false,
+        created: Micros(0),
+        modified: Micros(0),
+    }
+}

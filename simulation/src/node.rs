@@ -1,0 +1,184 @@
+//! A node: the real pipeline, polled step by step, so that it can stop or die between any two.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use rekey::{
+    App, Error,
+    jobs::{
+        change_password::{Case, run_with},
+        worker::claim,
+    },
+    password::accept::accept,
+    store::{Claimed, Tx},
+};
+use rekey_vault::{Judgement, Password, Purpose};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep, sleep_until},
+};
+
+use crate::{
+    check::Due,
+    client::Asked,
+    land::Land,
+    world::{World, locked},
+};
+
+/// Changes at once on a node.
+const AT_ONCE: usize = 8;
+/// A real worker looks this often; one that found nothing it may claim, here a little less often.
+const POLL: Duration = Duration::from_millis(150);
+const POLL_IN_VAIN: Duration = Duration::from_millis(500);
+
+type Life = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A node over all its lives.
+pub(crate) struct Node {
+    world: Arc<World>,
+    number: usize,
+    life: Option<Life>,
+    /// When it goes on, where it stands still.
+    still: Option<Pin<Box<Sleep>>>,
+}
+
+impl Node {
+    pub(crate) fn new(world: Arc<World>, number: usize) -> Self {
+        Self { world, number, life: None, still: None }
+    }
+
+    /// Whether it stops or dies before the next step, and for how long.
+    fn whim(&mut self) -> Option<Duration> {
+        let (world, dice) = (&self.world, &self.world.dice);
+        if let Some(span) = world.must_stop(self.number) {
+            world.tell(|| format!("node {} stops at the worst moment", self.number));
+            return Some(span);
+        }
+        if world.calm.load(Ordering::Relaxed) {
+            return None;
+        }
+        if dice.chance(world.mood.dies) {
+            world.tell(|| format!("node {} dies", self.number));
+            self.life = None;
+            locked(&world.ways_in).remove(&self.number);
+            return Some(dice.up_to(Duration::from_secs(20)));
+        }
+        if dice.chance(world.mood.stops) {
+            let most = dice.one_of(&[1, 30, 49]).map(Duration::from_secs).unwrap_or_default();
+            world.tell(|| format!("node {} stops", self.number));
+            return Some(dice.up_to(most));
+        }
+        if dice.chance(3) {
+            world.jump(self.number);
+        }
+        None
+    }
+}
+
+impl Future for Node {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(still) = &mut self.still {
+                if still.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                self.still = None;
+                self.world.runs(true);
+                self.world.tell(|| format!("node {} goes on", self.number));
+            } else if let Some(span) = self.whim() {
+                self.world.runs(false);
+                self.still = Some(Box::pin(sleep(span)));
+                continue;
+            }
+            let (world, number) = (self.world.clone(), self.number);
+            let life = self.life.get_or_insert_with(|| Box::pin(live(world, number)));
+            return life.as_mut().poll(context);
+        }
+    }
+}
+
+/// One life: accepts what clients ask, and carries out what is due.
+async fn live(world: Arc<World>, number: usize) {
+    let (front, back) = match world.start(number).await {
+        Ok(apps) => apps,
+        Err(error) => return world.broke(format!("node {number} cannot start: {error}")),
+    };
+    let (way_in, mut asks) = mpsc::unbounded_channel();
+    locked(&world.ways_in).insert(number, way_in);
+    let mut serving: FuturesUnordered<Life> = FuturesUnordered::new();
+    let mut working: FuturesUnordered<Life> = FuturesUnordered::new();
+    loop {
+        let free = AT_ONCE.saturating_sub(working.len());
+        if free > 0 {
+            match claim(&back, free).await {
+                Ok(claimed) => {
+                    for change in claimed {
+                        let (seq, attempt) = (change.seq, change.attempt);
+                        world.tell(|| format!("node {number} claims {seq}, attempt {attempt}"));
+                        let (world, app) = (world.clone(), back.clone());
+                        working.push(Box::pin(async move {
+                            run_with(&app, change, judge).await;
+                            world.changed.notify_waiters();
+                        }));
+                    }
+                }
+                Err(error) => world.broke(format!("nothing can be claimed: {error}")),
+            }
+        }
+        let changed = world.changed.notified();
+        let next = next_look(&world, &back).await;
+        tokio::select! {
+            biased;
+            Some(()) = working.next() => {}
+            Some(()) = serving.next() => {}
+            Some(asked) = asks.recv() => {
+                serving.push(Box::pin(serve(world.clone(), front.clone(), number, asked)));
+            }
+            () = changed => {}
+            () = sleep_until(next) => {}
+        }
+    }
+}
+
+/// When a worker that looks every [`POLL`] would find something, unless something changes: between
+/// that and now it would look in vain, which costs a simulation only time.
+async fn next_look(world: &World, app: &App) -> Instant {
+    let sql = "SELECT MIN(due) AS due FROM password_change WHERE state = 0";
+    let due = app.store.read(move |tx: &mut Tx<'_>| tx.one::<Due>(sql, &[])).await;
+    let now = world.now();
+    let wait = match due.ok().and_then(|Due(due)| due) {
+        Some(due) => u64::try_from(due.0 - now.0).map_or(POLL_IN_VAIN, Duration::from_micros),
+        None => Duration::from_mins(1),
+    };
+    Instant::now() + wait + world.dice.up_to(POLL)
+}
+
+async fn serve(world: Arc<World>, app: App, number: usize, asked: Asked) {
+    let ask = Land::ask(asked.person, asked.source, asked.number);
+    match accept(&app, &Land::caller(), ask).await {
+        Ok(accepted) => {
+            world.tell(|| format!("node {number} accepted p{}", asked.number));
+            let _ = asked.tell.send(accepted.id);
+            world.changed.notify_waiters();
+        }
+        Err(error) => world.broke(format!("p{} was refused: {error}", asked.number)),
+    }
+}
+
+/// In the vault's place: what was "encrypted" is a number.
+async fn judge(app: &App, change: &Claimed, _: &Case) -> Result<Judgement, Error> {
+    let payload = change.payload.as_ref().ok_or_else(|| Error::Internal("no payload".into()))?;
+    let clear = app.sealer.open(Purpose::PasswordChange, &change.bound_to(), payload)?;
+    sleep(Duration::from_millis(1)).await;
+    Ok(match Land::number_in(&clear) {
+        Some(number) => Judgement::Accepted(Password::new(format!("p{number}"))),
+        None => Judgement::PayloadInvalid,
+    })
+}

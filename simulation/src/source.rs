@@ -1,0 +1,353 @@
+//! A modelled source: passwords with a history, a minimum age and a lock-out, slow and lossy.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rekey_connectors::{
+    Change, Connector, Fault, FaultKind, Listed, Outcome, Rejection, Stamp, Verdict, Verification,
+};
+use tokio::{
+    sync::mpsc, sync::oneshot, task::yield_now, time::Instant, time::sleep, time::timeout,
+};
+
+use crate::{dice::Dice, history::Number, world::World};
+
+/// When a connector gives up.
+const OPERATION: Duration = Duration::from_secs(10);
+/// A sender that gave up is not heard later than this after it sent: `TCP_USER_TIMEOUT`.
+const LATE: Duration = Duration::from_millis(9_500);
+/// How long an account stays locked.
+const LOCKED: Duration = Duration::from_mins(1);
+/// Wrong passwords that lock it.
+const LOCK_AFTER: u32 = 3;
+
+/// How a source behaves in one history.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    pub(crate) verification: Verification,
+    /// Whether it can tell a change at all.
+    stamps: bool,
+    /// Whether it compares and sets in one step; else the connector compares right before.
+    atomic: bool,
+    /// How many old passwords it refuses.
+    remembers: usize,
+    min_age: Duration,
+    latency: Duration,
+    /// In so many of a thousand writes: the answer is lost before, after, or the write is late.
+    lost_before: u64,
+    lost_after: u64,
+    late: u64,
+    slow: u64,
+    throttled: u64,
+    /// When it does not answer at all: after this long, for so long.
+    down: (Duration, Duration),
+    /// In so many of a thousand writes the node stops between the last look at the clock and the
+    /// bytes.
+    stops: u64,
+}
+
+impl Manner {
+    pub(crate) fn throw(dice: &Dice) -> Self {
+        let rate = |most: u64| if dice.chance(600) { 0 } else { dice.throw() % most };
+        let verification = if dice.chance(500) { Verification::Exact } else { Verification::Stamp };
+        Self {
+            verification,
+            stamps: verification == Verification::Stamp || dice.chance(700),
+            atomic: dice.chance(400),
+            remembers: dice.one_of(&[0, 0, 3]).unwrap_or(0),
+            min_age: dice.one_of(&[0, 0, 0, 20]).map(Duration::from_secs).unwrap_or_default(),
+            latency: dice.one_of(&[5, 50, 1500]).map(Duration::from_millis).unwrap_or_default(),
+            lost_before: rate(300),
+            lost_after: rate(300),
+            late: rate(300),
+            slow: rate(100),
+            throttled: rate(200),
+            down: if dice.chance(200) {
+                (dice.up_to(Duration::from_mins(2)), dice.up_to(Duration::from_mins(4)))
+            } else {
+                (Duration::ZERO, Duration::ZERO)
+            },
+            stops: rate(400),
+        }
+    }
+}
+
+/// One account.
+#[derive(Debug, Default)]
+struct Account {
+    password: Option<Number>,
+    old: Vec<Option<Number>>,
+    changes: u64,
+    changed: Option<Instant>,
+    wrong: u32,
+    locked_until: Option<Instant>,
+    /// How often each request's password was pushed.
+    pushes: BTreeMap<Number, u32>,
+    /// Writes that are on their way, and whether each was sent in time.
+    under_way: Vec<(Number, bool)>,
+}
+
+/// One source.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) manner: Manner,
+    accounts: Vec<Account>,
+}
+
+/// What the source says to a write.
+enum Said {
+    Changed,
+    Conflict,
+    Refused { reused: bool },
+}
+
+impl Source {
+    pub(crate) fn new(manner: Manner, people: usize) -> Self {
+        let accounts = std::iter::repeat_with(Account::default).take(people).collect();
+        Self { manner, accounts }
+    }
+
+    /// The password in force.
+    pub(crate) fn in_force(&self, person: usize) -> Option<Number> {
+        self.accounts.get(person).and_then(|account| account.password)
+    }
+
+    /// The most often any one request's password was pushed.
+    pub(crate) fn most_pushes(&self) -> u32 {
+        let all = self.accounts.iter().flat_map(|account| account.pushes.values());
+        all.copied().max().unwrap_or(0)
+    }
+
+    fn stamp(&self, person: usize) -> Stamp {
+        let changes = self.accounts.get(person).map_or(0, |account| account.changes);
+        Stamp(if self.manner.stamps { changes.to_string() } else { String::new() })
+    }
+
+    /// A password comes into force, whoever set it.
+    pub(crate) fn set(&mut self, person: usize, password: Option<Number>) {
+        let Some(account) = self.accounts.get_mut(person) else { return };
+        account.old.push(account.password);
+        account.password = password;
+        account.changes += 1;
+        account.changed = Some(Instant::now());
+        (account.wrong, account.locked_until) = (0, None);
+        if let Some(number) = password {
+            *account.pushes.entry(number).or_default() += 1;
+        }
+    }
+
+    fn write(&mut self, person: usize, password: Number, expected: Option<&Stamp>) -> Said {
+        if expected.is_some_and(|expected| expected.is_known() && *expected != self.stamp(person)) {
+            return Said::Conflict;
+        }
+        let Manner { min_age, remembers, .. } = self.manner;
+        let Some(account) = self.accounts.get(person) else { return Said::Conflict };
+        let reused = account.password == Some(password)
+            || account.old.iter().rev().take(remembers).any(|old| *old == Some(password));
+        if remembers > 0 && reused {
+            return Said::Refused { reused: true };
+        }
+        if account.changed.is_some_and(|at| at.elapsed() < min_age) {
+            return Said::Refused { reused: false };
+        }
+        self.set(person, Some(password));
+        Said::Changed
+    }
+
+    /// A write sets out; whether another one is under way that was sent in time, as this was.
+    fn begin(&mut self, person: usize, password: Number, in_time: bool) -> bool {
+        let Some(account) = self.accounts.get_mut(person) else { return false };
+        let other =
+            account.under_way.iter().any(|(number, in_time)| *number != password && *in_time);
+        account.under_way.push((password, in_time));
+        in_time && other
+    }
+
+    /// It arrives.
+    fn end(&mut self, person: usize, password: Number, in_time: bool) {
+        let Some(account) = self.accounts.get_mut(person) else { return };
+        if let Some(at) = account.under_way.iter().position(|way| *way == (password, in_time)) {
+            account.under_way.swap_remove(at);
+        }
+    }
+
+    /// One login.
+    fn sign_in(&mut self, person: usize, password: Number) -> Verdict {
+        let Some(account) = self.accounts.get_mut(person) else { return Verdict::CannotTell };
+        if account.locked_until.is_some_and(|until| Instant::now() < until) {
+            return Verdict::CannotTell;
+        }
+        if account.password == Some(password) {
+            return Verdict::Yes;
+        }
+        account.wrong += 1;
+        if account.wrong >= LOCK_AFTER {
+            account.locked_until = Some(Instant::now() + LOCKED);
+        }
+        Verdict::No
+    }
+}
+
+/// The way to a source from one node.
+pub(crate) struct Way {
+    pub(crate) world: Arc<World>,
+    pub(crate) node: usize,
+    pub(crate) source: usize,
+}
+
+fn unreachable(what: &str) -> Fault {
+    Fault::new(FaultKind::Unreachable, what)
+}
+
+fn number_of(change: &Change<'_>) -> Number {
+    change.password.expose().trim_start_matches('p').parse().unwrap_or(usize::MAX)
+}
+
+fn person_of(native: &str) -> usize {
+    native.trim_start_matches('n').parse().unwrap_or(usize::MAX)
+}
+
+impl Way {
+    fn manner(&self) -> Manner {
+        self.world.source(self.source, |source| source.manner.clone())
+    }
+
+    /// There and back, or a fault.
+    async fn trip(&self) -> Result<(), Fault> {
+        let manner = self.manner();
+        sleep(self.world.dice.up_to(manner.latency)).await;
+        let (from, span) = manner.down;
+        let since = self.world.began.elapsed();
+        if since >= from && since < from + span {
+            return Err(unreachable("connection refused"));
+        }
+        if self.world.dice.chance(manner.throttled) {
+            let mut fault = Fault::new(FaultKind::Throttled, "too many calls");
+            fault.retry_after = Some(self.world.dice.up_to(Duration::from_secs(20)));
+            return Err(fault);
+        }
+        Ok(())
+    }
+
+    /// Puts a write on its way; it arrives, or not, whatever becomes of who sent it.
+    async fn send(
+        &self,
+        person: usize,
+        password: Number,
+        observed: &Stamp,
+        in_time: bool,
+    ) -> (oneshot::Receiver<Said>, bool) {
+        let manner = self.manner();
+        let dice = &self.world.dice;
+        let (tell, told) = oneshot::channel();
+        let (mut arrives, mut answered, mut hung_up) = (true, true, false);
+        let mut delay = dice.up_to(manner.latency);
+        if dice.chance(manner.lost_before) {
+            (arrives, answered, hung_up) = (false, false, dice.chance(500));
+        } else if dice.chance(manner.lost_after) {
+            (answered, hung_up) = (false, dice.chance(500));
+        } else if dice.chance(manner.late) {
+            (answered, hung_up) = (false, dice.chance(500));
+            delay = dice.up_to(LATE);
+        } else if dice.chance(manner.slow) {
+            delay = dice.up_to(LATE);
+        }
+        let (world, source, node) = (self.world.clone(), self.source, self.node);
+        world.sends(node, source, person, password).await;
+        let overlaps =
+            arrives && world.source(source, |source| source.begin(person, password, in_time));
+        if overlaps {
+            world.broke(format!(
+                "I6: p{password} was sent to n{person} while another was under way"
+            ));
+        }
+        let expected = manner.atomic.then(|| observed.clone());
+        tokio::spawn(async move {
+            if arrives {
+                sleep(delay).await;
+                let said = world.source(source, |source| {
+                    source.end(person, password, in_time);
+                    source.write(person, password, expected.as_ref())
+                });
+                world.wrote(source, person, password, matches!(said, Said::Changed));
+                if answered {
+                    let _ = tell.send(said);
+                    return;
+                }
+            }
+            // Nobody answers, and nobody hangs up.
+            sleep(OPERATION).await;
+            drop(tell);
+        });
+        (told, hung_up)
+    }
+}
+
+#[async_trait]
+impl Connector for Way {
+    async fn test(&self) -> Result<(), Fault> {
+        self.trip().await
+    }
+
+    async fn accounts(&self, _: mpsc::Sender<Listed>) -> Result<(), Fault> {
+        self.trip().await
+    }
+
+    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
+        self.trip().await?;
+        Ok(self.world.source(self.source, |source| source.stamp(person_of(native_identity))))
+    }
+
+    async fn apply(
+        &self,
+        change: &Change<'_>,
+        observed: &Stamp,
+        deadline: std::time::Instant,
+    ) -> Outcome {
+        let (person, password) = (person_of(change.native_identity), number_of(change));
+        if let Err(fault) = self.trip().await {
+            return Outcome::NotApplied(fault);
+        }
+        let stamp = self.world.source(self.source, |source| source.stamp(person));
+        if observed.is_known() && *observed != stamp {
+            let mut fault = Fault::new(FaultKind::Throttled, "changed at the same moment");
+            fault.retry_after = Some(Duration::from_secs(1));
+            return Outcome::NotApplied(fault);
+        }
+        if Instant::now().into_std() >= deadline {
+            return Outcome::NotApplied(unreachable("too late"));
+        }
+        if self.world.dice.chance(self.manner().stops) {
+            self.world.stop_at_the_worst_moment(self.node);
+        }
+        yield_now().await;
+        let in_time = Instant::now().into_std() < deadline;
+        let (told, hung_up) = self.send(person, password, observed, in_time).await;
+        let said = if hung_up {
+            sleep(self.world.dice.up_to(Duration::from_secs(1))).await;
+            None
+        } else {
+            timeout(OPERATION, told).await.ok().and_then(Result::ok)
+        };
+        match said {
+            Some(Said::Changed) => Outcome::Applied,
+            Some(Said::Conflict) => Outcome::NotApplied(unreachable("changed meanwhile")),
+            Some(Said::Refused { reused }) => {
+                let message = if reused { "in history" } else { "too young" }.to_owned();
+                Outcome::Rejected(Rejection { message, reused })
+            }
+            None => Outcome::Unknown(unreachable("no answer")),
+        }
+    }
+
+    async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
+        let (person, password) = (person_of(change.native_identity), number_of(change));
+        self.trip().await?;
+        Ok(self.world.source(self.source, |source| match source.manner.verification {
+            Verification::Exact if source.manner.stamps => {
+                if source.in_force(person) == Some(password) { Verdict::Yes } else { Verdict::No }
+            }
+            Verification::Exact | Verification::Stamp => source.sign_in(person, password),
+        }))
+    }
+}
