@@ -264,9 +264,10 @@ impl Lane<'_> {
         }
     }
 
-    /// I3: once one is FINISHED, nothing older comes into force any more.
+    /// I3: once one is FINISHED, nothing older comes into force any more; but for a change that
+    /// ended at its deadline, which waits no longer for what a stopped node may still send.
     fn stays(&self, place: usize, row: &Kept, number: Option<Number>, broken: &mut Vec<String>) {
-        if State::of(row.state) != State::Finished {
+        if State::of(row.state) != State::Finished || is_cut_short(row) {
             return;
         }
         let ended = row.ended.unwrap_or(Micros(i64::MAX));
@@ -295,7 +296,9 @@ impl Lane<'_> {
             }
             return;
         };
+        let is_cut_short = is_cut_short(last) && Some(in_force.at) > last.ended;
         if TargetState::of(last.target) == TargetState::Applied
+            && !is_cut_short
             && in_force.password != number
             && in_force.password.is_some()
         {
@@ -305,4 +308,8 @@ impl Lane<'_> {
             ));
         }
     }
+}
+
+fn is_cut_short(row: &Kept) -> bool {
+    row.ended >= Some(row.deadline)
 }

@@ -61,7 +61,10 @@ async fn carry_out(
     let case = case::read(app, change).await?;
     let mut targets = case.targets(app)?;
     if change.expired {
-        return expire(app, change, targets).await;
+        expire(&mut targets);
+        if !targets.iter().any(Target::is_ready) {
+            return settle(app, change, targets).await;
+        }
     }
     if times::is_poison(change.lapses) {
         let why = "given up: rekey stopped three times while it carried this change out, and it is not known whether the password was changed; change it again";
@@ -85,7 +88,12 @@ async fn carry_out(
     };
 
     proof::crash_at("judge.done");
-    let Some(permits) = room(&targets).await else { return give_back(app, change).await };
+    let Some(permits) = room(&targets).await else {
+        if change.expired {
+            return end_all(app, change, targets, "there was no room on the source").await;
+        }
+        return give_back(app, change).await;
+    };
     let now = change.claimed_at;
     join_all(targets.iter_mut().map(|target| look(target, &password, now))).await;
     hold_back(&mut targets);
@@ -132,19 +140,20 @@ async fn give_back(app: &App, change: &Claimed) -> Result<(), Error> {
 }
 
 /// Commits the intent: from here on a write may have happened. Holds the claim for the time of it.
-/// False when the deadline has come meanwhile, and nothing may be written.
+/// False when the deadline has come meanwhile, and nothing may be written but what was in force.
 async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result<bool, Error> {
     let ready: Vec<_> = targets
         .iter()
         .filter(|target| target.is_ready())
         .map(|target| (target.row.account_id.clone(), target.salt, target.stamp.0.clone()))
         .collect();
+    let begins = targets.iter().any(|t| t.is_ready() && t.state != TargetState::Settling);
     let (node, claimed) = (app.node.clone(), change.clone());
     let announced = app
         .store
         .write(move |tx| {
             let now = tx.now()?;
-            if now >= claimed.deadline {
+            if begins && now >= claimed.deadline {
                 return Ok(None);
             }
             tx.renew(&node, &claimed, LEASE)?;
@@ -193,14 +202,16 @@ fn keep(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<(), Error>
     let Some(found) = &target.found else { return Ok(()) };
     let account = &target.row.account_id;
     let (state, why) = match found {
+        // It was in force when it was last looked at, and this was the last time.
+        Found::Unknown(_) if change.expired && target.is_only_looked_at() => {
+            (TargetState::Applied, None)
+        }
         Found::Applied if target.unsettled(change, tx.now()?).is_some() => {
             (TargetState::Settling, None)
         }
         Found::Applied => (TargetState::Applied, None),
         Found::Failed(why) => (TargetState::Failed, Some(why.as_str())),
-        Found::Unknown(why)
-            if target.state == TargetState::Settling && target.announced.is_none() =>
-        {
+        Found::Unknown(why) if target.is_only_looked_at() => {
             (TargetState::Settling, Some(why.as_str()))
         }
         Found::Unknown(why) => (TargetState::Attempting, Some(why.as_str())),
@@ -215,9 +226,11 @@ fn keep(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<(), Error>
     Ok(tx.set_target(change.seq, account, state, target.left_behind(), why)?)
 }
 
-/// The deadline has come: every open target fails with what was last wrong.
-async fn expire(app: &App, change: &Claimed, mut targets: Vec<Target>) -> Result<(), Error> {
-    for target in targets.iter_mut().filter(|target| target.is_open()) {
+/// The deadline has come: every open target fails with what was last wrong, but for what is in
+/// force and waits to be looked at once more, which is done now.
+fn expire(targets: &mut [Target]) {
+    let waits = |target: &&mut Target| target.is_ready() && target.state != TargetState::Settling;
+    for target in targets.iter_mut().filter(waits) {
         let last = target.row.error.as_deref().unwrap_or("its turn did not come");
         let why = if target.state == TargetState::Attempting {
             format!(
@@ -228,7 +241,6 @@ async fn expire(app: &App, change: &Claimed, mut targets: Vec<Target>) -> Result
         };
         target.fail(&why);
     }
-    settle(app, change, targets).await
 }
 
 /// Ends every open target with the same words.
@@ -238,7 +250,7 @@ async fn end_all(
     mut targets: Vec<Target>,
     why: &str,
 ) -> Result<(), Error> {
-    for target in targets.iter_mut().filter(|target| target.is_open()) {
+    for target in targets.iter_mut().filter(|target| target.is_ready()) {
         target.fail(why);
     }
     settle(app, change, targets).await
@@ -252,7 +264,7 @@ async fn end_named(
     mut targets: Vec<Target>,
     why: &str,
 ) -> Result<(), Error> {
-    for target in targets.iter_mut().filter(|target| target.is_open()) {
+    for target in targets.iter_mut().filter(|target| target.is_ready()) {
         let named = target.row.account_id == change.account_id;
         let why = if named { why } else { "not attempted, since the password was refused" };
         target.fail(why);

@@ -53,6 +53,11 @@ impl Target {
         self.is_open() && self.found.is_none()
     }
 
+    /// Whether it was in force, and nothing was written to it in this attempt.
+    pub(super) fn is_only_looked_at(&self) -> bool {
+        self.state == TargetState::Settling && self.announced.is_none()
+    }
+
     /// Ends it with these words, unless the password is in force.
     pub(super) fn fail(&mut self, why: &str) {
         self.found = Some(match self.state {
@@ -91,7 +96,7 @@ impl Target {
 
 /// Looks for no longer than [`LOOK_WITHIN`]; `now` is when the change was claimed.
 pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) {
-    if !target.is_open() {
+    if !target.is_ready() {
         return;
     }
     let left = times::may_arrive(target.row.left_behind, now);
