@@ -13,6 +13,7 @@ mod order;
 mod power;
 mod proof;
 mod shell;
+mod simulate;
 mod test;
 mod timing;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ["order", options @ ..] => order::run(options),
         ["crash", options @ ..] => crash::run(options),
         ["power", options @ ..] => power::run(options),
+        ["simulate", options @ ..] => simulate::run(options),
         ["targets"] => test::targets(),
         ["test", options @ ..] => test::run(options),
         ["timing", options @ ..] => timing::run(options),
@@ -58,6 +60,7 @@ cargo xtask faults --store      faults of the store: full, read-only, away
 cargo xtask order               races on several nodes that are stopped and killed; --pairs N, --nodes N
 cargo xtask crash               kill -9 under load; --cycles N, --store sqlite|postgres, --control
 cargo xtask power               the power goes, and what was not synced with it; --cycles N, --control
+cargo xtask simulate            the pipeline in a world without time; --seeds N, --from S, --seed S to see one
 cargo xtask targets             only the target systems, for as long as you want them
 cargo xtask test                every test, against real servers it starts itself
 cargo xtask test --list         the suites

@@ -154,9 +154,10 @@ impl Store {
         Ok(store)
     }
 
-    /// A store that ends with the process; see [`memory`].
+    /// A store that ends with the process, on the thread of who asks: for simulations.
     pub async fn in_memory(clock: Clock) -> Result<Self> {
-        let store = Self { engine: Engine::Memory(Memory::open()?), clock };
+        let store =
+            Self { engine: Engine::Memory(Memory::open()?), clock, audit_key: Arc::default() };
         store.write(migrate::run).await?;
         Ok(store)
     }
@@ -164,7 +165,7 @@ impl Store {
     /// The same store, timed by another clock.
     #[must_use]
     pub fn timed_by(&self, clock: Clock) -> Self {
-        Self { engine: self.engine.clone(), clock }
+        Self { clock, ..self.clone() }
     }
 
     /// Does a deed in one transaction, and returns when it is on stable storage.

@@ -150,14 +150,24 @@ async fn nothing_is_written_while_an_earlier_write_may_arrive(site: Quiet) {
 }
 
 async fn a_late_write_of_an_older_change_is_repaired(site: Quiet) {
-    for (late, writes) in [(false, 2), (true, 4)] {
-        let alias = if late { "ben" } else { "abby" };
+    // The deadline may come before all is settled.
+    for (alias, late, deadline, writes) in
+        [("abby", false, 900, 2), ("ben", true, 900, 4), ("carl", true, 30, 4)]
+    {
         let who = site.person(alias, &[&site.login]).await;
         let older = site.change(&who, &site.login, "the first one").await;
         announced(&site, "0").await;
         site.app.clock.turn(Duration::from_secs(26));
         assert_eq!(site.work().await, 1);
         site.assert_ended(&older, State::Finished).await;
+
+        let login = site.login.clone();
+        site.write(move |tx| {
+            let mut source = tx.source(&login)?.unwrap();
+            source.deadline = Some(deadline * 1_000_000);
+            Ok(tx.update_source(&source)?)
+        })
+        .await;
 
         // In force at once, but not settled: the write of the worker that was lost may come.
         let newer = site.change(&who, &site.login, "the second one").await;
