@@ -35,6 +35,8 @@ pub(crate) struct History {
     pub(crate) step: u64,
     pub(crate) requests: Vec<Request>,
     pub(crate) effects: Vec<Effect>,
+    /// When a node stopped or died.
+    pub(crate) lost: Vec<Micros>,
     /// What broke a promise at the moment it did.
     pub(crate) broken: Vec<String>,
     /// When no node was running: from, until.

@@ -256,6 +256,7 @@ impl World {
                 self.history(|history| history.dark.push((from, now)));
             }
         } else {
+            self.history(|history| history.lost.push(now));
             running.0 -= 1;
             if running.0 == 0 {
                 running.1 = now;

@@ -14,6 +14,10 @@ const SEEDS: u64 = 2_000;
 const KEPT: &[(u64, &str)] = &[
     (97, "what waited for its check was FINISHED at its deadline without it"),
     (186, "what waited for its check was FINISHED at its deadline without it"),
+    (801, "a worker lost while it ended a change held up the end for a whole lease"),
+    (918, "a worker lost while it ended a change held up the end for a whole lease"),
+    (919, "a worker lost while it ended a change held up the end for a whole lease"),
+    (1427, "a worker lost while it ended a change held up the end for a whole lease"),
 ];
 
 #[test]

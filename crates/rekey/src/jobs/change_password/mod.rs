@@ -65,6 +65,9 @@ async fn carry_out(
         if !targets.iter().any(Target::is_ready) {
             return settle(app, change, targets).await;
         }
+        // The last look takes longer than it takes to end a change.
+        let (node, claimed) = (app.node.clone(), change.clone());
+        app.store.write(move |tx| tx.renew(&node, &claimed, LEASE)).await?;
     }
     if times::is_poison(change.lapses) {
         let why = "given up: rekey stopped three times while it carried this change out, and it is not known whether the password was changed; change it again";

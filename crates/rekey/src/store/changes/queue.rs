@@ -13,6 +13,10 @@ use crate::{
 /// Two nodes must not claim the same change, nor wait for each other.
 const SKIP_LOCKED: &str = " FOR UPDATE OF c SKIP LOCKED";
 
+/// How long a claim lasts of which only the end is left to be said: short, so that a worker lost
+/// with it does not hold up the end that was promised.
+const TO_END: Duration = Duration::from_secs(4);
+
 impl Tx<'_> {
     /// Marks one account of a change as taken over by a newer one.
     pub fn supersede_target(
@@ -82,7 +86,8 @@ impl Tx<'_> {
 
     /// Claims up to `limit` changes for `node` until `lease` has passed: those that are due, whose
     /// accounts no older unfinished change waits for, and whose source is not in `busy` (a text of
-    /// source ids). One whose deadline has come is claimed in any case: ending it writes nothing.
+    /// source ids). One whose deadline has come is claimed in any case, and for [`TO_END`]: ending it writes
+    /// nothing.
     pub fn claim(
         &mut self,
         node: &str,
