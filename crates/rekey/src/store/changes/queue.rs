@@ -86,8 +86,8 @@ impl Tx<'_> {
 
     /// Claims up to `limit` changes for `node` until `lease` has passed: those that are due, whose
     /// accounts no older unfinished change waits for, and whose source is not in `busy` (a text of
-    /// source ids). One whose deadline has come is claimed in any case, and for [`TO_END`]: ending it writes
-    /// nothing.
+    /// source ids). One whose deadline has come is claimed in any case, for a few seconds: ending it
+    /// writes nothing.
     pub fn claim(
         &mut self,
         node: &str,
@@ -95,7 +95,8 @@ impl Tx<'_> {
         limit: i64,
         busy: &str,
     ) -> Result<Vec<Claimed>> {
-        let (now, until) = (self.now()?, self.now()?.plus(lease));
+        let now = self.now()?;
+        let (until, end) = (now.plus(lease), now.plus(TO_END));
         let locked = if self.is_postgres() { SKIP_LOCKED } else { "" };
         let sql = format!(
             "WITH free AS (
@@ -107,13 +108,14 @@ impl Tx<'_> {
                          ON older.account_id = mine.account_id AND older.change_seq < mine.change_seq AND older.state < 2
                        WHERE mine.change_seq = c.seq AND mine.state < 2)))
                  ORDER BY c.due LIMIT $2{locked})
-             UPDATE password_change SET claimed_by = $4, attempt = attempt + 1, due = $5,
+             UPDATE password_change SET claimed_by = $4, attempt = attempt + 1,
+                 due = CASE WHEN deadline <= $1 THEN CAST($6 AS BIGINT) ELSE $5 END,
                  lapses = lapses + CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END
              WHERE seq IN (SELECT seq FROM free)
              RETURNING seq, id, identity_id, source_id, account_id, key_id, payload, attempt, lapses,
                  CAST($1 AS BIGINT) AS claimed_at, deadline, deadline <= $1 AS expired"
         );
-        self.all(&sql, &[&now, &limit, &busy, &node, &until])
+        self.all(&sql, &[&now, &limit, &busy, &node, &until, &end])
     }
 
     /// Holds a claim longer; `Error::Rows(0)` when it was lost.
