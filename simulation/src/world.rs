@@ -152,7 +152,7 @@ impl World {
             let verification = self.source(source, |source| source.manner.verification);
             let way = Way { world: self.clone(), node, source };
             let at_once = app.config.changes.per_source;
-            app.links.plug(&Land::source_id(source), verification, Arc::new(way), at_once);
+            app.links.plug(&app, &Land::source_id(source), verification, Arc::new(way), at_once);
         }
         Ok(app)
     }

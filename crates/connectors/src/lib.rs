@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+mod certificate;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod fault;
@@ -29,6 +30,7 @@ mod scrub;
 mod secret;
 mod tls;
 
+pub use self::certificate::certificate_end;
 pub use self::fault::{Fault, FaultKind};
 
 /// Every kind of connector in this crate and build.

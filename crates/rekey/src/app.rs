@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     jitter::Jitter,
     keys::Keys,
+    metrics::Metrics,
     password::{links::Links, status::Waiting},
     sign_in::SignIns,
     store::Store,
@@ -87,6 +88,13 @@ impl App {
             wake: Notify::new(),
             node: uuid::Uuid::new_v4().simple().to_string(),
         })))
+    }
+}
+
+impl App {
+    /// What this node counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.store.metrics()
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IntoDeserializer},
+};
 
 mod read;
 
@@ -25,6 +28,8 @@ pub struct Config {
     pub keys: KeySettings,
     /// What it writes down.
     pub log: Log,
+    /// Who may read what it counts.
+    pub metrics: MetricsSettings,
 }
 
 /// `[server]`
@@ -141,6 +146,15 @@ impl Default for Log {
     }
 }
 
+/// `[metrics]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Address and port of `/metrics`; none for no metrics.
+    #[serde(deserialize_with = "no_or_address")]
+    pub listen: Option<SocketAddr>,
+}
+
 impl Config {
     /// The URL clients use.
     pub fn base_url(&self) -> String {
@@ -238,6 +252,14 @@ fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
             "`{text}` is not an address with a port: write it like 127.0.0.1:8080"
         ))
     })
+}
+
+fn no_or_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    address(text.into_deserializer()).map(Some)
 }
 
 fn web_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

@@ -61,6 +61,14 @@ ids! {
     SyncGroupId,
 }
 
+impl ChangeId {
+    /// When it was made, to a millisecond: the first 48 bits of a `UUIDv7`.
+    pub fn made(&self) -> Option<crate::clock::Micros> {
+        let millis = i64::from_str_radix(self.0.get(..12)?, 16).ok()?;
+        Some(crate::clock::Micros(millis.checked_mul(1000)?))
+    }
+}
+
 /// An identifier that sorts by time of making, for requests and audit: 32 hex digits of a `UUIDv7`.
 pub fn sortable(now: crate::clock::Micros) -> String {
     let seconds = u64::try_from(now.seconds()).unwrap_or(0);

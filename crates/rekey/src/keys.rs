@@ -135,6 +135,7 @@ pub async fn remove_ended(app: &App) -> Result<usize, Error> {
             Ok::<_, Error>(ended)
         })
         .await?;
+    app.metrics().keys("destroyed", ended.len());
     for id in &ended {
         app.keys.private.remove(id);
         app.keys.public.remove(id);
@@ -172,6 +173,7 @@ pub fn generate(
 /// One pair per padding, for a new or rotated source.
 pub async fn generate_both(app: &App, source: &SourceId) -> Result<Vec<SourceKey>, Error> {
     let (sealer, source, now) = (app.sealer.clone(), source.clone(), app.clock.now());
+    app.metrics().keys("made", 2);
     tokio::task::spawn_blocking(move || {
         [Padding::Pkcs1v15, Padding::OaepSha256]
             .into_iter()

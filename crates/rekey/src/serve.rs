@@ -50,17 +50,22 @@ pub async fn run(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
     app.store.close().await;
 }
 
+/// Serves the metrics on an address of their own until `stop` says so.
+pub async fn metrics(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
+    answer(api::metrics_router(app), listener, stop).await;
+}
+
 /// Takes the port, or says who to ask.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+pub async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|error| {
         let why = if error.kind() == ErrorKind::AddrInUse {
-            "another program does; stop that, or set server.listen to another port"
+            format!("another program does; stop that, or set {setting} to another port")
         } else if error.kind() == ErrorKind::AddrNotAvailable {
-            "this machine has no such address; set server.listen to one it has, or to 0.0.0.0"
+            format!("this machine has no such address; set {setting} to one it has, or to 0.0.0.0")
         } else if error.kind() == ErrorKind::PermissionDenied {
-            "this user may not; set server.listen to a port above 1023"
+            format!("this user may not; set {setting} to a port above 1023")
         } else {
-            &format!("{error}; set server.listen to another address")
+            format!("{error}; set {setting} to another address")
         };
         Error::Setup(format!("rekey cannot listen on {address}: {why}"))
     })

@@ -79,6 +79,7 @@ impl App {
         if !locked {
             self.sign_ins.count(key, now, why.is_some());
         }
+        self.metrics().sign_in(why.is_none());
         let who = identity.as_ref().map(|identity| identity.id.as_str().to_owned());
         match (why, who) {
             (None, Some(who)) => self.record_sign_in(who).await?,

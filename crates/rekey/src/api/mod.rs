@@ -24,6 +24,7 @@ mod framing;
 mod health;
 mod identities;
 mod limit;
+mod measure;
 mod oauth;
 mod page;
 mod password_change_status;
@@ -40,6 +41,7 @@ mod task_status;
 
 pub use self::{
     error::{ErrorBody, tracking},
+    measure::metrics_router,
     path::normalise,
 };
 pub(crate) use self::{limit::Limits, oauth::Parameters};
@@ -122,6 +124,7 @@ pub fn router(app: App) -> Router {
         .layer(Extension(limits))
         .layer(middleware::from_fn(framing::unambiguous))
         .layer(middleware::from_fn(error::tracking))
+        .layer(middleware::from_fn_with_state(app.clone(), measure::measure))
         .with_state(app)
 }
 

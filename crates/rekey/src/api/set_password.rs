@@ -1,6 +1,6 @@
 //! `POST /set-password`
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{
     Json,
@@ -56,7 +56,9 @@ pub(super) async fn handler(
 ) -> Result<Response, Error> {
     let mut ask = request.ask()?;
     ask.idempotency_key = idempotency_key(&headers)?;
+    let since = Instant::now();
     let accepted = accept::accept(&app, &caller, ask).await?;
+    app.metrics().accepted(since);
     let mut state = accepted.state;
     let wait = wait(&headers);
     if let Some(seconds) = wait.filter(|_| state == password::State::InProgress) {

@@ -70,7 +70,28 @@ pub async fn verify(app: &App, outside: Option<&str>) -> Result<Report, Error> {
     let newest = app.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?;
     let mut walk = Walk::new(app, outside, newest.map_or(0, |newest| newest.size))?;
     walk.chain().await?;
-    walk.strays().await?;
+    walk.strays(i64::MIN).await?;
+    Ok(walk.report)
+}
+
+/// Looks at the last `count` places only, and at no checkpoint: quick.
+pub async fn tail(app: &App, count: i64) -> Result<Report, Error> {
+    let look = move |tx: &mut Tx<'_>| -> Result<_, Error> {
+        let start = tx.last_position()?.map_or(0, |last| (last + 1 - count).max(0));
+        let before = if start > 0 { tx.link_hash(start - 1)? } else { None };
+        let first = if start > 0 { tx.links(start, 1)?.pop() } else { None };
+        Ok((start, before, first.map_or(i64::MIN, |link| link.seq)))
+    };
+    let (start, before, seq) = app.store.read(look).await?;
+    let mut walk = Walk::new(app, None, 0)?;
+    if start > 0 {
+        walk.next = start;
+        walk.kept = Hash(before.and_then(|hash| hash.try_into().ok()).unwrap_or([0; 32]));
+        walk.made = walk.kept;
+        walk.tree = None;
+    }
+    walk.chain().await?;
+    walk.strays(seq).await?;
     Ok(walk.report)
 }
 
@@ -302,8 +323,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Rows without a place: those that were just written, and those that someone put there.
-    async fn strays(&mut self) -> Result<(), Error> {
-        let mut after = i64::MIN;
+    async fn strays(&mut self, from: i64) -> Result<(), Error> {
+        let mut after = from;
         loop {
             let strays = self.app.store.read(move |tx| tx.unchained(after, PAGE)).await?;
             let Some(last) = strays.last() else { return Ok(()) };

@@ -18,6 +18,7 @@ mod apply;
 mod audit;
 mod config;
 mod demo;
+mod doctor;
 mod harden;
 mod init;
 mod keys;
@@ -54,6 +55,8 @@ enum Command {
     Config(config::Command),
     /// Try rekey: a throw-away store with people in it, and a guided password change.
     Demo(demo::Demo),
+    /// Look whether everything is as it should be, and say what to do; exit code 0 or 1.
+    Doctor,
     /// Make the store, the master key and the first credentials, without serving.
     Init,
     /// Show or rotate the keys that clients encrypt passwords with.
@@ -104,6 +107,7 @@ impl Cli {
             }
             Command::Config(command) => command.run(file, json),
             Command::Demo(demo) => demo.run(json).await,
+            Command::Doctor => Ok(doctor::run(file, json).await),
             Command::Init => init::run(Config::load(file)?, json).await,
             Command::Keys(command) => {
                 beside(file, "keys", async |app| command.run(app, json).await).await

@@ -9,7 +9,8 @@ pub(crate) const CYAN: &str = "\u{1b}[36m";
 pub(crate) const DIM: &str = "\u{1b}[2m";
 pub(crate) const GREEN: &str = "\u{1b}[32m";
 pub(crate) const PLAIN: &str = "\u{1b}[0m";
-const RED: &str = "\u{1b}[31m";
+pub(crate) const RED: &str = "\u{1b}[31m";
+pub(crate) const YELLOW: &str = "\u{1b}[33m";
 
 /// A line of text for the person; a reader that has gone away is no error.
 macro_rules! say {

@@ -13,7 +13,11 @@ use crate::{App, Error, bootstrap, bootstrap::Bootstrap, clock::Clock, config::C
 
 pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Error> {
     super::log::start(&config.log)?;
-    let listener = crate::serve::listen(config.server.listen).await?;
+    let listener = crate::serve::listen(config.server.listen, "server.listen").await?;
+    let metrics = match config.metrics.listen {
+        Some(address) => Some(crate::serve::listen(address, "metrics.listen").await?),
+        None => None,
+    };
     config.server.listen = listener.local_addr().map_err(|e| Error::Internal(e.to_string()))?;
     let app = open::or_create(config, Clock::default()).await?;
     let stop = until_stopped()?;
@@ -22,10 +26,18 @@ pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Erro
         welcome(&app, &first);
     }
     let base = app.config.base_url();
+    let metrics_url = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+    let metrics_url = metrics_url.map(|address| format!("http://{address}/metrics"));
     if json {
-        out::json(&json!({ "baseUrl": base }));
+        out::json(&json!({ "baseUrl": base, "metricsUrl": metrics_url }));
     } else {
+        if let Some(url) = &metrics_url {
+            say!("metrics are on {url}");
+        }
         say!("rekey serves on {base}");
+    }
+    if let Some(listener) = metrics {
+        tokio::spawn(crate::serve::metrics(app.clone(), listener, stop.clone()));
     }
     crate::serve::run(app, listener, stop).await;
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
 };
+use tracing::Instrument;
 
 use super::change_password::{self, LEASE};
 use crate::{
@@ -70,6 +71,7 @@ async fn round(
         }
     };
     let count = claimed.len();
+    app.metrics().attempts.inc_by(u64::try_from(count).unwrap_or(0));
     if count > 0 {
         proof::crash_at("claim.committed");
     }
@@ -77,7 +79,9 @@ async fn round(
         let Ok(permit) = capacity.clone().try_acquire_owned() else { break };
         let app = app.clone();
         under_way.spawn(async move {
-            change_password::run(&app, change).await;
+            // Every line about it names it, whoever writes the line.
+            let span = tracing::info_span!("change", request_id = %change.id);
+            change_password::run(&app, change).instrument(span).await;
             drop(permit);
             app.wake.notify_one();
         });

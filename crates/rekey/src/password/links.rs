@@ -10,12 +10,15 @@ use std::{
 use rekey_connectors::{Connector, Fault, Verification};
 use tokio::{sync::Semaphore, time::Instant};
 
+use super::State;
 use crate::{
     App, Error,
     builtin::BuiltIn,
     id::SourceId,
+    metrics::Metrics,
     secrets,
     source::{self, Source},
+    store::Claimed,
 };
 
 /// Failures in a row that open the breaker.
@@ -30,6 +33,8 @@ pub struct Links(Mutex<HashMap<SourceId, Arc<Link>>>);
 /// The way to one source, as one version of its configuration has it.
 pub struct Link {
     version: i64,
+    kind: String,
+    metrics: Arc<Metrics>,
     /// How a confirmed change is verified.
     pub verification: Verification,
     /// The connector.
@@ -54,6 +59,8 @@ impl Links {
         }
         let link = Arc::new(Link {
             version: source.version,
+            kind: source.connector.clone(),
+            metrics: app.metrics().clone(),
             verification: source::kind(&source.connector)?.verification,
             connector: open(app, source)?,
             permits: Arc::new(Semaphore::new(app.config.changes.per_source.max(1))),
@@ -67,16 +74,37 @@ impl Links {
     /// open: in a simulation.
     pub fn plug(
         &self,
+        app: &App,
         source: &SourceId,
         verification: Verification,
         connector: Arc<dyn Connector>,
         per_source: usize,
     ) {
         let permits = Arc::new(Semaphore::new(per_source));
-        let link = Link { version: 1, verification, connector, permits, breaker: Mutex::default() };
+        let link = Link {
+            version: 1,
+            kind: "simulated".into(),
+            metrics: app.metrics().clone(),
+            verification,
+            connector,
+            permits,
+            breaker: Mutex::default(),
+        };
         if let Ok(mut links) = self.0.lock() {
             links.insert(source.clone(), Arc::new(link));
         }
+    }
+
+    /// Every source's id and kind, and whether its breaker is open.
+    pub fn breakers(&self) -> Vec<(String, String, bool)> {
+        let Ok(links) = self.0.lock() else { return Vec::new() };
+        links.iter().map(|(id, link)| (id.to_string(), link.kind.clone(), link.is_open())).collect()
+    }
+
+    fn kind(&self, source: &SourceId) -> String {
+        let links = self.0.lock().ok();
+        let kind = links.and_then(|links| links.get(source).map(|link| link.kind.clone()));
+        kind.unwrap_or_else(|| "unknown".into())
     }
 
     /// The sources that take no change just now, as one text of their ids.
@@ -84,6 +112,17 @@ impl Links {
         let Ok(links) = self.0.lock() else { return String::new() };
         let busy = links.iter().filter(|(_, link)| link.is_busy()).map(|(id, _)| id.as_str());
         busy.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl App {
+    /// Counts a change that a worker of this node ended, if it did.
+    pub fn ended(&self, change: &Claimed, state: Option<State>) {
+        let Some(state) = state else { return };
+        let made = change.id.made().unwrap_or(self.clock.now());
+        let micros = u64::try_from(self.clock.now().0 - made.0).unwrap_or(0);
+        let kind = self.links.kind(&change.source_id);
+        self.metrics().ended(&kind, state == State::Finished, Duration::from_micros(micros));
     }
 }
 
@@ -98,9 +137,29 @@ pub fn open(app: &App, source: &Source) -> Result<Arc<dyn Connector>, Error> {
 
 impl Link {
     fn is_busy(&self) -> bool {
+        self.permits.available_permits() == 0 || self.is_open()
+    }
+
+    fn is_open(&self) -> bool {
         let Ok(breaker) = self.breaker.lock() else { return false };
-        self.permits.available_permits() == 0
-            || breaker.open_until.is_some_and(|until| until > Instant::now())
+        breaker.open_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Measures a look at the source.
+    pub async fn looked<T>(&self, look: impl Future<Output = T>) -> T {
+        self.measured("look", look).await
+    }
+
+    /// Measures a write to the source.
+    pub async fn wrote<T>(&self, write: impl Future<Output = T>) -> T {
+        self.measured("write", write).await
+    }
+
+    async fn measured<T>(&self, operation: &'static str, work: impl Future<Output = T>) -> T {
+        let since = Instant::now();
+        let done = work.await;
+        self.metrics.target(operation, &self.kind, since);
+        done
     }
 
     /// The source answered, whatever it said.

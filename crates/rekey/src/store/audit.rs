@@ -146,6 +146,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The last place of the chain.
+    pub fn last_position(&mut self) -> Result<Option<i64>> {
+        let sql = "SELECT position AS value FROM audit_chain ORDER BY position DESC LIMIT 1";
+        Ok(self.maybe::<One<i64>>(sql, &[])?.map(|One(position)| position))
+    }
+
     /// The hash at a place of the chain.
     pub fn link_hash(&mut self, position: i64) -> Result<Option<Vec<u8>>> {
         let sql = "SELECT hash AS value FROM audit_chain WHERE position = $1";

@@ -50,11 +50,12 @@ impl Crew {
     pub(super) fn start<S: Send + 'static>(
         sessions: impl IntoIterator<Item = S>,
         batch: usize,
-        work: fn(&mut S, &mut Vec<Box<dyn Work>>),
+        work: impl Fn(&mut S, &mut Vec<Box<dyn Work>>) + Clone + Send + 'static,
     ) -> Self {
         let owner = Owner { queue: Arc::default(), alive: watch::Sender::new(()) };
         for mut session in sessions {
             let (queue, alive) = (owner.queue.clone(), owner.alive.subscribe());
+            let work = work.clone();
             thread::spawn(move || {
                 let mut taken = Vec::with_capacity(batch);
                 while queue.take(&mut taken, batch) {

@@ -12,7 +12,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, metrics::Metrics};
 
 mod accounts;
 mod audit;
@@ -24,6 +24,7 @@ mod crew;
 mod field;
 pub mod filter;
 mod groups;
+mod health;
 mod identities;
 mod jobs;
 mod keys;
@@ -49,6 +50,7 @@ pub use self::{
     clients::Standing,
     codes::AuthorizationCode,
     groups::SyncGroup,
+    health::QueueHealth,
     jobs::Job,
     keys::SigningKey,
     listing::{Asked, Listing, Page},
@@ -63,7 +65,7 @@ use self::{
     postgres::{Postgres, Server},
     readers::Readers,
     sqlite::Sqlite,
-    writer::commit,
+    writer::counted,
 };
 pub(crate) use self::{row::from_row, value::text_value};
 
@@ -73,6 +75,7 @@ pub struct Store {
     engine: Engine,
     clock: Clock,
     audit_key: Arc<OnceLock<hmac::Key>>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Clone)]
@@ -130,22 +133,27 @@ impl Store {
     ///
     /// Fails with a sentence for people when it cannot be opened or is of a newer version.
     pub async fn open(url: &str, clock: Clock) -> Result<Self> {
+        let metrics = Arc::<Metrics>::default();
         let engine = match Place::parse(url)? {
             Place::Server(url) => {
                 let server = Server::parse(&url)?;
                 let session = |_| Postgres::new(server.clone(), clock.clone());
                 Engine::Postgres {
-                    writers: Crew::start((0..WRITERS).map(session), SERVER_BATCH, commit),
+                    writers: Crew::start(
+                        (0..WRITERS).map(session),
+                        SERVER_BATCH,
+                        counted(&metrics),
+                    ),
                     readers: Crew::start((0..READERS).map(session), 1, postgres::look),
                 }
             }
             Place::File(path) => {
                 let session = Sqlite::open(&path, clock.clone())?;
-                let writer = Crew::start([session], BATCH, commit);
+                let writer = Crew::start([session], BATCH, counted(&metrics));
                 Engine::Sqlite { writer, readers: Arc::new(Readers::new(&path)) }
             }
         };
-        let store = Self { engine, clock, audit_key: Arc::default() };
+        let store = Self { engine, clock, audit_key: Arc::default(), metrics };
         match store.write(migrate::run).await {
             // Another node made the first table at the same moment, and is done now.
             Err(error) if error.is_unique_violation() => store.write(migrate::run).await?,
@@ -210,6 +218,11 @@ impl Store {
                     .await
             }
         }
+    }
+
+    /// What this node counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Whether the two databases' own ways must differ: only accept, claim and finish may ask.

@@ -4,10 +4,13 @@
 //! When a deed fails, the transaction is undone and each of its deeds is done again in one of
 //! its own, so that no deed sees or spoils another's half work.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Error, Result, Tx, crew::Work};
-use crate::proof;
+use crate::{metrics::Metrics, proof};
 
 /// How often a deed alone is done again at most, where the database asks for it.
 const AGAIN: usize = 20;
@@ -38,8 +41,20 @@ enum End {
     Undone(Option<Error>),
 }
 
+/// Does what is in a batch durably, tells it, and counts it.
+pub(super) fn counted<S: Session>(
+    metrics: &Arc<Metrics>,
+) -> impl Fn(&mut S, &mut Vec<Box<dyn Work>>) + Clone + Send + use<S> {
+    let metrics = metrics.clone();
+    move |session, batch| {
+        let (deeds, since) = (batch.len(), Instant::now());
+        commit(session, batch);
+        metrics.committed(deeds, since);
+    }
+}
+
 /// Does what is in `batch` durably, and tells it.
-pub(super) fn commit(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>) {
+fn commit(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>) {
     while !batch.is_empty() {
         let shared = batch.len() > 1;
         let (count, end) = transact(session, batch, shared);

@@ -71,16 +71,16 @@ fn sentence(output: &Output) -> String {
 }
 
 /// A server that ends with the test.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    base: String,
-    before: Vec<String>,
+    pub(crate) base: String,
+    pub(crate) before: Vec<String>,
     /// Kept, so that the server may still speak.
     out: Option<BufReader<ChildStdout>>,
 }
 
 impl Server {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut server = Self { child, base: String::new(), before: Vec::new(), out: None };
         let mut out = BufReader::new(server.child.stdout.take().unwrap());
@@ -96,7 +96,7 @@ impl Server {
         server
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         assert!(self.out.is_some());
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());

@@ -111,6 +111,7 @@ pub(super) async fn judge(app: &App, change: &Claimed, case: &Case) -> Result<Ju
     let account = case.account.as_ref().map(|a| texts(&a.attributes.0)).unwrap_or_default();
     let identity = case.identity.as_ref().map(values).unwrap_or_default();
     let _turn = app.decryptions.acquire().await.map_err(|e| Error::Internal(e.to_string()))?;
+    let metrics = app.metrics().clone();
     tokio::task::spawn_blocking(move || {
         let about = About {
             dictionary: dictionary.as_ref(),
@@ -119,7 +120,7 @@ pub(super) async fn judge(app: &App, change: &Claimed, case: &Case) -> Result<Ju
             account_attributes: &account,
             identity_attributes: &identity,
         };
-        Ok(private.decrypt(&ciphertext)?.judge(&policy, &about))
+        metrics.judged(|| Ok(private.decrypt(&ciphertext)?.judge(&policy, &about)))
     })
     .await
     .map_err(|e| Error::Internal(e.to_string()))?

@@ -181,7 +181,8 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
         .any(|target| matches!(target.found, Some(Found::NotYet(_) | Found::Unknown(_))));
     let pause = verdict::pause(change.attempt, asked, app.jitter.next());
     let (node, claimed, targets) = (app.node.clone(), change.clone(), Arc::new(targets));
-    app.store
+    let ended = app
+        .store
         .write(move |tx| {
             let now = tx.now()?;
             let unsettled =
@@ -191,11 +192,12 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
             for target in targets.iter() {
                 keep(tx, &claimed, target)?;
             }
-            tx.end_if_done(claimed.seq)?;
+            let ended = tx.end_if_done(claimed.seq)?;
             proof::crash_at("settle.open");
-            Ok::<_, Error>(())
+            Ok::<_, Error>(ended)
         })
         .await?;
+    app.ended(change, ended);
     proof::crash_at("settle.committed");
     app.waiting.tell(&change.id);
     Ok(())

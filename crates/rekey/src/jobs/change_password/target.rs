@@ -121,7 +121,7 @@ async fn observe(target: &mut Target, password: &Password, now: Micros) {
             return target.fail(&why);
         }
     };
-    let stamp = match link.connector.observe(&target.row.native_identity).await {
+    let stamp = match link.looked(link.connector.observe(&target.row.native_identity)).await {
         Ok(stamp) => stamp,
         Err(fault) => {
             target.failed(&link, &fault);
@@ -191,7 +191,7 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
     let change = target.change(password);
     let by = (announced + WRITE_BY).into_std();
     proof::crash_soon("write.under_way");
-    let outcome = link.connector.apply(&change, &target.stamp, by).await;
+    let outcome = link.wrote(link.connector.apply(&change, &target.stamp, by)).await;
     proof::crash_at("write.answered");
     let found = match outcome {
         Outcome::Applied => {

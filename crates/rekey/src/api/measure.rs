@@ -1,0 +1,46 @@
+//! How many requests there were, how they ended and how long that took; and who may read it.
+
+use std::time::Instant;
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use crate::{App, metrics};
+
+/// The route of a request that has none: its path may hold anything.
+const NO_ROUTE: &str = "none";
+
+/// Counts the request under its route's template.
+pub(super) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
+    let since = Instant::now();
+    let method = known(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    app.metrics().answered(method, route, response.status().as_u16(), since);
+    response
+}
+
+/// A method that anybody may make up is no label.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+}
+
+/// `GET /metrics`, for an address of its own: it asks for no token.
+pub fn metrics_router(app: App) -> Router {
+    Router::new().route("/metrics", get(read)).with_state(app)
+}
+
+async fn read(State(app): State<App>) -> Response {
+    match metrics::text(&app).await {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => error.into_response(),
+    }
+}

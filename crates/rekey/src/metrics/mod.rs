@@ -1,0 +1,225 @@
+//! What this node counts and measures, for Prometheus.
+//!
+//! Labels hold kinds, ids of sources, route templates and the like: never a person's name or id,
+//! and nothing that came with a request.
+
+use std::time::{Duration, Instant};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+mod process;
+mod scrape;
+
+pub use self::scrape::text;
+
+/// The content type of what [`text()`] gives.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that is counted as it happens.
+pub struct Metrics {
+    registry: Registry,
+    /// Changes accepted.
+    accepted: Counter,
+    /// The time of accepting one, its durable commit included.
+    accept: Histogram,
+    /// Changes that a worker of this node ended.
+    ended: Family<Ended, Counter>,
+    /// The time from a change's acceptance to its end.
+    change: Histogram,
+    /// Claims taken by this node's workers.
+    pub attempts: Counter,
+    /// Private-key operations, with the judgement that follows.
+    private_operation: Histogram,
+    /// Looks at targets and writes to them.
+    target: Family<Target, Histogram, Seconds>,
+    /// Deeds that shared a commit.
+    commit_deeds: Histogram,
+    /// The time of a commit and of the deeds in it.
+    commit: Histogram,
+    /// Requests answered.
+    requests: Family<Request, Counter>,
+    /// The time until they were.
+    request: Family<Route, Histogram, Seconds>,
+    /// Keys of sources made, rotated, destroyed.
+    keys: Family<KeyDeed, Counter>,
+    /// People who signed in, or did not.
+    sign_ins: Family<Outcome, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Ended {
+    state: &'static str,
+    source_kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Target {
+    operation: &'static str,
+    source_kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Request {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KeyDeed {
+    deed: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
+/// Makes the histograms of a family.
+#[derive(Clone)]
+struct Seconds;
+
+impl MetricConstructor<Histogram> for Seconds {
+    fn new_metric(&self) -> Histogram {
+        seconds()
+    }
+}
+
+/// From 100 µs to 52 s, each twice the one before.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 20))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("rekey"),
+            accepted: Counter::default(),
+            accept: seconds(),
+            ended: Family::default(),
+            change: seconds(),
+            attempts: Counter::default(),
+            private_operation: seconds(),
+            target: Family::new_with_constructor(Seconds),
+            commit_deeds: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            commit: seconds(),
+            requests: Family::default(),
+            request: Family::new_with_constructor(Seconds),
+            keys: Family::default(),
+            sign_ins: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let to = &mut self.registry;
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        to.register("build", "The version of rekey", build);
+        to.register(
+            "changes_accepted",
+            "Password changes accepted, resends included",
+            self.accepted.clone(),
+        );
+        let text = "Time to accept a password change durably";
+        to.register_with_unit("accept", text, Unit::Seconds, self.accept.clone());
+        let text = "Password changes that a worker of this node ended";
+        to.register("changes_ended", text, self.ended.clone());
+        let text = "Time from the acceptance of a password change to its end";
+        to.register_with_unit("change", text, Unit::Seconds, self.change.clone());
+        let text = "Attempts to carry out a password change";
+        to.register("attempts", text, self.attempts.clone());
+        let text = "Time to decrypt and judge a password";
+        to.register_with_unit(
+            "private_operation",
+            text,
+            Unit::Seconds,
+            self.private_operation.clone(),
+        );
+        let text = "Time to look at a target system, or to write to it and verify";
+        to.register_with_unit("target", text, Unit::Seconds, self.target.clone());
+        let text = "Deeds that shared a commit of the store";
+        to.register("commit_deeds", text, self.commit_deeds.clone());
+        let text = "Time of a commit of the store, with the deeds in it";
+        to.register_with_unit("commit", text, Unit::Seconds, self.commit.clone());
+        to.register("http_requests", "Requests answered", self.requests.clone());
+        let text = "Time to answer a request";
+        to.register_with_unit("http_request", text, Unit::Seconds, self.request.clone());
+        let text = "Keys of sources made, rotated and destroyed";
+        to.register("source_keys", text, self.keys.clone());
+        to.register("sign_ins", "Sign-ins, by their result", self.sign_ins.clone());
+    }
+
+    /// A change was accepted, or sent again.
+    pub fn accepted(&self, since: Instant) {
+        self.accepted.inc();
+        self.accept.observe(since.elapsed().as_secs_f64());
+    }
+
+    /// What `work` does is one private-key operation.
+    pub fn judged<T>(&self, work: impl FnOnce() -> T) -> T {
+        let since = Instant::now();
+        let done = work();
+        self.private_operation.observe(since.elapsed().as_secs_f64());
+        done
+    }
+
+    /// Deeds shared a commit.
+    pub fn committed(&self, deeds: usize, since: Instant) {
+        if deeds == 0 {
+            return;
+        }
+        self.commit_deeds.observe(f64::from(u32::try_from(deeds).unwrap_or(u32::MAX)));
+        self.commit.observe(since.elapsed().as_secs_f64());
+    }
+
+    /// A change was ended, `after` so long, as `FINISHED` or `FAILED`.
+    pub fn ended(&self, source_kind: &str, finished: bool, after: Duration) {
+        let state = if finished { "finished" } else { "failed" };
+        let source_kind = source_kind.to_owned();
+        self.ended.get_or_create(&Ended { state, source_kind }).inc();
+        self.change.observe(after.as_secs_f64());
+    }
+
+    /// A target was looked at or written to.
+    pub fn target(&self, operation: &'static str, source_kind: &str, since: Instant) {
+        let source_kind = source_kind.to_owned();
+        let labels = Target { operation, source_kind };
+        self.target.get_or_create(&labels).observe(since.elapsed().as_secs_f64());
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, method: &'static str, route: &str, status: u16, since: Instant) {
+        let route = route.to_owned();
+        self.requests.get_or_create(&Request { method, route: route.clone(), status }).inc();
+        self.request.get_or_create(&Route { route }).observe(since.elapsed().as_secs_f64());
+    }
+
+    /// Keys of a source were made, rotated or destroyed.
+    pub fn keys(&self, deed: &'static str, how_many: usize) {
+        let how_many = u64::try_from(how_many).unwrap_or(u64::MAX);
+        self.keys.get_or_create(&KeyDeed { deed }).inc_by(how_many);
+    }
+
+    /// Somebody signed in, or did not.
+    pub fn sign_in(&self, well: bool) {
+        let result = if well { "success" } else { "failure" };
+        self.sign_ins.get_or_create(&Outcome { result }).inc();
+    }
+}

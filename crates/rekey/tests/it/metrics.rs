@@ -1,0 +1,114 @@
+//! What is counted moves with what is done, and holds nobody's name and no secret.
+
+use std::io::{Read, Write};
+
+use hyper::StatusCode;
+use tokio::net::TcpListener;
+
+use crate::{
+    people::FORM,
+    site::{Site, on_both_stores},
+};
+
+on_both_stores!(metrics_move_with_what_is_done_and_name_nobody);
+
+/// As Prometheus asks.
+async fn scrape(site: &Site) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let serving = tokio::spawn(rekey::serve::metrics(site.app.clone(), listener, stopped));
+    let text = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let ask = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    })
+    .await
+    .unwrap();
+    stop.send_replace(true);
+    serving.await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert!(text.contains("# EOF\n"), "{text}");
+    text
+}
+
+/// The sum over all lines of this name whose labels hold all of these.
+fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
+    let of_name = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+            && labels.iter().all(|label| line.contains(label))
+    };
+    text.lines()
+        .filter(of_name)
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
+        .sum()
+}
+
+async fn metrics_move_with_what_is_done_and_name_nobody(site: Site) {
+    let canary = format!("canary-{}", uuid::Uuid::new_v4().simple());
+    site.with_people(&[&canary]).await;
+    let client = site.api_client().await;
+    let token = site.token_of(&client).await;
+    let before = scrape(&site).await;
+
+    let clear = format!("{canary} 7");
+    let accepted = site.set_password(&token, &canary, "IdentityNow", &clear).await;
+    assert_eq!(site.ended(&token, &accepted).await["state"], "FINISHED");
+    let refused = site.set_password(&token, &canary, "IdentityNow", "\u{7}").await;
+    assert_eq!(site.ended(&token, &refused).await["state"], "FAILED");
+    let path = format!("/v3/{canary}");
+    site.get(&path).token(&token).send().await.assert(StatusCode::NOT_FOUND);
+    let path = format!("/v3/accounts/{canary}");
+    site.get(&path).token(&token).send().await.assert(StatusCode::NOT_FOUND);
+    let form = format!("userName={canary}&password={canary}");
+    site.post("/sign-in").text(FORM, form).send().await;
+    let method = hyper::Method::from_bytes(b"CANARY").unwrap();
+    site.ask(method, "/v3/accounts").token(&token).send().await;
+
+    let after = scrape(&site).await;
+    let kind = "source_kind=\"rekey\"";
+    for (name, labels, by) in [
+        ("rekey_changes_accepted_total", vec![], 2.0),
+        ("rekey_accept_seconds_count", vec![], 2.0),
+        ("rekey_changes_ended_total", vec![kind, "state=\"finished\""], 1.0),
+        ("rekey_change_seconds_count", vec![], 2.0),
+        ("rekey_private_operation_seconds_count", vec![], 2.0),
+        ("rekey_target_seconds_count", vec![kind, "operation=\"write\""], 1.0),
+        (
+            "rekey_http_requests_total",
+            vec!["method=\"POST\"", "route=\"/set-password\"", "status=\"202\""],
+            2.0,
+        ),
+        ("rekey_http_requests_total", vec!["route=\"/accounts/{id}\"", "status=\"404\""], 1.0),
+        ("rekey_http_requests_total", vec!["route=\"none\"", "status=\"404\""], 1.0),
+        ("rekey_http_requests_total", vec!["method=\"other\""], 1.0),
+    ] {
+        let moved = value(&after, name, &labels) - value(&before, name, &labels);
+        assert!((moved - by).abs() < 0.5, "{name} {labels:?} moved by {moved}:\n{after}");
+    }
+    for name in ["rekey_attempts_total", "rekey_commit_deeds_sum", "rekey_commit_seconds_sum"] {
+        assert!(value(&after, name, &[]) > value(&before, name, &[]), "{name}:\n{after}");
+    }
+    for (name, value_now) in [
+        ("rekey_queue_depth", 0.0),
+        ("rekey_queue_oldest_seconds", 0.0),
+        ("rekey_requests_stuck", 0.0),
+        ("rekey_breaker_open", 0.0),
+    ] {
+        assert!(after.contains(&format!("\n{name}")), "{name} is there:\n{after}");
+        assert!((value(&after, name, &[]) - value_now).abs() < 0.5, "{name}:\n{after}");
+    }
+    for name in ["process_resident_memory_bytes", "process_open_fds", "rekey_build_info"] {
+        assert!(value(&after, name, &[]) > 0.0, "{name}:\n{after}");
+    }
+
+    let person = accepted.body["requestId"].as_str().unwrap();
+    for secret in ["canary", "CANARY", &token, &client.secret, client.id.as_str(), person] {
+        assert!(!after.contains(secret), "{secret}:\n{after}");
+    }
+    let source = rekey::source::ensure_identity_now(&site.app).await.unwrap();
+    assert!(after.contains(source.id.as_str()), "an id that is a label is found");
+}
