@@ -9,6 +9,7 @@ mod bans;
 mod ci;
 mod crash;
 mod faults;
+mod fuzz;
 mod order;
 mod power;
 mod proof;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ["crash", options @ ..] => crash::run(options),
         ["power", options @ ..] => power::run(options),
         ["simulate", options @ ..] => simulate::run(options),
+        ["fuzz", options @ ..] => fuzz::run(options),
         ["targets"] => test::targets(),
         ["test", options @ ..] => test::run(options),
         ["timing", options @ ..] => timing::run(options),
@@ -61,6 +63,7 @@ cargo xtask order               races on several nodes that are stopped and kill
 cargo xtask crash               kill -9 under load; --cycles N, --store sqlite|postgres, --control
 cargo xtask power               the power goes, and what was not synced with it; --cycles N, --control
 cargo xtask simulate            the pipeline in a world without time; --seeds N, --from S, --seed S to see one
+cargo xtask fuzz                arbitrary bytes for everything that reads; --seconds N each, --target NAME
 cargo xtask targets             only the target systems, for as long as you want them
 cargo xtask test                every test, against real servers it starts itself
 cargo xtask test --list         the suites

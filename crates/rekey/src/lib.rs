@@ -27,6 +27,8 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod grant;
 pub mod id;
 pub mod identity;

@@ -15,6 +15,8 @@ use tokio::{
 use tower::ServiceExt;
 
 use self::quotes::Quotes;
+#[cfg(fuzzing)]
+pub(crate) use self::quotes::repaired;
 use crate::{App, Error, api, jobs};
 
 mod quotes;

@@ -88,6 +88,7 @@ fn script(suite: Suite) -> Result<Script> {
         | Suite::Faults
         | Suite::Order
         | Suite::Power
+        | Suite::Fuzz
         | Suite::Store
         | Suite::Timing
         | Suite::Workspace => {

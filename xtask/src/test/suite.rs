@@ -1,6 +1,6 @@
 //! The suites, in the order in which they run.
 
-use crate::{crash, faults, order, power, shell::Result, timing};
+use crate::{crash, faults, fuzz, order, power, shell::Result, timing};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suite {
@@ -8,6 +8,7 @@ pub(crate) enum Suite {
     Crash,
     Faults,
     Malformed,
+    Fuzz,
     Node,
     OpenSsl,
     Order,
@@ -35,6 +36,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite::Faults,
     Suite::Store,
     Suite::Timing,
+    Suite::Fuzz,
 ];
 
 impl Suite {
@@ -44,6 +46,7 @@ impl Suite {
             Self::Crash => "crash",
             Self::Faults => "faults",
             Self::Malformed => "malformed",
+            Self::Fuzz => "fuzz",
             Self::Node => "node-1.4.15",
             Self::OpenSsl => "openssl",
             Self::Order => "order",
@@ -63,6 +66,7 @@ impl Suite {
             Self::Crash => "kill -9 under load, 200 times on each store: nothing accepted is lost",
             Self::Faults => "trouble on the wire at every moment of a write: no verdict is wrong",
             Self::Malformed => "broken and smuggled HTTP, and JSON that is none: no fault, no hang",
+            Self::Fuzz => "arbitrary bytes for everything that reads: the corpus, then 10 s each",
             Self::Node => "the official TypeScript client: v3, beta and v2024",
             Self::OpenSsl => "the documented command lines: curl, openssl and base64",
             Self::Order => {
@@ -90,6 +94,7 @@ impl Suite {
             Self::Store => Some(faults::store),
             Self::Crash => Some(crash::quick),
             Self::Power => Some(power::quick),
+            Self::Fuzz => Some(fuzz::quick),
             Self::Timing => Some(timing::quick),
             Self::Canary
             | Self::Malformed

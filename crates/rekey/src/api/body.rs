@@ -67,7 +67,7 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Response> {
 }
 
 /// Parses JSON; the error says where.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     if depth(bytes) > DEPTH {
         return Err(Error::bad(
             BadRequest::Syntax,

@@ -39,6 +39,8 @@ mod set_password;
 mod sources;
 mod task_status;
 
+#[cfg(fuzzing)]
+pub(crate) use self::{body::parse, patch::patched};
 pub use self::{
     error::{ErrorBody, tracking},
     measure::metrics_router,

@@ -14,7 +14,7 @@ const MOST: usize = 200;
 const LARGEST: usize = 256 * 1024;
 
 /// Patches a document: all of it, or an error and nothing.
-pub(super) fn patched(mut document: Value, patch: &Patch) -> Result<Value, Error> {
+pub(crate) fn patched(mut document: Value, patch: &Patch) -> Result<Value, Error> {
     if patch.0.len() > MOST {
         return Err(limit(format!("a patch may have at most {MOST} operations")));
     }

@@ -27,6 +27,12 @@ mod people;
 mod policies;
 mod sources;
 
+/// Reads a file and forgets it.
+#[cfg(fuzzing)]
+pub(crate) fn is_readable(text: &str) -> bool {
+    file::parse(text).is_ok()
+}
+
 /// What would be done, in the order in which it would be.
 #[derive(Default)]
 pub struct Plan {

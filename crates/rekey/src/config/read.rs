@@ -52,7 +52,7 @@ impl Config {
     }
 
     /// From a file's text and an environment.
-    fn parse(
+    pub(crate) fn parse(
         file: &str,
         text: &str,
         environment: impl IntoIterator<Item = (OsString, OsString)>,

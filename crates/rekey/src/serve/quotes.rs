@@ -196,6 +196,16 @@ impl Repair {
     }
 }
 
+/// What is made of a connection that sends these chunks.
+#[cfg(fuzzing)]
+pub(crate) fn repaired(chunks: &[&[u8]]) -> Vec<u8> {
+    let (mut repair, mut out) = (Repair::default(), Vec::new());
+    for chunk in chunks {
+        repair.feed(chunk, &mut out);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
