@@ -9,8 +9,9 @@ pub(crate) fn run(options: &[&str]) -> Result {
     proof::run("order", &[Proof { words: &[&["order"], options].concat(), is_proof_build: true }])
 }
 
-/// Two nodes, until they have been through all stops.
+/// Two nodes, until they have been through all stops, and an order that is broken.
 pub(crate) fn quick() -> Result {
-    let words = &["order", "--pairs", "300"];
-    proof::run("order", &[Proof { words, is_proof_build: true }])
+    let run = |words| Proof { words, is_proof_build: true };
+    let broken = ["order", "--pairs", "50", "--accounts", "15", "--control", "early-sequence"];
+    proof::run("order", &[run(&["order", "--pairs", "100"]), run(&broken)])
 }

@@ -70,7 +70,14 @@ impl System {
         Proxy::start("127.0.0.1", upstream).await
     }
 
-    fn source(self, targets: &Targets, name: &str, port: u16, owner: &str) -> Value {
+    fn source(
+        self,
+        targets: &Targets,
+        name: &str,
+        port: u16,
+        owner: &str,
+        deadline: &str,
+    ) -> Value {
         let filter = format!("(uid={name}-*)");
         let attributes = match self {
             Self::Directory => targets.directory.attributes(port.into(), &filter),
@@ -80,7 +87,7 @@ impl System {
         let connector = if self == Self::Warehouse { "postgresql" } else { "ldap" };
         json!({
             "name": name, "connector": connector, "features": ["PASSWORD"], "owner": owner,
-            "deadline": "1m", "connectorAttributes": attributes,
+            "deadline": deadline, "connectorAttributes": attributes,
         })
     }
 }
@@ -106,7 +113,9 @@ pub(super) async fn start(
     for (number, (system, plan)) in plans.into_iter().enumerate() {
         let (name, proxy) = (format!("{tag}x{number}"), system.proxy(&targets).await);
         let owner = text(&place.bootstrap, "adminUser");
-        sources.push(system.source(&targets, &name, proxy.port(), &owner));
+        // Long enough for all that passes, short enough to wait for the end of it.
+        let deadline = if plan.is_some() { "5m" } else { "1m" };
+        sources.push(system.source(&targets, &name, proxy.port(), &owner, deadline));
         let count = plan.map_or(1, |(troubles, _)| troubles.len() * each);
         let people: Vec<String> = (0..count).map(|person| format!("{name}-{person}")).collect();
         let accounts = if system == System::Warehouse { &mut roles } else { &mut entries };

@@ -53,8 +53,6 @@ pub(crate) struct Options {
 enum Control {
     /// The place in the order is drawn before the accounts are locked.
     EarlySequence,
-    /// The accounts are locked in the order they come in, and every other time backwards.
-    UnsortedLocks,
 }
 
 /// What all lanes share.
@@ -89,10 +87,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     println!("order: {} nodes, seed {seed}", options.nodes);
     let targets = Targets::find()?;
     let logs = Logs::from_now(&targets)?;
-    let broken = options.control.map_or("", |control| match control {
-        Control::EarlySequence => "early_sequence",
-        Control::UnsortedLocks => "unsorted_locks",
-    });
+    let broken = options.control.map_or("", |Control::EarlySequence| "early_sequence");
     let started = Instant::now();
     let (place, nodes) = site::start(&targets, options.nodes, broken).await?;
     let addresses = nodes.iter().map(|node| node.address.clone()).collect();

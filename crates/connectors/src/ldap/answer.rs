@@ -66,6 +66,8 @@ pub(super) fn outcome(answer: &LdapResult, text: &str) -> Outcome {
         }
         (_, Some(refusal)) => Outcome::Rejected(rejection(Some(refusal), text)),
         (19, None) => Outcome::Rejected(rejection(None, text)),
+        // OpenLDAP's ppolicy overlay, when two writes at once want to forget the same old password.
+        (16, None) => Outcome::NotApplied(crate::fault::conflict()),
         // Unlike everywhere else, these are about the operation itself.
         (2, None) => Outcome::NotApplied(Fault::new(
             FaultKind::Unsupported,
@@ -151,6 +153,7 @@ mod tests {
             (51, FaultKind::Throttled),
             (52, FaultKind::Unreachable),
             (2, FaultKind::Unsupported),
+            (16, FaultKind::Throttled),
         ] {
             let Outcome::NotApplied(fault) = outcome(&answer(code), "") else { panic!("{code}") };
             assert_eq!(fault.kind, kind);

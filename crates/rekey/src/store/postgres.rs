@@ -14,7 +14,8 @@ use tokio::{
     task::yield_now,
 };
 use tokio_postgres::{
-    Client, Config, NoTls, Row, SimpleQueryMessage, Statement, config::SslMode, types::ToSql,
+    Client, Config, NoTls, Row, SimpleQueryMessage, Statement, config::SslMode, error::SqlState,
+    types::ToSql,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -114,6 +115,8 @@ pub(super) struct Link {
     planned: Instant,
     /// A statement failed: PostgreSQL will keep nothing of this transaction.
     failed: bool,
+    /// It was refused a write: it stays as it began, though the server may take writes by now.
+    may_only_read: bool,
     runtime: Runtime,
 }
 
@@ -139,6 +142,7 @@ impl Postgres {
             statements: HashMap::new(),
             planned: Instant::now(),
             failed: false,
+            may_only_read: false,
             runtime,
         });
         Ok(())
@@ -237,7 +241,7 @@ impl Link {
             self.planned = Instant::now();
             return self.script("DISCARD PLANS").is_ok();
         }
-        !self.client.is_closed()
+        !self.client.is_closed() && !self.may_only_read
     }
 
     fn wait<'a, T, D>(&'a mut self, ask: impl FnOnce(&'a Client) -> D) -> Result<T>
@@ -246,6 +250,9 @@ impl Link {
     {
         let answer = self.runtime.block_on(ask(&self.client));
         self.failed |= answer.is_err();
+        self.may_only_read |= answer
+            .as_ref()
+            .is_err_and(|error| error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION));
         Ok(answer?)
     }
 

@@ -122,13 +122,14 @@ impl Error {
                         | SystemIoFailure
                 )
             ),
-            // Class 53 is lack of resources, 57P operator intervention, 25006 a read-only server.
+            // Class 53 is lack of resources, 57 operator intervention and time limits, 25006 a
+            // read-only server, 55P03 a lock that somebody holds too long: a node that stands still.
             Self::Postgres(error) => {
                 error.is_closed()
                     || error.code().is_none_or(|state| {
                         let state = state.code();
-                        ["08", "53", "57P", "58"].iter().any(|class| state.starts_with(class))
-                            || state == "25006"
+                        ["08", "53", "57", "58"].iter().any(|class| state.starts_with(class))
+                            || ["25006", "55P03"].contains(&state)
                     })
             }
             Self::Corrupt(_) | Self::Rows(_) => false,

@@ -36,6 +36,9 @@ impl Sqlite {
             ))
         };
         let db = Connection::open(path).map_err(|e| sentence(&e))?;
+        if db.is_readonly("main").map_err(|e| sentence(&e))? {
+            return Err(sentence(&"it may only be read"));
+        }
         db.busy_timeout(Duration::from_secs(10))?;
         db.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000;

@@ -49,6 +49,8 @@ impl Tx<'_> {
                        JOIN sync_group_source other ON other.group_id = mine.group_id
                        WHERE mine.source_id = $3 AND other.source_id <> mine.source_id))
                    ORDER BY a.id";
+        #[cfg(rekey_proof)]
+        self.draw_early()?;
         let sql =
             if self.is_postgres() { format!("{sql} FOR UPDATE OF a") } else { sql.to_owned() };
         self.all(&sql, &[identity, named, source])
@@ -93,7 +95,10 @@ impl Tx<'_> {
                      WHERE a.id = ANY (string_to_array($11, ' ')))
                  SELECT seq AS value FROM entered"
             );
-            return Ok(self.maybe::<One<i64>>(&sql, &params)?.map(|One(seq)| seq));
+            let seq = self.maybe::<One<i64>>(&sql, &params)?.map(|One(seq)| seq);
+            #[cfg(rekey_proof)]
+            let seq = self.take_early(seq)?;
+            return Ok(seq);
         }
         let entered = self.maybe::<One<i64>>(&format!("{sql} AS value"), &params)?;
         let Some(One(seq)) = entered else { return Ok(None) };

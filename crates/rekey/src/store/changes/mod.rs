@@ -11,6 +11,8 @@ use crate::{
 };
 
 mod accept;
+#[cfg(rekey_proof)]
+mod broken;
 mod queue;
 
 /// What a change needs to know of a source, and no more.
