@@ -198,10 +198,10 @@ impl Metrics {
     }
 
     /// A target was looked at or written to.
-    pub fn target(&self, operation: &'static str, source_kind: &str, since: Instant) {
+    pub fn target(&self, operation: &'static str, source_kind: &str, took: Duration) {
         let source_kind = source_kind.to_owned();
         let labels = Target { operation, source_kind };
-        self.target.get_or_create(&labels).observe(since.elapsed().as_secs_f64());
+        self.target.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// A request was answered.

@@ -158,7 +158,7 @@ impl Link {
     async fn measured<T>(&self, operation: &'static str, work: impl Future<Output = T>) -> T {
         let since = Instant::now();
         let done = work.await;
-        self.metrics.target(operation, &self.kind, since);
+        self.metrics.target(operation, &self.kind, since.elapsed());
         done
     }
 

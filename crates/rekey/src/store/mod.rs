@@ -164,8 +164,8 @@ impl Store {
 
     /// A store that ends with the process, on the thread of who asks: for simulations.
     pub async fn in_memory(clock: Clock) -> Result<Self> {
-        let store =
-            Self { engine: Engine::Memory(Memory::open()?), clock, audit_key: Arc::default() };
+        let engine = Engine::Memory(Memory::open()?);
+        let store = Self { engine, clock, audit_key: Arc::default(), metrics: Arc::default() };
         store.write(migrate::run).await?;
         Ok(store)
     }
