@@ -1,7 +1,7 @@
 //! `rekey doctor`: is everything as it should be, and what to do where it is not.
 //!
 //! One file per subject; each adds its checks to the [`Report`]. Nothing here changes anything but
-//! for one setting that is written as it is, to see whether the store can be written to.
+//! for one setting, written to see whether the store can be written to.
 
 use serde::Serialize;
 
