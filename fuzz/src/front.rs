@@ -6,7 +6,10 @@ use axum::{
     Router,
     body::Body,
     extract::ConnectInfo,
-    http::{Request, header::AUTHORIZATION},
+    http::{
+        Request,
+        header::{AUTHORIZATION, HOST},
+    },
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http_body_util::BodyExt;
@@ -89,7 +92,7 @@ impl Front {
         known: bool,
         body: &[u8],
     ) -> (Option<u16>, Value) {
-        let mut request = Request::builder().method(method).uri(target);
+        let mut request = Request::builder().method(method).uri(target).header(HOST, "rekey");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -80,7 +80,7 @@ fn control(binaries: &Path) -> Result {
     // Nothing of an earlier run leads to it.
     let _ = std::fs::remove_dir_all(shell::target().join("fuzz-corpus").join(CONTROL));
     match one(binaries, CONTROL, 60) {
-        Err(reason) if reason.contains("found") => Ok(()),
+        Err(reason) if reason.contains("\nfound\n") => Ok(()),
         Err(reason) => Err(format!("the control did not run: {reason}")),
         Ok(()) => Err("the control was not found in 60 s: this run proves nothing".to_owned()),
     }
@@ -139,7 +139,10 @@ fn one(binaries: &Path, name: &str, seconds: u32) -> Result {
     if out.status.success() {
         return Ok(());
     }
+    // From the panic on, if it was one.
     let lines: Vec<_> = said.lines().collect();
-    let last = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n");
-    Err(format!("{}\n{last}\nwhat it tried is in {}", out.status, finds.display()))
+    let panic = lines.iter().position(|line| line.contains("panicked at"));
+    let from = panic.unwrap_or(lines.len().saturating_sub(60));
+    let told = lines.iter().skip(from).take(60).copied().collect::<Vec<_>>().join("\n");
+    Err(format!("{}\n{told}\nwhat it tried is in {}", out.status, finds.display()))
 }
