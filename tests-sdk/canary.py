@@ -87,7 +87,8 @@ def control():
     report("control: it is found in /tmp", lambda: must_find(word, str(temporary)))
     temporary.unlink()
     name = f"aA1{secrets.token_hex(8)}"
-    query("set log_statement = 'all'", f"select 1 as {name}")
+    # It keeps the first text of statements that differ in a name only.
+    query("select pg_stat_statements_reset()", "set log_statement = 'all'", f"select 1 as {name}")
     report("control: it is found in the target's statistics", lambda: must_find(name, "pg_stat_statements"))
     report("control: it is found in the target's log", lambda: must_find(name, "SITE_POSTGRESQL_LOG"))
     report("control: the process is looked at", lambda: must_find("serve", "the process's cmdline"))

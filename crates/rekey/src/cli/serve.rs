@@ -1,6 +1,9 @@
 //! `rekey serve`: everything, until SIGTERM or SIGINT.
 
-use std::process::ExitCode;
+use std::{
+    io::{IsTerminal, stdout},
+    process::ExitCode,
+};
 
 use serde_json::json;
 use tokio::{
@@ -59,13 +62,15 @@ pub(crate) fn until_stopped() -> Result<watch::Receiver<bool>, Error> {
     Ok(stopped)
 }
 
+/// Said once. What is not a terminal is a log, and no log holds a secret.
 fn welcome(app: &App, first: &Bootstrap) {
     let Bootstrap { base_url, api_client_id, api_client_secret, .. } = first;
+    let secret = if stdout().is_terminal() { api_client_secret } else { "(its apiClientSecret)" };
     say!("Welcome. This is the first start; the first credentials are in");
     say!("  {}", bootstrap::file(app).display());
     say!("Keep that file safe, or delete it once you have noted what is in it.\n");
     say!("Any SailPoint SDK or the sail command works with rekey after");
     say!(
-        "  export SAIL_BASE_URL={base_url} SAIL_CLIENT_ID={api_client_id} SAIL_CLIENT_SECRET={api_client_secret}\n"
+        "  export SAIL_BASE_URL={base_url} SAIL_CLIENT_ID={api_client_id} SAIL_CLIENT_SECRET={secret}\n"
     );
 }

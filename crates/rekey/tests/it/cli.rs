@@ -120,6 +120,28 @@ fn bootstrap(place: &Place) -> Value {
 }
 
 #[test]
+fn only_a_terminal_is_told_the_first_secret() {
+    let place = Place::new();
+    let rekey = place.command(&[]);
+    let mut script = Command::new("script");
+    for (name, value) in rekey.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    let serve = format!("{} serve", rekey.get_program().display());
+    script.args(["--quiet", "--command", &serve, "/dev/null"]).current_dir(place.path(""));
+    let mut terminal = script.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(terminal.stdout.take().unwrap()).lines();
+    let block = said.find(|line| line.as_ref().unwrap().contains("SAIL_CLIENT_SECRET")).unwrap();
+    let secret = bootstrap(&place)["apiClientSecret"].as_str().unwrap().to_owned();
+    assert!(block.unwrap().trim_end().ends_with(&format!("SAIL_CLIENT_SECRET={secret}")));
+    let _ = terminal.kill();
+    let _ = terminal.wait();
+}
+
+#[test]
 fn the_first_start_writes_the_first_credentials_and_no_other_does() {
     let place = Place::new();
     let server = place.serve();
@@ -137,10 +159,9 @@ fn the_first_start_writes_the_first_credentials_and_no_other_does() {
         assert_eq!(first[name].as_str().unwrap().len(), length, "{name}");
     }
     let block = format!(
-        "export SAIL_BASE_URL={} SAIL_CLIENT_ID={} SAIL_CLIENT_SECRET={}",
+        "export SAIL_BASE_URL={} SAIL_CLIENT_ID={} SAIL_CLIENT_SECRET=(its apiClientSecret)",
         server.base,
         first["apiClientId"].as_str().unwrap(),
-        first["apiClientSecret"].as_str().unwrap()
     );
     assert!(server.before.contains(&block), "{:?}", server.before);
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
