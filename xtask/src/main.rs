@@ -65,7 +65,8 @@ cargo xtask power               the power goes, and what was not synced with it;
 cargo xtask simulate            the pipeline in a world without time; --seeds N, --from S, --seed S to see one
 cargo xtask fuzz                arbitrary bytes for everything that reads; --seconds N each, --target NAME
 cargo xtask targets             only the target systems, for as long as you want them
-cargo xtask test                every test, against real servers it starts itself
+cargo xtask test                the tests, against real servers it starts itself
+cargo xtask test --all          those, too, that take minutes each
 cargo xtask test --list         the suites
 cargo xtask test --only NAME    one suite; may be given more than once
 cargo xtask timing              whether time tells if a padding was right; --samples N, 100,000 by default

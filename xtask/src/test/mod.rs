@@ -32,7 +32,8 @@ use targets::Targets;
 pub(crate) fn run(options: &[&str]) -> Result {
     let Some(wanted) = wanted(options)? else {
         for suite in SUITES {
-            println!("{:<16}{}", suite.name(), suite.about());
+            let by_name = if suite.is_by_name() { " (by name, or --all)" } else { "" };
+            println!("{:<16}{}{by_name}", suite.name(), suite.about());
         }
         return Ok(());
     };
@@ -131,6 +132,7 @@ fn wanted(options: &[&str]) -> Result<Option<Vec<Suite>>> {
     let mut options = options.iter();
     while let Some(option) = options.next() {
         match *option {
+            "--all" => wanted.extend(SUITES),
             "--list" => return Ok(None),
             "--only" => {
                 let name = options.next().copied().unwrap_or_default();
@@ -143,7 +145,7 @@ fn wanted(options: &[&str]) -> Result<Option<Vec<Suite>>> {
         }
     }
     if wanted.is_empty() {
-        wanted.extend(SUITES);
+        wanted.extend(SUITES.iter().filter(|suite| !suite.is_by_name()));
     }
     Ok(Some(wanted))
 }

@@ -7,8 +7,8 @@ pub(crate) enum Suite {
     Canary,
     Crash,
     Faults,
-    Malformed,
     Fuzz,
+    Malformed,
     Node,
     OpenSsl,
     Order,
@@ -84,6 +84,19 @@ impl Suite {
             Self::Timing => "a padding that leaks is told by its time, rekey's is not: few samples",
             Self::Workspace => "cargo test, with slapd and PostgreSQL at hand",
         }
+    }
+
+    /// Whether it takes minutes or builds of its own, and so runs only by name and with `--all`.
+    pub(crate) fn is_by_name(self) -> bool {
+        matches!(
+            self,
+            Self::Crash
+                | Self::Faults
+                | Self::Fuzz
+                | Self::Order
+                | Self::Store
+                | Self::Timing
+        )
     }
 
     /// What runs it, if it is a command of its own that starts whatever it needs.
