@@ -90,12 +90,7 @@ impl Suite {
     pub(crate) fn is_by_name(self) -> bool {
         matches!(
             self,
-            Self::Crash
-                | Self::Faults
-                | Self::Fuzz
-                | Self::Order
-                | Self::Store
-                | Self::Timing
+            Self::Crash | Self::Faults | Self::Fuzz | Self::Order | Self::Store | Self::Timing
         )
     }
 
