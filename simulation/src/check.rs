@@ -98,8 +98,8 @@ pub(crate) async fn all(world: &World) {
         Ok(rows) => rows,
         Err(error) => return world.broke(format!("the store cannot be read: {error}")),
     };
-    let most_pushes: Vec<_> =
-        (0..SOURCES).map(|source| world.source(source, |source| source.most_pushes())).collect();
+    let most_repeats: Vec<_> =
+        (0..SOURCES).map(|source| world.source(source, |source| source.most_repeats())).collect();
     let broken = world.history(|history| {
         let mut broken = Vec::new();
         let numbers: BTreeMap<Vec<u8>, Number> = history
@@ -144,10 +144,10 @@ pub(crate) async fn all(world: &World) {
                 .check(&mut broken);
             }
         }
-        for (source, most) in most_pushes.iter().enumerate() {
-            if *most > 2 {
+        for (source, most) in most_repeats.iter().enumerate() {
+            if *most > 1 {
                 broken.push(format!(
-                    "history: source {source} took one request's password {most} times"
+                    "history: source {source} lost {most} entries of a history to one request"
                 ));
             }
         }
@@ -270,11 +270,12 @@ impl Lane<'_> {
     /// I3: once one is FINISHED, nothing older comes into force any more; but for a change that
     /// ended at its deadline, which waits no longer for what a stopped node may still send.
     fn stays(&self, place: usize, row: &Kept, number: Option<Number>, broken: &mut Vec<String>) {
-        if State::of(row.state) != State::Finished || is_cut_short(row) {
+        if State::of(row.state) != State::Finished {
             return;
         }
         let ended = row.ended.unwrap_or(Micros(i64::MAX));
-        for effect in self.effects.iter().filter(|effect| effect.at > ended) {
+        let heeded = |effect: &&&Effect| effect.at > ended && !is_beyond(row, effect);
+        for effect in self.effects.iter().filter(heeded) {
             let older = self.rows[..place]
                 .iter()
                 .any(|older| effect.password.is_some() && self.number(older) == effect.password);
@@ -299,9 +300,8 @@ impl Lane<'_> {
             }
             return;
         };
-        let is_cut_short = is_cut_short(last) && Some(in_force.at) > last.ended;
         if TargetState::of(last.target) == TargetState::Applied
-            && !is_cut_short
+            && !is_beyond(last, in_force)
             && in_force.password != number
             && in_force.password.is_some()
         {
@@ -313,6 +313,7 @@ impl Lane<'_> {
     }
 }
 
-fn is_cut_short(row: &Kept) -> bool {
-    row.ended >= Some(row.deadline)
+/// Whether a change ended at its deadline, and this came later.
+fn is_beyond(row: &Kept, effect: &Effect) -> bool {
+    row.ended >= Some(row.deadline) && effect.at > row.deadline
 }

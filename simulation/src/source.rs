@@ -81,8 +81,8 @@ struct Account {
     changed: Option<Instant>,
     wrong: u32,
     locked_until: Option<Instant>,
-    /// How often each request's password was pushed.
-    pushes: BTreeMap<Number, u32>,
+    /// How often each request's password was written over itself, by who was not late.
+    repeats: BTreeMap<Number, u32>,
     /// Writes that are on their way, and whether each was sent in time.
     under_way: Vec<(Number, bool)>,
 }
@@ -112,9 +112,9 @@ impl Source {
         self.accounts.get(person).and_then(|account| account.password)
     }
 
-    /// The most often any one request's password was pushed.
-    pub(crate) fn most_pushes(&self) -> u32 {
-        let all = self.accounts.iter().flat_map(|account| account.pushes.values());
+    /// The most often any one request's password was written over itself.
+    pub(crate) fn most_repeats(&self) -> u32 {
+        let all = self.accounts.iter().flat_map(|account| account.repeats.values());
         all.copied().max().unwrap_or(0)
     }
 
@@ -131,17 +131,20 @@ impl Source {
         account.changes += 1;
         account.changed = Some(Instant::now());
         (account.wrong, account.locked_until) = (0, None);
-        if let Some(number) = password {
-            *account.pushes.entry(number).or_default() += 1;
-        }
     }
 
-    fn write(&mut self, person: usize, password: Number, expected: Option<&Stamp>) -> Said {
+    fn write(
+        &mut self,
+        person: usize,
+        password: Number,
+        in_time: bool,
+        expected: Option<&Stamp>,
+    ) -> Said {
         if expected.is_some_and(|expected| expected.is_known() && *expected != self.stamp(person)) {
             return Said::Conflict;
         }
         let Manner { min_age, remembers, .. } = self.manner;
-        let Some(account) = self.accounts.get(person) else { return Said::Conflict };
+        let Some(account) = self.accounts.get_mut(person) else { return Said::Conflict };
         let reused = account.password == Some(password)
             || account.old.iter().rev().take(remembers).any(|old| *old == Some(password));
         if remembers > 0 && reused {
@@ -149,6 +152,9 @@ impl Source {
         }
         if account.changed.is_some_and(|at| at.elapsed() < min_age) {
             return Said::Refused { reused: false };
+        }
+        if in_time && account.password == Some(password) {
+            *account.repeats.entry(password).or_default() += 1;
         }
         self.set(person, Some(password));
         Said::Changed
@@ -267,7 +273,7 @@ impl Way {
                 sleep(delay).await;
                 let said = world.source(source, |source| {
                     source.end(person, password, in_time);
-                    source.write(person, password, expected.as_ref())
+                    source.write(person, password, in_time, expected.as_ref())
                 });
                 world.wrote(source, person, password, matches!(said, Said::Changed));
                 if answered {

@@ -18,6 +18,10 @@ const KEPT: &[(u64, &str)] = &[
     (918, "a worker lost while it ended a change held up the end for a whole lease"),
     (919, "a worker lost while it ended a change held up the end for a whole lease"),
     (1427, "a worker lost while it ended a change held up the end for a whole lease"),
+    (5566, "the last look at a password failed, and it was FINISHED without"),
+    (9903, "the last look at a password failed, and it was FINISHED without"),
+    (13461, "workers lost in the last look at a password held up the end"),
+    (13505, "the last look at a password failed, and it was FINISHED without"),
 ];
 
 #[test]

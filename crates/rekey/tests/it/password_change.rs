@@ -150,9 +150,9 @@ async fn nothing_is_written_while_an_earlier_write_may_arrive(site: Quiet) {
 }
 
 async fn a_late_write_of_an_older_change_is_repaired(site: Quiet) {
-    // The deadline may come before all is settled.
+    // The last of them is not looked at again before its deadline, and long after it.
     for (alias, late, deadline, writes) in
-        [("abby", false, 900, 2), ("ben", true, 900, 4), ("carl", true, 30, 4)]
+        [("abby", false, 900, 2), ("ben", true, 900, 4), ("carl", true, 30, 3)]
     {
         let who = site.person(alias, &[&site.login]).await;
         let older = site.change(&who, &site.login, "the first one").await;
@@ -187,8 +187,13 @@ async fn a_late_write_of_an_older_change_is_repaired(site: Quiet) {
         assert_eq!(site.work().await, 0);
         site.app.clock.turn(Duration::from_secs(50));
         assert_eq!(site.work().await, 1);
-        site.assert_ended(&newer, State::Finished).await;
-        assert!(site.signs_in(&site.login, alias, "the second one").await);
+        if deadline < 50 {
+            let errors = site.assert_ended(&newer, State::Failed).await;
+            assert!(errors[0].contains("may have overwritten it"), "{errors:?}");
+        } else {
+            site.assert_ended(&newer, State::Finished).await;
+            assert!(site.signs_in(&site.login, alias, "the second one").await);
+        }
         let changes = site.login.clone();
         let changes =
             site.write(move |tx| Ok(tx.builtin_password(&changes, alias)?.unwrap().1)).await;

@@ -61,7 +61,7 @@ async fn carry_out(
     let case = case::read(app, change).await?;
     let mut targets = case.targets(app)?;
     if change.expired {
-        expire(&mut targets);
+        expire(change, &mut targets);
         if !targets.iter().any(Target::is_ready) {
             return settle(app, change, targets).await;
         }
@@ -91,12 +91,7 @@ async fn carry_out(
     };
 
     proof::crash_at("judge.done");
-    let Some(permits) = room(&targets).await else {
-        if change.expired {
-            return end_all(app, change, targets, "there was no room on the source").await;
-        }
-        return give_back(app, change).await;
-    };
+    let Some(permits) = room(&targets).await else { return give_back(app, change).await };
     let now = change.claimed_at;
     join_all(targets.iter_mut().map(|target| look(target, &password, now))).await;
     hold_back(&mut targets);
@@ -207,10 +202,6 @@ fn keep(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<(), Error>
     let Some(found) = &target.found else { return Ok(()) };
     let account = &target.row.account_id;
     let (state, why) = match found {
-        // It was in force when it was last looked at, and this was the last time.
-        Found::Unknown(_) if change.expired && target.is_only_looked_at() => {
-            (TargetState::Applied, None)
-        }
         Found::Applied if target.unsettled(change, tx.now()?).is_some() => {
             (TargetState::Settling, None)
         }
@@ -231,20 +222,26 @@ fn keep(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<(), Error>
     Ok(tx.set_target(change.seq, account, state, target.left_behind(), why)?)
 }
 
-/// The deadline has come: every open target fails with what was last wrong, but for what is in
-/// force and waits to be looked at once more, which is done now.
-fn expire(targets: &mut [Target]) {
-    let waits = |target: &&mut Target| target.is_ready() && target.state != TargetState::Settling;
-    for target in targets.iter_mut().filter(waits) {
+/// The deadline has come: every open target fails with what was last wrong. What is in force and
+/// waits to be looked at once more fails only when it could not be.
+fn expire(change: &Claimed, targets: &mut [Target]) {
+    for target in targets.iter_mut().filter(|target| target.is_ready()) {
         let last = target.row.error.as_deref().unwrap_or("its turn did not come");
-        let why = if target.state == TargetState::Attempting {
-            format!(
+        target.found = Some(Found::Failed(match target.state {
+            TargetState::Settling if times::may_look(change.deadline, change.claimed_at) => {
+                continue;
+            }
+            TargetState::Settling => format!(
+                "the password was in force, but an older change may have overwritten it, and it could not be looked at again ({last}): change it again"
+            ),
+            TargetState::Attempting => format!(
                 "the deadline has passed and it is not known whether the password was changed ({last}): change it again"
-            )
-        } else {
-            format!("the deadline has passed; last problem: {last}")
-        };
-        target.fail(&why);
+            ),
+            TargetState::Applied
+            | TargetState::Failed
+            | TargetState::Queued
+            | TargetState::Superseded => format!("the deadline has passed; last problem: {last}"),
+        }));
     }
 }
 

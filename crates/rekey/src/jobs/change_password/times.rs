@@ -25,6 +25,9 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 const TO_SAY_SO: Duration = Duration::from_secs(2);
 /// The longest stop of a process, at the worst moment, that is still repaired.
 const STOPPED: Duration = Duration::from_mins(1);
+/// How long after its deadline a password that waits for its check may still be looked at: with a
+/// claim, that is within the 30 s.
+const LAST_LOOK: Duration = Duration::from_secs(4);
 /// A change in whose hands this many workers were lost is not given to another one.
 const LAPSES: i64 = 3;
 
@@ -42,6 +45,11 @@ pub(super) fn may_arrive(announced: Option<Micros>, now: Micros) -> Option<Durat
 /// process may still send it. It is looked at once more when that is over.
 pub(super) fn settles(left_behind: Option<Micros>, now: Micros) -> Option<Duration> {
     remains(left_behind, WRITE_BY.saturating_add(STOPPED), now)
+}
+
+/// Whether a password that is not settled may still be looked at.
+pub(super) fn may_look(deadline: Micros, now: Micros) -> bool {
+    now < deadline.plus(LAST_LOOK)
 }
 
 /// Whether a change takes the processes with it that carry it out.

@@ -126,10 +126,10 @@ impl Tx<'_> {
     }
 
     /// Gives a claim back, to be taken up again after `pause`, or at its deadline if that comes
-    /// first; `Error::Rows(0)` when it was lost.
+    /// first and is not within a second; `Error::Rows(0)` when it was lost.
     pub fn release(&mut self, node: &str, change: &Claimed, pause: Duration) -> Result<()> {
         let now = self.now()?;
-        let due = now.plus(pause).min(change.deadline.max(now));
+        let due = now.plus(pause).min(change.deadline.max(now.plus(Duration::from_secs(1))));
         let sql = "UPDATE password_change SET claimed_by = NULL, due = $4
                    WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = 0";
         self.run_one(sql, &[&change.seq, &node, &change.attempt, &due])
