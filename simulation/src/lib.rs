@@ -29,6 +29,8 @@ pub use control::{CONTROLS, Control};
 const RESTLESS: Duration = Duration::from_mins(2);
 /// No write is later than this.
 const QUIET: Duration = Duration::from_secs(80);
+/// How often that is looked at.
+const STEP: Duration = Duration::from_secs(5);
 /// A history that is not quiet by then never will be.
 const ENOUGH: Duration = Duration::from_hours(2);
 
@@ -84,10 +86,13 @@ impl Simulator {
         }
         sleep(world.dice.up_to(RESTLESS)).await;
         world.calm.store(true, Ordering::Relaxed);
-        while check::unfinished(&world).await > 0 && world.began.elapsed() < ENOUGH {
-            sleep(Duration::from_secs(5)).await;
+        // A node that goes on may still accept what a client asked it for.
+        let mut quiet = Duration::ZERO;
+        while quiet < QUIET && world.began.elapsed() < ENOUGH {
+            sleep(STEP).await;
+            let is_quiet = check::unfinished(&world).await == 0;
+            quiet = if is_quiet { quiet + STEP } else { Duration::ZERO };
         }
-        sleep(QUIET).await;
         for node in &nodes {
             node.abort();
         }

@@ -21,6 +21,7 @@ const KEPT: &[(u64, &str)] = &[
     (5566, "the last look at a password failed, and it was FINISHED without"),
     (9903, "the last look at a password failed, and it was FINISHED without"),
     (13461, "workers lost in the last look at a password held up the end"),
+    (40845, "a password was written once more long after its deadline, and held up the end"),
     (13505, "the last look at a password failed, and it was FINISHED without"),
 ];
 

@@ -151,7 +151,8 @@ async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result
         .store
         .write(move |tx| {
             let now = tx.now()?;
-            if begins && now >= claimed.deadline {
+            let last = if begins { claimed.deadline } else { times::last_look(claimed.deadline) };
+            if now >= last {
                 return Ok(None);
             }
             tx.renew(&node, &claimed, LEASE)?;
@@ -228,7 +229,7 @@ fn expire(change: &Claimed, targets: &mut [Target]) {
     for target in targets.iter_mut().filter(|target| target.is_ready()) {
         let last = target.row.error.as_deref().unwrap_or("its turn did not come");
         target.found = Some(Found::Failed(match target.state {
-            TargetState::Settling if times::may_look(change.deadline, change.claimed_at) => {
+            TargetState::Settling if change.claimed_at < times::last_look(change.deadline) => {
                 continue;
             }
             TargetState::Settling => format!(

@@ -47,9 +47,9 @@ pub(super) fn settles(left_behind: Option<Micros>, now: Micros) -> Option<Durati
     remains(left_behind, WRITE_BY.saturating_add(STOPPED), now)
 }
 
-/// Whether a password that is not settled may still be looked at.
-pub(super) fn may_look(deadline: Micros, now: Micros) -> bool {
-    now < deadline.plus(LAST_LOOK)
+/// Until when a password that is not settled may still be looked at, and be written once more.
+pub(super) fn last_look(deadline: Micros) -> Micros {
+    deadline.plus(LAST_LOOK)
 }
 
 /// Whether a change takes the processes with it that carry it out.
