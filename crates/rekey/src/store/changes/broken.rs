@@ -1,14 +1,19 @@
 //! The order of acceptance, broken on purpose: only in a proof build, and only when it is asked for.
 
-use std::{cell::Cell, thread, time::Duration};
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use crate::{
     proof,
     store::{Result, Tx, row::One},
 };
 
-/// How long a broken order stays open: others come in between.
-const OPEN: Duration = Duration::from_millis(10);
+/// How long every other one waits after it has drawn: long enough for a later one to be done.
+const OVERTAKEN: Duration = Duration::from_millis(400);
 
 thread_local! {
     /// The place that the deed on this thread has drawn too early.
@@ -18,11 +23,14 @@ thread_local! {
 impl Tx<'_> {
     /// Draws a place before the accounts are locked.
     pub(super) fn draw_early(&mut self) -> Result<()> {
+        static WAITS: AtomicBool = AtomicBool::new(false);
         if self.is_postgres() && proof::asks_for("early_sequence") {
             let sql = "SELECT nextval(pg_get_serial_sequence('password_change', 'seq')) AS value";
             let One(seq) = self.one(sql, &[])?;
             DRAWN.set(Some(seq));
-            thread::sleep(OPEN);
+            if WAITS.fetch_xor(true, Ordering::Relaxed) {
+                thread::sleep(OVERTAKEN);
+            }
         }
         Ok(())
     }
