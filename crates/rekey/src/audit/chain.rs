@@ -60,7 +60,7 @@ struct Found {
 }
 
 impl Chainer {
-    /// Chains up to [`BATCH`] rows, and signs a checkpoint if one is due; whether to come again at
+    /// Chains up to `BATCH` rows, and signs a checkpoint if one is due; whether to come again at
     /// once.
     pub async fn round(&mut self, app: &App) -> Result<bool, Error> {
         self.step(app, false).await
