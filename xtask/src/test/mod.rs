@@ -32,7 +32,7 @@ use targets::Targets;
 pub(crate) fn run(options: &[&str]) -> Result {
     let Some(wanted) = wanted(options)? else {
         for suite in SUITES {
-            let by_name = if suite.is_by_name() { " (by name, or --all)" } else { "" };
+            let by_name = suite.left_out().map_or("", |_| " (by name, or --all)");
             println!("{:<16}{}{by_name}", suite.name(), suite.about());
         }
         return Ok(());
@@ -42,6 +42,14 @@ pub(crate) fn run(options: &[&str]) -> Result {
 
     let run = Run::begin()?;
     let mut report = Report::default();
+    if options.is_empty() {
+        for suite in SUITES {
+            if let Some(why) = suite.left_out() {
+                let why = format!("{why}; run it with --only {0} or --all", suite.name());
+                report.add(Row::of(suite.name()).skipping(why));
+            }
+        }
+    }
     let (commands, wanted): (Vec<Suite>, Vec<Suite>) =
         wanted.into_iter().partition(|suite| suite.command().is_some());
     let (rust, scripts): (Vec<Suite>, Vec<Suite>) =
@@ -145,7 +153,7 @@ fn wanted(options: &[&str]) -> Result<Option<Vec<Suite>>> {
         }
     }
     if wanted.is_empty() {
-        wanted.extend(SUITES.iter().filter(|suite| !suite.is_by_name()));
+        wanted.extend(SUITES.iter().filter(|suite| suite.left_out().is_none()));
     }
     Ok(Some(wanted))
 }

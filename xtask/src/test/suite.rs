@@ -86,12 +86,27 @@ impl Suite {
         }
     }
 
-    /// Whether it takes minutes or builds of its own, and so runs only by name and with `--all`.
-    pub(crate) fn is_by_name(self) -> bool {
-        matches!(
-            self,
-            Self::Crash | Self::Faults | Self::Fuzz | Self::Order | Self::Store | Self::Timing
-        )
+    /// Why a test of everything leaves it out, if it does: it runs by name and with `--all`.
+    pub(crate) fn left_out(self) -> Option<&'static str> {
+        match self {
+            Self::Crash => {
+                Some("400 kills take minutes, and rekey built once more with its proof switches")
+            }
+            Self::Faults | Self::Order | Self::Store => {
+                Some("it takes minutes, and rekey built once more with its proof switches")
+            }
+            Self::Fuzz => Some("building its targets takes about 10 minutes of processor time"),
+            Self::Timing => Some("it needs a quiet machine, and two builds of its own"),
+            Self::Canary
+            | Self::Malformed
+            | Self::Node
+            | Self::OpenSsl
+            | Self::Power
+            | Self::PythonNewest
+            | Self::PythonOlder
+            | Self::Schemathesis
+            | Self::Workspace => None,
+        }
     }
 
     /// What runs it, if it is a command of its own that starts whatever it needs.
