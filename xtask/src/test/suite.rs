@@ -96,6 +96,9 @@ impl Suite {
                 Some("it takes minutes, and rekey built once more with its proof switches")
             }
             Self::Fuzz => Some("building its targets takes about 10 minutes of processor time"),
+            Self::Schemathesis => Some(
+                "its questions differ each time, and some lose on the wire what was wrong in them",
+            ),
             Self::Timing => Some("it needs a quiet machine, and two builds of its own"),
             Self::Canary
             | Self::Malformed
@@ -104,7 +107,6 @@ impl Suite {
             | Self::Power
             | Self::PythonNewest
             | Self::PythonOlder
-            | Self::Schemathesis
             | Self::Workspace => None,
         }
     }
