@@ -97,7 +97,7 @@ impl Suite {
             }
             Self::Fuzz => Some("building its targets takes about 10 minutes of processor time"),
             Self::Schemathesis => Some(
-                "its questions differ each time, and some lose on the wire what was wrong in them",
+                "its questions are others each time, and it is not decided what an empty `limit=` is to get",
             ),
             Self::Timing => Some("it needs a quiet machine, and two builds of its own"),
             Self::Canary
