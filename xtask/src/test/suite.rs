@@ -96,9 +96,6 @@ impl Suite {
                 Some("it takes minutes, and rekey built once more with its proof switches")
             }
             Self::Fuzz => Some("building its targets takes about 10 minutes of processor time"),
-            Self::Schemathesis => Some(
-                "its questions are others each time, and it is not decided what an empty `limit=` is to get",
-            ),
             Self::Timing => Some("it needs a quiet machine, and two builds of its own"),
             Self::Canary
             | Self::Malformed
@@ -107,6 +104,7 @@ impl Suite {
             | Self::Power
             | Self::PythonNewest
             | Self::PythonOlder
+            | Self::Schemathesis
             | Self::Workspace => None,
         }
     }

@@ -65,20 +65,26 @@ impl FromRequestParts<App> for PageQuery {
 }
 
 fn number(name: &str, text: Option<&str>, default: i64) -> Result<i64, Error> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(default) };
+    let Some(text) = text else { return Ok(default) };
     text.parse::<u32>()
         .ok()
         .and_then(|number| i32::try_from(number).ok())
         .map(i64::from)
-        .ok_or_else(|| illegal(format!("{name} must be a whole number from 0")))
+        .ok_or_else(|| must_be(name, text, "a whole number from 0"))
 }
 
 fn boolean(name: &str, text: Option<&str>) -> Result<bool, Error> {
     match text.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("" | "false") => Ok(false),
+        None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(illegal(format!("{name} must be true or false"))),
+        Some(text) => Err(must_be(name, text, "true or false")),
     }
+}
+
+/// What is empty is not left out: the contract's description has no empty number.
+fn must_be(name: &str, text: &str, what: &str) -> Error {
+    let otherwise = if text.is_empty() { ": it is empty, give one or leave it out" } else { "" };
+    illegal(format!("{name} must be {what}{otherwise}"))
 }
 
 fn illegal(text: impl Into<String>) -> Error {

@@ -377,6 +377,16 @@ async fn pages_are_cut_and_counted(site: Site) {
     ] {
         assert_eq!(page(query).await.error().0, "400.1.3 Illegal value", "{query}");
     }
+    for (name, what) in [
+        ("limit", "a whole number from 0"),
+        ("offset", "a whole number from 0"),
+        ("count", "true or false"),
+    ] {
+        let query = format!("/identities?{name}=");
+        let answer = site.get(&query).token(&token).send().await;
+        let wanted = format!("{name} must be {what}: it is empty, give one or leave it out");
+        assert_eq!(answer.error(), ("400.1.3 Illegal value", wanted.as_str()));
+    }
 }
 
 async fn a_plain_person_sees_no_sources(site: Site) {
