@@ -31,6 +31,10 @@ use std::{env, process::ExitCode, time::Duration};
 
 use rekey_drive::Result;
 
+/// As in rekey: what is compared with it must not be slower for this.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const MEASUREMENTS: [&str; 5] = ["accept", "changes", "footprint", "operations", "postgres"];
 
 #[tokio::main]

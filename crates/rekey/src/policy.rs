@@ -34,24 +34,6 @@ pub struct PasswordPolicy {
 
 from_row!(PasswordPolicy { id, name, description, members, default_policy, created, modified });
 
-/// The policy in force on a source: its sync group's, else its own, else the tenant's default.
-pub fn in_force(
-    tx: &mut Tx<'_>,
-    source: &SourceId,
-    own: Option<&PolicyId>,
-) -> Result<Policy, Error> {
-    let named = match (tx.group_of(source)?, own) {
-        (Some(group), _) => tx.policy(&group.policy_id)?,
-        (None, Some(own)) => tx.policy(own)?,
-        (None, None) => None,
-    };
-    let policy = match named {
-        Some(policy) => Some(policy),
-        None => tx.default_policy()?,
-    };
-    Ok(policy.map(|policy| policy.members.0).unwrap_or_default())
-}
-
 /// A policy and the sources it is the own policy of.
 #[derive(Clone, Debug)]
 pub struct Described {

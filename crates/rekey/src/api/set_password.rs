@@ -57,12 +57,16 @@ pub(super) async fn handler(
     let mut ask = request.ask()?;
     ask.idempotency_key = idempotency_key(&headers)?;
     let since = Instant::now();
-    let accepted = accept::accept(&app, &caller, ask).await?;
+    let (wait, id) = (wait(&headers), accept::new_id(&app));
+    let waiter = wait.map(|_| app.waiting.register(&id));
+    let accepted = accept::accept_as(&app, &caller, id, ask).await?;
     app.metrics().accepted(since);
     let mut state = accepted.state;
-    let wait = wait(&headers);
     if let Some(seconds) = wait.filter(|_| state == password::State::InProgress) {
-        state = status::wait(&app, &accepted.id, Duration::from_secs(seconds)).await?;
+        // A resend is the change that was accepted before.
+        let waiter = waiter.filter(|waiter| waiter.id == accepted.id);
+        let patience = Duration::from_secs(seconds);
+        state = status::wait(&app, &accepted.id, waiter, patience).await?;
     }
     let body = Json(Body { request_id: accepted.id, state });
     let mut response = (StatusCode::ACCEPTED, body).into_response();

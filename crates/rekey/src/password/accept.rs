@@ -60,18 +60,34 @@ pub struct Accepted {
 
 /// Accepts a change durably, or says what is wrong with it.
 pub async fn accept(app: &App, caller: &Caller, ask: Ask) -> Result<Accepted, Error> {
+    accept_as(app, caller, new_id(app), ask).await
+}
+
+/// A name for a change, of which there is no other.
+pub fn new_id(app: &App) -> ChangeId {
+    ChangeId(sortable(app.clock.now()))
+}
+
+/// The same, under this name.
+pub async fn accept_as(
+    app: &App,
+    caller: &Caller,
+    id: ChangeId,
+    ask: Ask,
+) -> Result<Accepted, Error> {
     caller.may_change_password_of(&ask.identity_id)?;
     let ciphertext = decode(&ask.encrypted_password);
     let (deed_app, caller) = (app.clone(), caller.clone());
     #[cfg(rekey_proof)]
     if proof::asks_for("early_202") {
-        let deed =
-            move |tx: &mut Tx<'_>| decide(&deed_app, tx, &caller, &ask, ciphertext.as_deref())?;
+        let deed = move |tx: &mut Tx<'_>| {
+            decide(&deed_app, tx, &caller, &id, &ask, ciphertext.as_deref())?
+        };
         return proof::early(&app.store, deed).await;
     }
     let answer = app
         .store
-        .write(move |tx| decide(&deed_app, tx, &caller, &ask, ciphertext.as_deref()))
+        .write(move |tx| decide(&deed_app, tx, &caller, &id, &ask, ciphertext.as_deref()))
         .await?;
     proof::crash_at("accept.committed");
     if answer.as_ref().is_ok_and(|accepted| accepted.state == State::InProgress) {
@@ -85,6 +101,7 @@ fn decide(
     app: &App,
     tx: &mut Tx<'_>,
     caller: &Caller,
+    id: &ChangeId,
     ask: &Ask,
     ciphertext: Option<&[u8]>,
 ) -> Result<Result<Accepted, Error>, Error> {
@@ -160,7 +177,7 @@ fn decide(
         return refuse(BadRequest::Referenced, NO_ACCOUNT.into());
     }
     let change = NewChange {
-        id: ChangeId(sortable(now)),
+        id: id.clone(),
         digest: sha256(ciphertext).to_vec(),
         caller: caller.principal().to_owned(),
         identity_id: ask.identity_id.clone(),

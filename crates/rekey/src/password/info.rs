@@ -10,7 +10,6 @@ use crate::{
     id::IdentityId,
     identity::{Identity, name_key},
     keys::{KeyPadding, SourceKey},
-    policy,
     source::Source,
     store::Tx,
 };
@@ -59,7 +58,7 @@ pub async fn info(
             let accounts = tx.accounts_of(&who, &source.id)?;
             let key = tx.active_source_key(&source.id, KeyPadding(padding))?;
             let key = key.filter(|_| !accounts.is_empty()).ok_or_else(nothing)?;
-            let policies = policy::in_force(tx, &source.id, source.policy_id.as_ref())?.rules();
+            let policies = tx.policy_in_force(&source.id)?.unwrap_or_default().0.rules();
             Ok(Info { identity_id: who, source, key, accounts, policies })
         })
         .await

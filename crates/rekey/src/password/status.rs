@@ -1,12 +1,8 @@
 //! Where a password change stands, and who may know.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::State;
 use crate::{
@@ -52,20 +48,31 @@ pub async fn status(app: &App, caller: &Caller, id: ChangeId) -> Result<Status, 
         .await
 }
 
-/// Waits until a change has ended, at most `patience`; where it stands then.
-pub async fn wait(app: &App, id: &ChangeId, patience: Duration) -> Result<State, Error> {
-    let waiter = app.waiting.register(id);
+/// Waits until a change has ended, at most `patience`; where it stands then. `waiter` is one who
+/// waits since before it was accepted, if there is one.
+pub async fn wait(
+    app: &App,
+    id: &ChangeId,
+    waiter: Option<Waiter<'_>>,
+    patience: Duration,
+) -> Result<State, Error> {
+    let mut may_have_ended = waiter.is_none();
+    let mut waiter = waiter.unwrap_or_else(|| app.waiting.register(id));
     let look = async {
         loop {
-            let told = waiter.ended.notified();
-            let looked = id.clone();
-            let status = app.store.read(move |tx| tx.change_status(&looked)).await?;
-            let state = State::of(status.ok_or(Error::NotFound("password change"))?.state);
-            if state != State::InProgress {
-                return Ok(state);
+            if may_have_ended {
+                let looked = id.clone();
+                let status = app.store.read(move |tx| tx.change_status(&looked)).await?;
+                let state = State::of(status.ok_or(Error::NotFound("password change"))?.state);
+                if state != State::InProgress {
+                    return Ok(state);
+                }
             }
             // Another node may end it, and cannot tell this one.
-            let _ = tokio::time::timeout(POLL, told).await;
+            match tokio::time::timeout(POLL, waiter.ended()).await {
+                Ok(state) => return Ok(state),
+                Err(_) => may_have_ended = true,
+            }
         }
     };
     tokio::time::timeout(patience, look).await.unwrap_or(Ok(State::InProgress))
@@ -76,52 +83,55 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Who on this node waits for the end of which change.
 #[derive(Default)]
-pub struct Waiting(Mutex<HashMap<ChangeId, Waiters>>);
-
-struct Waiters {
-    count: usize,
-    ended: Arc<Notify>,
-}
+pub struct Waiting(Mutex<HashMap<ChangeId, watch::Sender<State>>>);
 
 /// One who waits; dropped, it no longer does.
-struct Waiter<'a> {
+pub struct Waiter<'a> {
     waiting: &'a Waiting,
-    id: ChangeId,
-    ended: Arc<Notify>,
+    /// For which change.
+    pub id: ChangeId,
+    state: watch::Receiver<State>,
 }
 
 impl Waiting {
-    /// Tells those who wait for this change that it may have ended.
-    pub fn tell(&self, id: &ChangeId) {
+    /// Tells those who wait for this change how it has ended.
+    pub fn tell(&self, id: &ChangeId, state: State) {
         if let Ok(waiting) = self.0.lock()
             && let Some(waiters) = waiting.get(id)
         {
-            waiters.ended.notify_waiters();
+            waiters.send_replace(state);
         }
     }
 
-    fn register(&self, id: &ChangeId) -> Waiter<'_> {
-        let mut ended = Arc::default();
-        if let Ok(mut waiting) = self.0.lock() {
-            let waiters = waiting
-                .entry(id.clone())
-                .or_insert_with(|| Waiters { count: 0, ended: Arc::default() });
-            waiters.count += 1;
-            ended = waiters.ended.clone();
+    /// Waits for this change from now on.
+    pub fn register(&self, id: &ChangeId) -> Waiter<'_> {
+        let new = || watch::Sender::new(State::InProgress);
+        let state = match self.0.lock() {
+            Ok(mut waiting) => waiting.entry(id.clone()).or_insert_with(new).subscribe(),
+            Err(_) => new().subscribe(),
+        };
+        Waiter { waiting: self, id: id.clone(), state }
+    }
+}
+
+impl Waiter<'_> {
+    /// How it has ended on this node.
+    async fn ended(&mut self) -> State {
+        let ended = self.state.wait_for(|state| *state != State::InProgress).await;
+        match ended.map(|state| *state) {
+            Ok(state) => state,
+            // Nobody is left who could tell.
+            Err(_) => std::future::pending().await,
         }
-        Waiter { waiting: self, id: id.clone(), ended }
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         if let Ok(mut waiting) = self.waiting.0.lock()
-            && let Some(waiters) = waiting.get_mut(&self.id)
+            && waiting.get(&self.id).is_some_and(|waiters| waiters.receiver_count() == 1)
         {
-            waiters.count -= 1;
-            if waiters.count == 0 {
-                waiting.remove(&self.id);
-            }
+            waiting.remove(&self.id);
         }
     }
 }

@@ -9,6 +9,7 @@
 use std::{
     io,
     pin::Pin,
+    slice,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -141,30 +142,43 @@ impl Repair {
         self.at == At::Header || (self.at == At::RequestLine && !self.line.is_empty())
     }
 
-    fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        let mut input = input.iter();
-        while let Some(&byte) = input.next() {
-            match self.at {
-                At::Rest => {
-                    out.push(byte);
-                    out.extend(input.by_ref());
-                }
-                At::Body(left) => {
-                    out.push(byte);
-                    self.at = if left > 1 { At::Body(left - 1) } else { At::RequestLine };
-                }
+    fn feed(&mut self, mut input: &[u8], out: &mut Vec<u8>) {
+        while !input.is_empty() {
+            let end = match self.at {
+                At::Rest => input.len(),
+                At::Body(left) => usize::try_from(left).unwrap_or(usize::MAX).min(input.len()),
                 At::RequestLine | At::Header => {
-                    match (self.at, byte) {
-                        (At::RequestLine, b'"') => out.extend(b"%22"),
-                        _ => out.push(byte),
-                    }
-                    if byte == b'\n' {
-                        self.end_line();
-                    } else if self.line.len() < LINE {
-                        self.line.push(byte.to_ascii_lowercase());
-                    } else {
-                        self.cut = true;
-                    }
+                    input.iter().position(|byte| *byte == b'\n').map_or(input.len(), |at| at + 1)
+                }
+            };
+            let (part, rest) = input.split_at(end);
+            self.follow(part, out);
+            input = rest;
+        }
+    }
+
+    /// Takes what comes up to the end of the line, or of the body, or of the input.
+    fn follow(&mut self, part: &[u8], out: &mut Vec<u8>) {
+        if self.at == At::RequestLine && part.contains(&b'"') {
+            for byte in part {
+                out.extend_from_slice(if *byte == b'"' { b"%22" } else { slice::from_ref(byte) });
+            }
+        } else {
+            out.extend_from_slice(part);
+        }
+        match self.at {
+            At::Rest => {}
+            At::Body(left) => {
+                let left = left.saturating_sub(part.len() as u64);
+                self.at = if left > 0 { At::Body(left) } else { At::RequestLine };
+            }
+            At::RequestLine | At::Header => {
+                let line = part.strip_suffix(b"\n").unwrap_or(part);
+                let (kept, more) = line.split_at(line.len().min(LINE - self.line.len()));
+                self.line.extend(kept.iter().map(u8::to_ascii_lowercase));
+                self.cut |= !more.is_empty();
+                if line.len() < part.len() {
+                    self.end_line();
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::{
     identity::Identity,
 };
 
-const COLUMNS: &str = "id, source_id, identity_id, native_identity, name, attributes, disabled, locked, created, modified";
+pub(super) const COLUMNS: &str = "id, source_id, identity_id, native_identity, name, attributes, disabled, locked, created, modified";
 
 impl Tx<'_> {
     /// An account by its id.

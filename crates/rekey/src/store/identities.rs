@@ -10,7 +10,7 @@ use crate::{
     identity::{Identity, name_key},
 };
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "id, alias, name, email, capabilities, attributes, enabled, generation, created, modified";
 
 impl Tx<'_> {

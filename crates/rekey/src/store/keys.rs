@@ -16,14 +16,14 @@ pub struct SigningKey {
 }
 from_row!(SigningKey { id, sealed });
 
+pub(super) const COLUMNS: &str = "id, source_id, padding, spki, sealed, created, accept_until";
+
 impl Tx<'_> {
     /// Adds a source key.
     pub fn insert_source_key(&mut self, key: &SourceKey) -> Result<()> {
-        let sql =
-            "INSERT INTO source_key (id, source_id, padding, spki, sealed, created, accept_until)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let sql = format!("INSERT INTO source_key ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)");
         let SourceKey { id, source_id, padding, spki, sealed, created, accept_until } = key;
-        self.run_one(sql, &[id, source_id, padding, spki, sealed, created, accept_until])
+        self.run_one(&sql, &[id, source_id, padding, spki, sealed, created, accept_until])
     }
 
     /// Lets a source's present keys end at `until`.
@@ -39,24 +39,22 @@ impl Tx<'_> {
         source: &SourceId,
         padding: KeyPadding,
     ) -> Result<Option<SourceKey>> {
-        let sql =
-            "SELECT id, source_id, padding, spki, sealed, created, accept_until FROM source_key
-                   WHERE source_id = $1 AND padding = $2 AND accept_until IS NULL ORDER BY created";
-        self.maybe(sql, &[source, &padding])
+        let sql = format!(
+            "SELECT {COLUMNS} FROM source_key
+             WHERE source_id = $1 AND padding = $2 AND accept_until IS NULL ORDER BY created"
+        );
+        self.maybe(&sql, &[source, &padding])
     }
 
     /// A key, whatever its age.
     pub fn source_key(&mut self, id: &KeyId) -> Result<Option<SourceKey>> {
-        let sql = "SELECT id, source_id, padding, spki, sealed, created, accept_until FROM source_key WHERE id = $1";
-        self.maybe(sql, &[id])
+        self.maybe(&format!("SELECT {COLUMNS} FROM source_key WHERE id = $1"), &[id])
     }
 
     /// All keys, newest last.
     pub fn source_keys(&mut self) -> Result<Vec<SourceKey>> {
-        let sql =
-            "SELECT id, source_id, padding, spki, sealed, created, accept_until FROM source_key
-                   ORDER BY source_id, padding, created";
-        self.all(sql, &[])
+        let order = "source_id, padding, created";
+        self.all(&format!("SELECT {COLUMNS} FROM source_key ORDER BY {order}"), &[])
     }
 
     /// The sources whose present keys were made before `before`.

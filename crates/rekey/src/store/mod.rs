@@ -29,6 +29,7 @@ mod identities;
 mod jobs;
 mod keys;
 mod listing;
+mod log;
 mod memory;
 mod migrate;
 mod policies;
@@ -45,7 +46,8 @@ mod writer;
 pub use self::{
     audit::{Audit, KeptCheckpoint, Link},
     changes::{
-        ChangeGround, ChangeStatus, Claimed, ClaimedTarget, KnownChange, NewChange, Target, is_lost,
+        ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, EndedTarget,
+        KnownChange, NewChange, Target, is_lost,
     },
     clients::Standing,
     codes::AuthorizationCode,

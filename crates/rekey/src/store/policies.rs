@@ -1,6 +1,8 @@
 //! Password policies.
 
-use super::{Result, Tx, row::One};
+use rekey_vault::Policy;
+
+use super::{Json, Result, Tx, row::One};
 use crate::{
     id::{PolicyId, SourceId, SyncGroupId},
     identity::name_key,
@@ -19,6 +21,18 @@ impl Tx<'_> {
     pub fn policy_named(&mut self, name: &str) -> Result<Option<PasswordPolicy>> {
         let sql = format!("SELECT {COLUMNS} FROM password_policy WHERE name_key = $1");
         self.maybe(&sql, &[&name_key(name)])
+    }
+
+    /// The members of the policy in force on a source: its sync group's, else its own, else the
+    /// tenant's default.
+    pub fn policy_in_force(&mut self, source: &SourceId) -> Result<Option<Json<Policy>>> {
+        let sql = "SELECT p.members AS value FROM password_policy p
+                   WHERE p.default_policy = $2 OR p.id = COALESCE(
+                       (SELECT g.policy_id FROM sync_group g JOIN sync_group_source m ON m.group_id = g.id
+                        WHERE m.source_id = $1),
+                       (SELECT s.policy_id FROM source s WHERE s.id = $1))
+                   ORDER BY p.default_policy LIMIT 1";
+        Ok(self.maybe::<One<_>>(sql, &[source, &true])?.map(|One(members)| members))
     }
 
     /// The tenant's default policy.

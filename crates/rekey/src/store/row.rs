@@ -1,5 +1,7 @@
 //! What goes into a query and what comes out, whichever the database.
 
+use std::cell::Cell;
+
 use rusqlite::types::FromSql as FromSqlite;
 use tokio_postgres::{
     error::SqlState,
@@ -156,22 +158,77 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub trait Param: rusqlite::ToSql + ToPostgres + Sync {}
 impl<T: rusqlite::ToSql + ToPostgres + Sync> Param for T {}
 
-/// One row of an answer.
-pub enum Row<'a> {
-    /// SQLite's.
+/// One row of an answer, or a part of one.
+pub struct Row<'a> {
+    of: Of<'a>,
+    /// What the names of its columns begin with.
+    prefix: &'static str,
+    /// The column that is read next, if they are read in their order.
+    next: Cell<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Of<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
-    /// PostgreSQL's.
     Postgres(&'a tokio_postgres::Row),
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    pub(super) fn sqlite(row: &'a rusqlite::Row<'a>) -> Self {
+        Self { of: Of::Sqlite(row), prefix: "", next: Cell::new(0) }
+    }
+
+    pub(super) fn postgres(row: &'a tokio_postgres::Row) -> Self {
+        Self { of: Of::Postgres(row), prefix: "", next: Cell::new(0) }
+    }
+
     /// The value of a column.
     pub fn get<T: FromSqlite + FromPostgres>(&self, column: &str) -> Result<T> {
-        match self {
-            Self::Sqlite(row) => Ok(row.get(column)?),
-            Self::Postgres(row) => Ok(row.try_get(column)?),
+        let mut at = self.next.get();
+        if !self.is(at, column) {
+            let mut columns = (0..).take_while(|at| self.of.name(*at).is_some());
+            at = columns
+                .find(|at| self.is(*at, column))
+                .ok_or_else(|| Error::Corrupt(format!("no column {}{column}", self.prefix)))?;
+        }
+        self.next.set(at + 1);
+        match self.of {
+            Of::Sqlite(row) => Ok(row.get(at)?),
+            Of::Postgres(row) => Ok(row.try_get(at)?),
         }
     }
+
+    /// What the columns make whose names begin with `prefix`; none where the `id` of it is null.
+    pub(super) fn part<T: FromRow>(&self, prefix: &'static str) -> Result<Option<T>> {
+        let part = Self { of: self.of, prefix, next: Cell::new(self.next.get()) };
+        let id: Option<String> = part.get("id")?;
+        let made = id.map(|_| {
+            part.next.set(part.next.get() - 1);
+            T::from_row(&part)
+        });
+        self.next.set(part.next.get());
+        made.transpose()
+    }
+
+    fn is(&self, at: usize, column: &str) -> bool {
+        self.of.name(at).and_then(|name| name.strip_prefix(self.prefix)) == Some(column)
+    }
+}
+
+impl<'a> Of<'a> {
+    fn name(self, at: usize) -> Option<&'a str> {
+        match self {
+            Of::Sqlite(row) => row.as_ref().column_name(at).ok(),
+            Of::Postgres(row) => row.columns().get(at).map(tokio_postgres::Column::name),
+        }
+    }
+}
+
+/// Columns of the table `table`, each named as [`Row::part`] finds it.
+pub(super) fn part_of(table: &str, columns: &str) -> String {
+    let named = columns.split(',').map(str::trim);
+    let named: Vec<_> = named.map(|name| format!("{table}.{name} AS \"{table}.{name}\"")).collect();
+    named.join(", ")
 }
 
 /// What a row can become.

@@ -11,7 +11,7 @@ use rusqlite::{
     functions::{Context, FunctionFlags},
 };
 
-use super::{Error, Result, Tx, writer::Session};
+use super::{Error, Result, Tx, log::Log, writer::Session};
 use crate::{clock::Clock, proof};
 
 /// How long deeds are added to a transaction at least, where a sync is fast.
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_millis(1);
 
 /// The connection that writes.
 pub(super) struct Sqlite {
+    /// Goes first: what it does ends before the last connection is closed.
+    log: Log,
     db: Connection,
     clock: Clock,
     /// How long the last commit took: most of it is the sync.
@@ -35,13 +37,13 @@ impl Sqlite {
                 path.display()
             ))
         };
-        let db = Connection::open(path).map_err(|e| sentence(&e))?;
+        let mut db = Connection::open(path).map_err(|e| sentence(&e))?;
         if db.is_readonly("main").map_err(|e| sentence(&e))? {
             return Err(sentence(&"it may only be read"));
         }
         db.busy_timeout(Duration::from_secs(10))?;
         db.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000;
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
              PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
         )
         .map_err(|e| sentence(&e))?;
@@ -49,12 +51,14 @@ impl Sqlite {
             db.execute_batch("PRAGMA synchronous = NORMAL")?;
         }
         prepare_once(&db, 256)?;
-        Ok(Self { db, clock, sync: Duration::ZERO })
+        let log = Log::keep_short(path, &mut db)?;
+        Ok(Self { log, db, clock, sync: Duration::ZERO })
     }
 }
 
 impl Session for Sqlite {
     fn begin(&mut self, _: bool) -> Result<()> {
+        self.log.finish(&self.db);
         let begun = self.db.prepare_cached("BEGIN IMMEDIATE").and_then(|mut sql| sql.execute([]));
         begun.map(|_| ()).map_err(not_kept)
     }

@@ -66,14 +66,14 @@ impl<'a> Tx<'a> {
                 let mut rows = statement.raw_query();
                 let mut all = Vec::new();
                 while let Some(row) = rows.next()? {
-                    all.push(T::from_row(&Row::Sqlite(row))?);
+                    all.push(T::from_row(&Row::sqlite(row))?);
                 }
                 Ok(all)
             }
             Link::Postgres(link) => {
                 let params: Vec<_> = params.iter().map(|p| *p as _).collect();
                 let rows = open(link)?.query(sql, &params)?;
-                rows.iter().map(|row| T::from_row(&Row::Postgres(row))).collect()
+                rows.iter().map(|row| T::from_row(&Row::postgres(row))).collect()
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     password::TargetState,
     policy,
     source::Source,
-    store::{Claimed, ClaimedTarget, Tx},
+    store::{ChangeParties, Claimed, ClaimedTarget, Tx},
 };
 
 /// What is known about a change, read once.
@@ -34,25 +34,13 @@ pub(super) async fn read(app: &App, change: &Claimed) -> Result<Case, Error> {
     app.store
         .read(move |tx: &mut Tx<'_>| {
             let rows = tx.claimed_targets(change.seq)?;
-            let named = tx.source(&change.source_id)?;
-            let own = named.as_ref().and_then(|source| source.policy_id.as_ref());
-            let policy = policy::in_force(tx, &change.source_id, own)?;
+            let ChangeParties { key, identity, account } = tx.change_parties(&change)?;
+            let policy = tx.policy_in_force(&change.source_id)?.unwrap_or_default().0;
             let dictionary =
                 if policy.use_dictionary { tx.setting(policy::DICTIONARY)? } else { None };
-            let mut sources = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let is_named = row.source_id == change.source_id;
-                sources.push(if is_named { named.clone() } else { tx.source(&row.source_id)? });
-            }
-            Ok(Case {
-                key: tx.source_key(&change.key_id)?,
-                identity: tx.identity(&change.identity_id)?,
-                account: tx.account(&change.account_id)?,
-                policy,
-                dictionary,
-                sources,
-                rows,
-            })
+            let sources = rows.iter().map(|row| tx.source(&row.source_id));
+            let sources = sources.collect::<Result<_, _>>()?;
+            Ok(Case { key, identity, account, policy, dictionary, sources, rows })
         })
         .await
 }

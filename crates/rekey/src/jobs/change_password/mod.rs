@@ -13,13 +13,14 @@ use self::target::{Target, hold_back, look, write};
 pub use self::{case::Case, times::LEASE};
 use crate::{
     App, Error,
+    clock::Micros,
     keys::SourceKey,
     password::{
-        TargetState, payload_invalid,
+        TargetState, payload_invalid, superseded_by,
         verdict::{self, Found},
     },
     proof,
-    store::{Claimed, Tx, is_lost},
+    store::{Claimed, EndedTarget, Tx, is_lost},
 };
 
 mod case;
@@ -184,43 +185,75 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
             let unsettled =
                 targets.iter().filter_map(|target| target.unsettled(&claimed, now)).max();
             let pause = unsettled.filter(|_| !waits).unwrap_or(pause);
-            tx.release(&node, &claimed, pause)?;
+            let mut kept = Vec::with_capacity(targets.len());
             for target in targets.iter() {
-                keep(tx, &claimed, target)?;
+                kept.push(Kept::of(tx, &claimed, target)?);
             }
-            let ended = tx.end_if_done(claimed.seq)?;
+            // The change goes first: who lets a newer one take its place holds it before its accounts.
+            let ended = if kept.iter().any(|kept| kept.state.is_open()) {
+                tx.release(&node, &claimed, pause)?;
+                None
+            } else {
+                let ended: Vec<_> = kept.iter().zip(targets.iter()).map(Kept::ended).collect();
+                Some(tx.end_claimed(&node, &claimed, &ended)?)
+            };
+            for (kept, target) in kept.iter().zip(targets.iter()) {
+                if target.found.is_some() {
+                    let (account, why) = (&target.row.account_id, kept.why.as_deref());
+                    tx.set_target(claimed.seq, account, kept.state, kept.left_behind, why)?;
+                }
+            }
             proof::crash_at("settle.open");
             Ok::<_, Error>(ended)
         })
         .await?;
     app.ended(change, ended);
     proof::crash_at("settle.committed");
-    app.waiting.tell(&change.id);
+    if let Some(state) = ended {
+        app.waiting.tell(&change.id, state);
+    }
     Ok(())
 }
 
-fn keep(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<(), Error> {
-    let Some(found) = &target.found else { return Ok(()) };
-    let account = &target.row.account_id;
-    let (state, why) = match found {
-        Found::Applied if target.unsettled(change, tx.now()?).is_some() => {
-            (TargetState::Settling, None)
-        }
-        Found::Applied => (TargetState::Applied, None),
-        Found::Failed(why) => (TargetState::Failed, Some(why.as_str())),
-        Found::Unknown(why) if target.is_only_looked_at() => {
-            (TargetState::Settling, Some(why.as_str()))
-        }
-        Found::Unknown(why) => (TargetState::Attempting, Some(why.as_str())),
-        Found::NotYet(why) => {
-            // Whoever would come back later steps aside for a newer change.
-            if let Some(newer) = tx.newer_change(account, change.seq)? {
-                return Ok(tx.supersede_target(change.seq, account, &newer)?);
+/// What is kept of an account after an attempt.
+struct Kept {
+    state: TargetState,
+    left_behind: Option<Micros>,
+    why: Option<String>,
+}
+
+impl Kept {
+    fn of(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<Self, Error> {
+        let left_behind = target.left_behind();
+        let kept = |state, why: Option<&String>| Self { state, left_behind, why: why.cloned() };
+        Ok(match &target.found {
+            None => kept(target.state, target.row.error.as_ref()),
+            Some(Found::Applied) if target.unsettled(change, tx.now()?).is_some() => {
+                kept(TargetState::Settling, None)
             }
-            (TargetState::Queued, Some(why.as_str()))
-        }
-    };
-    Ok(tx.set_target(change.seq, account, state, target.left_behind(), why)?)
+            Some(Found::Applied) => kept(TargetState::Applied, None),
+            Some(Found::Failed(why)) => kept(TargetState::Failed, Some(why)),
+            Some(Found::Unknown(why)) if target.is_only_looked_at() => {
+                kept(TargetState::Settling, Some(why))
+            }
+            Some(Found::Unknown(why)) => kept(TargetState::Attempting, Some(why)),
+            Some(Found::NotYet(why)) => {
+                match tx.newer_change(&target.row.account_id, change.seq)? {
+                    // Whoever would come back later steps aside for a newer change.
+                    Some(newer) => {
+                        let why = Some(superseded_by(newer.as_str()));
+                        Self { state: TargetState::Superseded, left_behind: None, why }
+                    }
+                    None => kept(TargetState::Queued, Some(why)),
+                }
+            }
+        })
+    }
+
+    fn ended((kept, target): (&Self, &Target)) -> EndedTarget {
+        let (source_id, error) = (target.row.source_id.clone(), kept.why.clone());
+        EndedTarget { source_id, state: kept.state.number(), error }
+    }
 }
 
 /// The deadline has come: every open target fails with what was last wrong. What is in force and

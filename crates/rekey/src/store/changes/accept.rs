@@ -84,15 +84,17 @@ impl Tx<'_> {
         ];
         if self.is_postgres() {
             // One round trip for both.
-            let accounts: Vec<_> =
-                targets.iter().map(|target| target.account_id.as_str()).collect();
-            let accounts = accounts.join(" ");
-            params.push(&accounts);
+            let joined =
+                |id: fn(&Target) -> &str| targets.iter().map(id).collect::<Vec<_>>().join(" ");
+            let accounts = joined(|target| target.account_id.as_str());
+            let sources = joined(|target| target.source_id.as_str());
+            params.extend([&accounts as &dyn Param, &sources]);
             let sql = format!(
                 "WITH entered AS ({sql}), targets AS (
                      INSERT INTO password_change_target (change_seq, account_id, source_id, state)
-                     SELECT entered.seq, a.id, a.source_id, 0 FROM entered, account a
-                     WHERE a.id = ANY (string_to_array($11, ' ')))
+                     SELECT entered.seq, target.account_id, target.source_id, 0 FROM entered,
+                         unnest(string_to_array($11, ' '), string_to_array($12, ' '))
+                             AS target (account_id, source_id))
                  SELECT seq AS value FROM entered"
             );
             let seq = self.maybe::<One<i64>>(&sql, &params)?.map(|One(seq)| seq);

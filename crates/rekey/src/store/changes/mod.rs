@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use super::{Error, FromRow, Json, Result, Row, Tx, from_row, row::One};
 use crate::{
+    account::Account,
     app::App,
     clock::Micros,
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
+    identity::Identity,
+    keys::SourceKey,
     password::TargetState,
 };
 
@@ -60,6 +63,26 @@ impl FromRow for ChangeGround {
             spki: row.get("spki")?,
             accept_until: row.get("accept_until")?,
             account_id: row.get("account_id")?,
+        })
+    }
+}
+
+/// Whose password a change is for, on which account, and what its ciphertext is opened with.
+pub struct ChangeParties {
+    /// The key it was encrypted for.
+    pub key: Option<SourceKey>,
+    /// The person.
+    pub identity: Option<Identity>,
+    /// The account that was named.
+    pub account: Option<Account>,
+}
+
+impl FromRow for ChangeParties {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            key: row.part("source_key.")?,
+            identity: row.part("identity.")?,
+            account: row.part("account.")?,
         })
     }
 }
@@ -218,15 +241,26 @@ pub struct ClaimedTarget {
 from_row!(ClaimedTarget {
     account_id,
     source_id,
-    native_identity,
     state,
     salt,
     stamp,
     announced,
-    left_behind,
     error,
+    native_identity,
     identity_id,
+    left_behind,
 });
+
+/// One account of a change that has ended.
+pub struct EndedTarget {
+    /// Where the account is.
+    pub source_id: SourceId,
+    /// See [`TargetState::number`].
+    pub state: i64,
+    /// Why the password is not in force there.
+    pub error: Option<String>,
+}
+from_row!(EndedTarget { source_id, state, error });
 
 impl Tx<'_> {
     /// Forgets the keys that came before `before`.

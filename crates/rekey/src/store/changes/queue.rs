@@ -1,13 +1,16 @@
 //! Claiming changes, and keeping what became of them.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
-use super::{Claimed, ClaimedTarget};
+use super::{ChangeParties, Claimed, ClaimedTarget, EndedTarget};
 use crate::{
     clock::Micros,
     id::{AccountId, ChangeId},
     password::{State, TargetState, line, superseded_by},
-    store::{Audit, Json, Result, Tx, row::One},
+    store::{
+        Audit, Json, Result, Tx, accounts, identities, keys,
+        row::{One, part_of},
+    },
 };
 
 /// Two nodes must not claim the same change, nor wait for each other.
@@ -67,14 +70,31 @@ impl Tx<'_> {
 
     /// The accounts of a change, each with its source's own name for it.
     pub fn claimed_targets(&mut self, seq: i64) -> Result<Vec<ClaimedTarget>> {
-        let sql = "SELECT t.account_id, t.source_id, COALESCE(a.native_identity, '') AS native_identity, t.state,
-                       t.salt, t.stamp, t.announced, t.error, a.identity_id,
+        // Not joined: without statistics PostgreSQL would read every account.
+        let sql = "SELECT t.account_id, t.source_id, t.state, t.salt, t.stamp, t.announced, t.error,
+                       COALESCE((SELECT a.native_identity FROM account a WHERE a.id = t.account_id), '')
+                           AS native_identity,
+                       (SELECT a.identity_id FROM account a WHERE a.id = t.account_id) AS identity_id,
                        (SELECT MAX(o.announced) FROM password_change_target o
                         WHERE o.account_id = t.account_id AND o.change_seq < t.change_seq
                           AND o.state >= 2 AND o.announced IS NOT NULL) AS left_behind
-                   FROM password_change_target t LEFT JOIN account a ON a.id = t.account_id
+                   FROM password_change_target t
                    WHERE t.change_seq = $1 ORDER BY t.account_id";
         self.all(sql, &[&seq])
+    }
+
+    /// Who and what a claimed change is about, in one query.
+    pub fn change_parties(&mut self, change: &Claimed) -> Result<ChangeParties> {
+        static SQL: LazyLock<String> = LazyLock::new(|| {
+            format!(
+                "SELECT {}, {}, {} FROM (SELECT 1 AS one) one LEFT JOIN source_key ON source_key.id = $1
+                 LEFT JOIN identity ON identity.id = $2 LEFT JOIN account ON account.id = $3",
+                part_of("source_key", keys::COLUMNS),
+                part_of("identity", identities::COLUMNS),
+                part_of("account", accounts::COLUMNS),
+            )
+        });
+        self.one(&SQL, &[&change.key_id, &change.identity_id, &change.account_id])
     }
 
     /// Whether anything may be claimed now.
@@ -135,41 +155,70 @@ impl Tx<'_> {
         self.run_one(sql, &[&change.seq, &node, &change.attempt, &due])
     }
 
-    /// Ends a change if all its accounts have ended, and shreds its payload; whether it did.
+    /// Ends a change if all its accounts have ended, and shreds its payload.
     pub fn end_if_done(&mut self, seq: i64) -> Result<Option<State>> {
-        let targets = self.claimed_targets(seq)?;
-        let states: Vec<_> = targets.iter().map(|target| TargetState::of(target.state)).collect();
-        if states.iter().any(|state| state.is_open()) {
+        let sql = "SELECT source_id, state, error FROM password_change_target
+                   WHERE change_seq = $1 ORDER BY account_id";
+        let targets: Vec<EndedTarget> = self.all(sql, &[&seq])?;
+        if targets.iter().any(|target| TargetState::of(target.state).is_open()) {
             return Ok(None);
         }
-        let all_applied = states.iter().all(|state| *state == TargetState::Applied);
-        let state = if all_applied { State::Finished } else { State::Failed };
-        let mut errors: Vec<String> = Vec::new();
-        for target in targets {
-            if let Some(error) =
-                target.error.filter(|_| TargetState::of(target.state) != TargetState::Applied)
-            {
-                let source = self.change_source(&target.source_id)?;
-                let name =
-                    source.map_or_else(|| target.source_id.to_string(), |source| source.name);
-                errors.extend(error.lines().map(|reason| line(&name, reason)));
-            }
-        }
+        let (state, errors) = self.end_of(&targets)?;
         let now = self.now()?;
-        let sql = "UPDATE password_change SET state = $2, errors = $3, ended = $4, payload = NULL, claimed_by = NULL
-                   WHERE seq = $1 AND state = 0 RETURNING id AS value";
+        let sql = format!("{END} RETURNING id AS value");
         let One(id) =
-            self.one::<One<ChangeId>>(sql, &[&seq, &state.number(), &Json(&errors), &now])?;
-        let (actor, object, detail) =
-            ("rekey", id.as_str(), serde_json::json!({ "errors": errors }));
-        if all_applied {
-            let action = "ACTION_PASSWORD_CHANGE_SUCCESS";
-            self.audit(Audit { actor, action, object, detail })?;
-        } else {
-            let action = "passwordChangeFailure";
-            let why = "the password is not in force on every account";
-            self.audit_failure(Audit { actor, action, object, detail }, why)?;
-        }
+            self.one::<One<ChangeId>>(&sql, &[&seq, &state.number(), &Json(&errors), &now])?;
+        self.audit_end(&id, state, &errors)?;
         Ok(Some(state))
     }
+
+    /// Ends a change whose accounts have all ended, and shreds its payload; `Error::Rows(0)` when
+    /// its claim was lost.
+    pub fn end_claimed(
+        &mut self,
+        node: &str,
+        change: &Claimed,
+        targets: &[EndedTarget],
+    ) -> Result<State> {
+        let (state, errors) = self.end_of(targets)?;
+        let now = self.now()?;
+        let sql = format!("{END} AND claimed_by = $5 AND attempt = $6");
+        self.run_one(
+            &sql,
+            &[&change.seq, &state.number(), &Json(&errors), &now, &node, &change.attempt],
+        )?;
+        self.audit_end(&change.id, state, &errors)?;
+        Ok(state)
+    }
+
+    /// How a change ends whose accounts ended like this, and what its status says of it.
+    fn end_of(&mut self, targets: &[EndedTarget]) -> Result<(State, Vec<String>)> {
+        let is_applied =
+            |target: &&EndedTarget| TargetState::of(target.state) == TargetState::Applied;
+        let mut errors: Vec<String> = Vec::new();
+        for target in targets.iter().filter(|target| !is_applied(target)) {
+            let Some(error) = &target.error else { continue };
+            let source = self.change_source(&target.source_id)?;
+            let name = source.map_or_else(|| target.source_id.to_string(), |source| source.name);
+            errors.extend(error.lines().map(|reason| line(&name, reason)));
+        }
+        let all_applied = targets.iter().all(|target| is_applied(&target));
+        Ok((if all_applied { State::Finished } else { State::Failed }, errors))
+    }
+
+    fn audit_end(&mut self, id: &ChangeId, state: State, errors: &[String]) -> Result<()> {
+        let (actor, object, detail) =
+            ("rekey", id.as_str(), serde_json::json!({ "errors": errors }));
+        if state == State::Finished {
+            let action = "ACTION_PASSWORD_CHANGE_SUCCESS";
+            return self.audit(Audit { actor, action, object, detail });
+        }
+        let action = "passwordChangeFailure";
+        let why = "the password is not in force on every account";
+        self.audit_failure(Audit { actor, action, object, detail }, why)
+    }
 }
+
+/// Ends a change, if it has not ended: its state, errors and time follow its number.
+const END: &str = "UPDATE password_change SET state = $2, errors = $3, ended = $4, payload = NULL, claimed_by = NULL
+                   WHERE seq = $1 AND state = 0";
