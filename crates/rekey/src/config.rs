@@ -1,13 +1,16 @@
 //! The settings. The commented default file is their documentation.
 
-use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, IntoDeserializer},
+use serde::Deserialize;
+
+pub use self::value::parse_span;
+use self::value::{
+    address, collector, crowd, deadline, file, grace, lifetime, no_or_address, web_url, workers,
 };
 
 mod read;
+mod value;
 
 /// The commented default file.
 pub const DEFAULT: &str = include_str!("../config.default.toml");
@@ -30,6 +33,8 @@ pub struct Config {
     pub log: Log,
     /// Who may read what it counts.
     pub metrics: MetricsSettings,
+    /// Who is told where the time goes.
+    pub traces: Traces,
 }
 
 /// `[server]`
@@ -155,6 +160,15 @@ pub struct MetricsSettings {
     pub listen: Option<SocketAddr>,
 }
 
+/// `[traces]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// Where an OpenTelemetry collector takes spans over OTLP/HTTP; empty for no traces.
+    #[serde(deserialize_with = "collector")]
+    pub endpoint: String,
+}
+
 impl Config {
     /// The URL clients use.
     pub fn base_url(&self) -> String {
@@ -186,93 +200,4 @@ impl Config {
         }
         Ok(self.store.url.clone())
     }
-}
-
-/// `15m`, `24h`, `90s`, `7d`.
-pub fn parse_span(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.parse().or_else(|_| days(text)).map_err(|()| {
-        format!("`{text}` is not a length of time: write it like 90s, 15m, 24h or 7d")
-    })?;
-    Duration::try_from(span).map_err(|_| format!("`{text}` is negative"))
-}
-
-fn days(text: &str) -> Result<jiff::SignedDuration, ()> {
-    let days: i64 = text.strip_suffix('d').and_then(|n| n.trim().parse().ok()).ok_or(())?;
-    let hours = days.checked_mul(24).and_then(jiff::SignedDuration::try_from_hours);
-    hours.ok_or(())
-}
-
-fn deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    span(from, Duration::from_secs(1)..=Duration::from_hours(24), "1s to 24h")
-}
-
-fn lifetime<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    span(from, Duration::from_hours(1)..=Duration::from_hours(400 * 24), "1h to 400d")
-}
-
-fn grace<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    span(from, Duration::from_secs(1)..=Duration::from_hours(90 * 24), "1s to 90d")
-}
-
-fn workers<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    number(from, 0..=4096)
-}
-
-fn crowd<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    number(from, 1..=4096)
-}
-
-fn number<'de, D: Deserializer<'de>>(
-    from: D,
-    range: RangeInclusive<usize>,
-) -> Result<usize, D::Error> {
-    let number = usize::try_from(i64::deserialize(from)?).ok().filter(|n| range.contains(n));
-    number.ok_or_else(|| {
-        D::Error::custom(format!("it must be a number from {} to {}", range.start(), range.end()))
-    })
-}
-
-fn span<'de, D: Deserializer<'de>>(
-    from: D,
-    range: RangeInclusive<Duration>,
-    words: impl Display,
-) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let span = parse_span(&text).map_err(D::Error::custom)?;
-    if range.contains(&span) {
-        return Ok(span);
-    }
-    Err(D::Error::custom(format!("`{text}` is out of range: allowed is {words}")))
-}
-
-fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(from)?;
-    text.parse().map_err(|_| {
-        D::Error::custom(format!(
-            "`{text}` is not an address with a port: write it like 127.0.0.1:8080"
-        ))
-    })
-}
-
-fn no_or_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
-    let text = String::deserialize(from)?;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    address(text.into_deserializer()).map(Some)
-}
-
-fn web_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let text = String::deserialize(from)?;
-    if text.is_empty() || text.starts_with("http://") || text.starts_with("https://") {
-        return Ok(text);
-    }
-    Err(D::Error::custom(format!(
-        "`{text}` is not a web address: write it like https://rekey.example.com"
-    )))
-}
-
-fn file<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
-    let text = String::deserialize(from)?;
-    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }

@@ -38,7 +38,8 @@ pub(crate) fn run(options: &[&str]) -> Result {
         return Ok(());
     };
     install::debian_packages();
-    shell::run(cargo().args(["build", "--workspace"]))?;
+    // With the features that the tests are built with, so that nothing is built twice.
+    shell::run(cargo().args(["build", "--workspace", "--all-features"]))?;
 
     let run = Run::begin()?;
     let mut report = Report::default();

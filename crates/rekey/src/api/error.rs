@@ -10,7 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use tracing::{Instrument, field::Empty};
 
+use super::measure::{known_method, route};
 use crate::{Error, audit::Origin, error::BadRequest};
 
 const TRACKING_HEADER: HeaderName = HeaderName::from_static("slpt-request-id");
@@ -36,12 +38,21 @@ struct Message {
 /// Gives the request its tracking id, and every answer the headers all answers have.
 pub async fn tracking(request: Request, next: Next) -> Response {
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let span = tracing::info_span!("request", tracking_id = id, method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!(
+        "request",
+        tracking_id = id,
+        method = known_method(request.method()),
+        path = request.uri().path(),
+        route = route(&request),
+        request_id = Empty,
+        status = Empty,
+    );
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let ip = peer.map(|peer| peer.0.ip().to_canonical());
     let user_agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok());
     let origin = Origin::of_request(id.clone(), ip, user_agent);
-    let mut response = origin.scope(tracing::Instrument::instrument(next.run(request), span)).await;
+    let mut response = origin.scope(next.run(request).instrument(span.clone())).await;
+    span.record("status", i64::from(response.status().as_u16()));
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(TRACKING_HEADER, value);

@@ -19,16 +19,20 @@ const NO_ROUTE: &str = "none";
 /// Counts the request under its route's template.
 pub(super) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
     let since = Instant::now();
-    let method = known(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = known_method(request.method());
+    let route = route(&request).to_owned();
     let response = next.run(request).await;
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    app.metrics().answered(method, route, response.status().as_u16(), since);
+    app.metrics().answered(method, &route, response.status().as_u16(), since);
     response
 }
 
+/// The template of the request's path.
+pub(super) fn route(request: &Request) -> &str {
+    request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str)
+}
+
 /// A method that anybody may make up is no label.
-fn known(method: &Method) -> &'static str {
+pub(super) fn known_method(method: &Method) -> &'static str {
     const KNOWN: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument, Span};
 
 use super::body::JsonBody;
 use crate::{
@@ -59,7 +60,9 @@ pub(super) async fn handler(
     let since = Instant::now();
     let (wait, id) = (wait(&headers), accept::new_id(&app));
     let waiter = wait.map(|_| app.waiting.register(&id));
-    let accepted = accept::accept_as(&app, &caller, id, ask).await?;
+    let accepting = accept::accept_as(&app, &caller, id, ask);
+    let accepted = accepting.instrument(tracing::info_span!("accept")).await?;
+    Span::current().record("request_id", accepted.id.as_str());
     app.metrics().accepted(since);
     let mut state = accepted.state;
     if let Some(seconds) = wait.filter(|_| state == password::State::InProgress) {

@@ -16,7 +16,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) async fn run(self, json: bool) -> Result<ExitCode, Error> {
-        super::log::start(&Log { filter: "error".into(), json: false })?;
+        super::log::start(&Log { filter: "error".into(), json: false }, None)?;
         let listen = self.listen.map_or(demo::Listen::Usual, demo::Listen::At);
         let stop = super::serve::until_stopped()?;
         demo::run(listen, self.exit, json, stop).await?;

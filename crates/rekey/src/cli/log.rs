@@ -1,18 +1,27 @@
-//! The log: standard error, text or JSON.
+//! The log: standard error, text or JSON. Beside it, the way of spans to a collector.
 
 use anstream::{AutoStream, ColorChoice};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt,
+};
 
+use super::traces::Traces;
 use crate::{Error, config::Log};
 
-/// Starts it.
-pub(super) fn start(log: &Log) -> Result<(), Error> {
+/// Who hears of spans and events.
+pub(super) type Listener = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Starts it, and has traces hear what it hears.
+pub(super) fn start(log: &Log, traces: Option<&Traces>) -> Result<(), Error> {
     let filter = check(log)?;
     let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     // A reader of the log that has gone away must not take the service with it.
     let lines = lines.log_internal_errors(false);
-    let started = if log.json { lines.json().try_init() } else { lines.try_init() };
+    let lines = if log.json { lines.json().boxed() } else { lines.boxed() };
+    let mut listeners: Vec<Listener> = vec![lines.with_filter(filter).boxed()];
+    listeners.extend(traces.map(Traces::listener));
+    let started = registry().with(listeners).try_init();
     started.map_err(|error| Error::Internal(error.to_string()))
 }
 

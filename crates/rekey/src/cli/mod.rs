@@ -23,11 +23,18 @@ mod harden;
 mod init;
 mod keys;
 mod log;
+#[cfg(not(feature = "otlp"))]
+mod no_traces;
 pub(crate) mod out;
 mod serve;
 mod sign_in;
 mod source;
 mod token;
+#[cfg(feature = "otlp")]
+mod traces;
+
+#[cfg(not(feature = "otlp"))]
+use self::no_traces as traces;
 
 /// Changes people's passwords where they live, speaking SailPoint ISC's password API.
 #[derive(Parser)]

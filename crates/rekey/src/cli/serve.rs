@@ -11,11 +11,15 @@ use tokio::{
     sync::watch,
 };
 
-use super::out::{self, say};
+use super::{
+    out::{self, say},
+    traces::Traces,
+};
 use crate::{App, Error, bootstrap, bootstrap::Bootstrap, clock::Clock, config::Config, open};
 
 pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Error> {
-    super::log::start(&config.log)?;
+    let traces = Traces::start(&config.traces.endpoint)?;
+    super::log::start(&config.log, traces.as_ref())?;
     let listener = crate::serve::listen(config.server.listen, "server.listen").await?;
     let metrics = match config.metrics.listen {
         Some(address) => Some(crate::serve::listen(address, "metrics.listen").await?),
@@ -43,6 +47,9 @@ pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Erro
         tokio::spawn(crate::serve::metrics(app.clone(), listener, stop.clone()));
     }
     crate::serve::run(app, listener, stop).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,7 @@ use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
 };
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 
 use super::change_password::{self, LEASE};
 use crate::{
@@ -53,7 +53,8 @@ pub async fn claim(app: &App, free: usize) -> Result<Vec<Claimed>, store::Error>
     }
     let (node, busy) = (app.node.clone(), app.links.busy());
     let limit = i64::try_from(free).unwrap_or(1);
-    app.store.write(move |tx| tx.claim(&node, LEASE, limit, &busy)).await
+    let claiming = app.store.write(move |tx| tx.claim(&node, LEASE, limit, &busy));
+    claiming.instrument(tracing::info_span!("claim")).await
 }
 
 /// Claims what is due and starts it; how many that was.
@@ -80,7 +81,12 @@ async fn round(
         let app = app.clone();
         under_way.spawn(async move {
             // Every line about it names it, whoever writes the line.
-            let span = tracing::info_span!("change", request_id = %change.id);
+            let span = tracing::info_span!(
+                "change",
+                request_id = %change.id,
+                attempt = change.attempt,
+                state = Empty,
+            );
             change_password::run(&app, change).instrument(span).await;
             drop(permit);
             app.wake.notify_one();

@@ -152,7 +152,7 @@ impl Metrics {
             Unit::Seconds,
             self.private_operation.clone(),
         );
-        let text = "Time to look at a target system, or to write to it and verify";
+        let text = "Time to look at a target system, to write to it, or to verify that";
         to.register_with_unit("target", text, Unit::Seconds, self.target.clone());
         let text = "Deeds that shared a commit of the store";
         to.register("commit_deeds", text, self.commit_deeds.clone());
@@ -197,7 +197,7 @@ impl Metrics {
         self.change.observe(after.as_secs_f64());
     }
 
-    /// A target was looked at or written to.
+    /// A target was looked at, written to or verified.
     pub fn target(&self, operation: &'static str, source_kind: &str, took: Duration) {
         let source_kind = source_kind.to_owned();
         let labels = Target { operation, source_kind };

@@ -9,6 +9,7 @@ use std::{
 
 use rekey_connectors::{Connector, Fault, Verification};
 use tokio::{sync::Semaphore, time::Instant};
+use tracing::{Instrument, Span};
 
 use super::State;
 use crate::{
@@ -122,7 +123,9 @@ impl App {
         let made = change.id.made().unwrap_or(self.clock.now());
         let micros = u64::try_from(self.clock.now().0 - made.0).unwrap_or(0);
         let kind = self.links.kind(&change.source_id);
-        self.metrics().ended(&kind, state == State::Finished, Duration::from_micros(micros));
+        let finished = state == State::Finished;
+        Span::current().record("state", if finished { "finished" } else { "failed" });
+        self.metrics().ended(&kind, finished, Duration::from_micros(micros));
     }
 }
 
@@ -155,9 +158,15 @@ impl Link {
         self.measured("write", write).await
     }
 
+    /// Measures one more look, after a write or in its place.
+    pub async fn verified<T>(&self, verify: impl Future<Output = T>) -> T {
+        self.measured("verify", verify).await
+    }
+
     async fn measured<T>(&self, operation: &'static str, work: impl Future<Output = T>) -> T {
         let since = Instant::now();
-        let done = work.await;
+        let span = tracing::info_span!("target", operation, source_kind = self.kind);
+        let done = work.instrument(span).await;
         self.metrics.target(operation, &self.kind, since.elapsed());
         done
     }

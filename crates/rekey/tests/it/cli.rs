@@ -40,7 +40,7 @@ impl Place {
     }
 
     /// Its standard output, read as one JSON value.
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         serde_json::from_slice(&output.stdout).unwrap()
@@ -96,11 +96,14 @@ impl Server {
         server
     }
 
-    pub(crate) fn stop(mut self) {
+    /// What it wrote in its log until then.
+    pub(crate) fn stop(mut self) -> String {
         assert!(self.out.is_some());
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let log = std::io::read_to_string(self.child.stderr.take().unwrap()).unwrap();
         assert!(self.child.wait().unwrap().success());
+        log
     }
 }
 
@@ -435,7 +438,7 @@ fn get(base: &str, path: &str, token: &str) -> String {
 }
 
 /// As `curl -d` sends it.
-fn token(base: &str, made: &Value) -> Value {
+pub(crate) fn token(base: &str, made: &Value) -> Value {
     let address = base.strip_prefix("http://").unwrap();
     let body = format!(
         "grant_type=client_credentials&client_id={}&client_secret={}",

@@ -32,3 +32,5 @@ mod sign_in;
 mod site;
 mod source_rules;
 mod sources;
+#[cfg(feature = "otlp")]
+mod traces;

@@ -42,7 +42,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_is_meant() {
         ("[sever]\n", "rekey.toml line 1: there is no section [sever]: did you mean server?"),
         (
             "[zzz]\n",
-            "rekey.toml line 1: there is no section [zzz]: the sections are changes, keys, limits, log, metrics, server, store",
+            "rekey.toml line 1: there is no section [zzz]: the sections are changes, keys, limits, log, metrics, server, store, traces",
         ),
         (
             "\n[limits]\nzzz = 1\n",

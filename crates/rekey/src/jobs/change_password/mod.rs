@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, error::Error as StdError, sync::Arc, time::Dura
 use futures_util::future::join_all;
 use rekey_vault::Judgement;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tracing::Instrument;
 
 use self::target::{Target, hold_back, look, write};
 pub use self::{case::Case, times::LEASE};
@@ -81,7 +82,8 @@ async fn carry_out(
         let why = "the source is reached in another way now: call query-password-info again";
         return end_all(app, change, targets, why).await;
     }
-    let password = match judge(app, change, &case).await? {
+    let judging = judge(app, change, &case).instrument(tracing::info_span!("decrypt"));
+    let password = match judging.await? {
         Judgement::Accepted(password) => password,
         Judgement::PayloadInvalid => {
             return end_named(app, change, targets, &payload_invalid(change.key_id.as_str())).await;

@@ -144,10 +144,12 @@ async fn observe(target: &mut Target, password: &Password, now: Micros) {
                 target.asked = target.asked.max(left);
                 Some(Found::Unknown("the answer of the source was lost".into()))
             }
-            Next::Verify => match link.connector.verify(&target.change(password)).await {
-                Ok(found) => verdict::resolved(found, target.state, target.stamp.is_known()),
-                Err(fault) => Some(verdict::not_observed(&fault, target.state)),
-            },
+            Next::Verify => {
+                match link.verified(link.connector.verify(&target.change(password))).await {
+                    Ok(found) => verdict::resolved(found, target.state, target.stamp.is_known()),
+                    Err(fault) => Some(verdict::not_observed(&fault, target.state)),
+                }
+            }
         };
     }
     target.stamp = stamp;
@@ -211,7 +213,7 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
             link.answered();
             match verdict::rejected(&rejection, target.state != TargetState::Queued) {
                 Some(found) => found,
-                None => match link.connector.verify(&change).await {
+                None => match link.verified(link.connector.verify(&change)).await {
                     Ok(Verdict::Yes) => Found::Applied,
                     Ok(_) => Found::Failed(rejection.message),
                     Err(fault) => Found::Unknown(fault.message),
@@ -229,14 +231,14 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
 
 async fn confirm(link: &Link, change: &Change<'_>, before: &Stamp) -> Found {
     let now = if link.verification == Verification::Stamp {
-        link.connector.observe(change.native_identity).await.ok()
+        link.verified(link.connector.observe(change.native_identity)).await.ok()
     } else {
         None
     };
     if let Some(found) = verdict::confirmed(link.verification, before, now.as_ref()) {
         return found;
     }
-    match link.connector.verify(change).await {
+    match link.verified(link.connector.verify(change)).await {
         Ok(found) => verdict::verified(found),
         // It was confirmed; that it cannot be verified just now takes nothing from that.
         Err(_) => Found::Applied,
