@@ -63,7 +63,7 @@ pub(super) async fn handler(
     let accepting = accept::accept_as(&app, &caller, id, ask);
     let accepted = accepting.instrument(tracing::info_span!("accept")).await?;
     Span::current().record("request_id", accepted.id.as_str());
-    app.metrics().accepted(since);
+    app.metrics().accepted(&accepted, since);
     let mut state = accepted.state;
     if let Some(seconds) = wait.filter(|_| state == password::State::InProgress) {
         // A resend is the change that was accepted before.

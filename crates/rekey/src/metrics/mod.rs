@@ -16,6 +16,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::password::{End, accept::Accepted};
+
 mod process;
 mod scrape;
 
@@ -29,9 +31,11 @@ pub struct Metrics {
     registry: Registry,
     /// Changes accepted.
     accepted: Counter,
+    /// Changes that were accepted before, and came again.
+    resent: Counter,
     /// The time of accepting one, its durable commit included.
     accept: Histogram,
-    /// Changes that a worker of this node ended.
+    /// Changes that this node ended.
     ended: Family<Ended, Counter>,
     /// The time from a change's acceptance to its end.
     change: Histogram,
@@ -109,6 +113,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("rekey"),
             accepted: Counter::default(),
+            resent: Counter::default(),
             accept: seconds(),
             ended: Family::default(),
             change: seconds(),
@@ -132,16 +137,14 @@ impl Metrics {
         let to = &mut self.registry;
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         to.register("build", "The version of rekey", build);
-        to.register(
-            "changes_accepted",
-            "Password changes accepted, resends included",
-            self.accepted.clone(),
-        );
+        to.register("changes_accepted", "Password changes accepted", self.accepted.clone());
+        let text = "Password changes that were accepted before and came again";
+        to.register("changes_resent", text, self.resent.clone());
         let text = "Time to accept a password change durably";
         to.register_with_unit("accept", text, Unit::Seconds, self.accept.clone());
-        let text = "Password changes that a worker of this node ended";
+        let text = "Password changes that this node ended";
         to.register("changes_ended", text, self.ended.clone());
-        let text = "Time from the acceptance of a password change to its end";
+        let text = "Time from the acceptance of a password change to its end by a worker";
         to.register_with_unit("change", text, Unit::Seconds, self.change.clone());
         let text = "Attempts to carry out a password change";
         to.register("attempts", text, self.attempts.clone());
@@ -166,10 +169,17 @@ impl Metrics {
         to.register("sign_ins", "Sign-ins, by their result", self.sign_ins.clone());
     }
 
-    /// A change was accepted, or sent again.
-    pub fn accepted(&self, since: Instant) {
+    /// A change was accepted and took the place of others, or was sent again.
+    pub fn accepted(&self, accepted: &Accepted, since: Instant) {
+        if accepted.is_resend {
+            self.resent.inc();
+            return;
+        }
         self.accepted.inc();
         self.accept.observe(since.elapsed().as_secs_f64());
+        for kind in &accepted.superseded {
+            self.counted(kind, End::Superseded);
+        }
     }
 
     /// What `work` does is one private-key operation.
@@ -189,12 +199,15 @@ impl Metrics {
         self.commit.observe(since.elapsed().as_secs_f64());
     }
 
-    /// A change was ended, `after` so long, as `FINISHED` or `FAILED`.
-    pub fn ended(&self, source_kind: &str, finished: bool, after: Duration) {
-        let state = if finished { "finished" } else { "failed" };
-        let source_kind = source_kind.to_owned();
-        self.ended.get_or_create(&Ended { state, source_kind }).inc();
+    /// A worker ended a change, `after` so long.
+    pub fn ended(&self, source_kind: &str, end: End, after: Duration) {
+        self.counted(source_kind, end);
         self.change.observe(after.as_secs_f64());
+    }
+
+    fn counted(&self, source_kind: &str, end: End) {
+        let (state, source_kind) = (end.word(), source_kind.to_owned());
+        self.ended.get_or_create(&Ended { state, source_kind }).inc();
     }
 
     /// A target was looked at, written to or verified.

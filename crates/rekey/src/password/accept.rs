@@ -56,6 +56,10 @@ pub struct Accepted {
     pub id: ChangeId,
     /// Where it stands: a resend may find it ended.
     pub state: State,
+    /// Whether it was accepted before.
+    pub is_resend: bool,
+    /// The changes that ended since it took their place: the kinds of their sources.
+    pub superseded: Vec<String>,
 }
 
 /// Accepts a change durably, or says what is wrong with it.
@@ -218,8 +222,9 @@ fn enter(
     }
     let Some(seq) = seq else { return Err(Error::Internal("no place in the order".into())) };
     proof::crash_at("accept.drawn");
+    let mut superseded = Vec::new();
     for target in targets {
-        tx.supersede_older(&target.account_id, seq, &change.id)?;
+        superseded.extend(tx.supersede_older(&target.account_id, seq, &change.id)?);
     }
     tx.audit(crate::store::Audit {
         actor: caller.principal(),
@@ -233,14 +238,15 @@ fn enter(
             "publicKeyId": change.key_id,
         }),
     })?;
-    Ok(Ok(Accepted { id: change.id, state: State::InProgress }))
+    Ok(Ok(Accepted { id: change.id, state: State::InProgress, is_resend: false, superseded }))
 }
 
 fn resent(known: crate::store::KnownChange, now: Micros) -> Result<Accepted, Error> {
     if known.created.plus(RESEND) < now {
         return Err(Error::bad(BadRequest::IllegalValue, ALREADY_USED));
     }
-    Ok(Accepted { id: known.id, state: State::of(known.state) })
+    let (id, state) = (known.id, State::of(known.state));
+    Ok(Accepted { id, state, is_resend: true, superseded: Vec::new() })
 }
 
 fn replayed(

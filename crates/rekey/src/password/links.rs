@@ -11,7 +11,7 @@ use rekey_connectors::{Connector, Fault, Verification};
 use tokio::{sync::Semaphore, time::Instant};
 use tracing::{Instrument, Span};
 
-use super::State;
+use super::End;
 use crate::{
     App, Error,
     builtin::BuiltIn,
@@ -117,15 +117,13 @@ impl Links {
 }
 
 impl App {
-    /// Counts a change that a worker of this node ended, if it did.
-    pub fn ended(&self, change: &Claimed, state: Option<State>) {
-        let Some(state) = state else { return };
+    /// Counts a change that a worker of this node ended.
+    pub fn ended(&self, change: &Claimed, end: End) {
         let made = change.id.made().unwrap_or(self.clock.now());
         let micros = u64::try_from(self.clock.now().0 - made.0).unwrap_or(0);
         let kind = self.links.kind(&change.source_id);
-        let finished = state == State::Finished;
-        Span::current().record("state", if finished { "finished" } else { "failed" });
-        self.metrics().ended(&kind, finished, Duration::from_micros(micros));
+        Span::current().record("state", end.word());
+        self.metrics().ended(&kind, end, Duration::from_micros(micros));
     }
 }
 

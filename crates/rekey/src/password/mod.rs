@@ -42,6 +42,28 @@ impl State {
     }
 }
 
+/// How a password change ended, for those who watch: `Superseded` is `FAILED` on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It could not be carried out.
+    Failed,
+    /// Every target confirmed it.
+    Finished,
+    /// Nothing went wrong, but a newer change took its place on some account.
+    Superseded,
+}
+
+impl End {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
 /// Where one account of a password change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {

@@ -5,12 +5,16 @@ use std::io::{Read, Write};
 use hyper::StatusCode;
 use tokio::net::TcpListener;
 
+use serde_json::json;
+
 use crate::{
     people::FORM,
-    site::{Site, on_both_stores},
+    quiet::{Quiet, quiet_on_both_stores},
+    site::{Site, change_body, encrypt, on_both_stores},
 };
 
 on_both_stores!(metrics_move_with_what_is_done_and_name_nobody);
+quiet_on_both_stores!(a_change_is_counted_once_and_as_what_became_of_it);
 
 /// As Prometheus asks.
 async fn scrape(site: &Site) -> String {
@@ -111,4 +115,69 @@ async fn metrics_move_with_what_is_done_and_name_nobody(site: Site) {
     }
     let source = rekey::source::ensure_identity_now(&site.app).await.unwrap();
     assert!(after.contains(source.id.as_str()), "an id that is a label is found");
+}
+
+/// Changes that were accepted have ended or wait.
+fn assert_adds_up(text: &str, accepted: f64, resent: f64, ended: [f64; 3], waiting: f64) {
+    let [finished, failed, superseded] = ["finished", "failed", "superseded"]
+        .map(|state| value(text, "rekey_changes_ended_total", &[&format!("state=\"{state}\"")]));
+    let found = [
+        value(text, "rekey_changes_accepted_total", &[]),
+        value(text, "rekey_changes_resent_total", &[]),
+        finished,
+        failed,
+        superseded,
+        value(text, "rekey_queue_depth", &[]),
+    ];
+    let difference = |(found, wanted): (f64, f64)| (found - wanted).abs() > 0.5;
+    let wanted = [accepted, resent, ended[0], ended[1], ended[2], waiting];
+    assert!(!found.into_iter().zip(wanted).any(difference), "{found:?}, not {wanted:?}:\n{text}");
+    assert!(!difference((accepted, ended.iter().sum::<f64>() + waiting)));
+}
+
+async fn a_change_is_counted_once_and_as_what_became_of_it(quiet: Quiet) {
+    let nowhere = json!({
+        "host": "127.0.0.1", "port": 1, "tls": "none", "allowInsecure": true,
+        "bindDn": "cn=nobody", "bindPassword": "none", "baseDn": "dc=none",
+    });
+    let down = quiet.source("Directory", "ldap", nowhere).await;
+    let abby = quiet.person("abby", &[&quiet.login]).await;
+    quiet.account(&abby, &down, "uid=abby,dc=none").await;
+    let site = quiet.door().await;
+    let token = site.token_of(&site.api_client().await).await;
+    let ask = json!({"userName": "abby", "sourceName": "IdentityNow"});
+    let info = site.post("/v3/query-password-info").token(&token).json(ask).send().await;
+    let body = change_body(&info.body, &encrypt(&info.body, b"the first one"));
+    for _ in 0..3 {
+        let again = site.post("/v3/set-password").token(&token).json(body.clone()).send().await;
+        again.assert(StatusCode::ACCEPTED);
+    }
+    assert_adds_up(&scrape(&site).await, 1.0, 2.0, [0.0, 0.0, 0.0], 1.0);
+
+    // Before its turn.
+    let newer = site.set_password(&token, "abby", "IdentityNow", "the second one").await;
+    newer.assert(StatusCode::ACCEPTED);
+    let text = scrape(&site).await;
+    assert_adds_up(&text, 2.0, 2.0, [0.0, 0.0, 1.0], 1.0);
+    let labels = ["state=\"superseded\"", "source_kind=\"rekey\""];
+    assert!(value(&text, "rekey_changes_ended_total", &labels) > 0.5, "{text}");
+
+    // In a worker's hands, which finds the source away and steps aside.
+    site.set_password(&token, "abby", "Directory", "the third one").await;
+    let claimed = quiet.claim(&quiet.app.node).await;
+    assert_eq!(claimed.len(), 2);
+    let last = site.set_password(&token, "abby", "Directory", "the fourth one").await;
+    for change in claimed {
+        rekey::jobs::change_password::run(&quiet.app, change).await;
+    }
+    let text = scrape(&site).await;
+    assert_adds_up(&text, 4.0, 2.0, [1.0, 0.0, 2.0], 1.0);
+    let labels = ["state=\"superseded\"", "source_kind=\"ldap\""];
+    assert!(value(&text, "rekey_changes_ended_total", &labels) > 0.5, "{text}");
+
+    let refused = site.set_password(&token, "abby", "IdentityNow", "\u{7}").await;
+    refused.assert(StatusCode::ACCEPTED);
+    assert_eq!(quiet.work().await, 2);
+    last.assert(StatusCode::ACCEPTED);
+    assert_adds_up(&scrape(&site).await, 5.0, 2.0, [1.0, 1.0, 2.0], 1.0);
 }

@@ -1,5 +1,7 @@
 //! A rekey in which nothing works by itself: the test is the worker.
 
+use std::sync::Arc;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey::{
     App, Error,
@@ -24,6 +26,9 @@ use rekey::{
 use rekey_vault::{Kek, Padding, Password, Policy, PublicKey, Sealer};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::site::Site;
 
 /// Runs each test twice: with the store in SQLite and in PostgreSQL.
 macro_rules! quiet_on_both_stores {
@@ -63,7 +68,8 @@ pub(crate) struct Quiet {
     pub(crate) app: App,
     pub(crate) login: SourceId,
     pub(crate) client: Caller,
-    _folder: TempDir,
+    folder: Arc<TempDir>,
+    url: String,
 }
 
 impl Quiet {
@@ -73,9 +79,25 @@ impl Quiet {
         let sealer = Sealer::new(Kek::create(&folder.path().join("master.key")).unwrap());
         let app = App::new(Config::default(), store, sealer, clock).await.unwrap();
         let client = api_client();
-        let mut quiet = Self { app, login: SourceId::new(), client, _folder: folder };
+        let mut quiet = Self {
+            app,
+            login: SourceId::new(),
+            client,
+            folder: Arc::new(folder),
+            url: url.to_owned(),
+        };
         quiet.login = quiet.source(IDENTITY_NOW, builtin::NAME, json!({})).await;
         quiet
+    }
+
+    /// Its front door, behind which nothing works by itself either.
+    pub(crate) async fn door(&self) -> Site {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = watch::channel(false);
+        let router = rekey::api::router(self.app.clone());
+        tokio::spawn(rekey::serve::answer(router, listener, stopped));
+        Site::behind(base, self.app.clone(), self.url.clone(), self.folder.clone(), stop)
     }
 
     pub(crate) async fn source(&self, name: &str, connector: &str, attributes: Value) -> SourceId {

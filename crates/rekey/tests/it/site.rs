@@ -71,8 +71,18 @@ impl Site {
         let app = App::new(config, store, sealer, clock).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(rekey::serve::run(app.clone(), listener, stopped));
+        Self::behind(base, app, url.to_owned(), Arc::new(folder), stop)
+    }
+
+    /// What is served at `base` until `stop` is dropped.
+    pub(crate) fn behind(
+        base: String,
+        app: App,
+        store_url: String,
+        folder: Arc<TempDir>,
+        stop: watch::Sender<bool>,
+    ) -> Self {
         let http = Client::builder(TokioExecutor::new()).build_http();
-        let (store_url, folder) = (url.to_owned(), Arc::new(folder));
         Self { app, base, http, store_url, folder, _stop: stop }
     }
 

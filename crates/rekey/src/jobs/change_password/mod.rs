@@ -179,6 +179,7 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
         .iter()
         .any(|target| matches!(target.found, Some(Found::NotYet(_) | Found::Unknown(_))));
     let pause = verdict::pause(change.attempt, asked, app.jitter.next());
+    let end = Target::end(&targets);
     let (node, claimed, targets) = (app.node.clone(), change.clone(), Arc::new(targets));
     let ended = app
         .store
@@ -209,7 +210,9 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
             Ok::<_, Error>(ended)
         })
         .await?;
-    app.ended(change, ended);
+    if ended.is_some() {
+        app.ended(change, end);
+    }
     proof::crash_at("settle.committed");
     if let Some(state) = ended {
         app.waiting.tell(&change.id, state);

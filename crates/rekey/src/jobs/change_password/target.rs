@@ -10,7 +10,7 @@ use super::times::{self, VERIFIED_BY, WRITE_BY};
 use crate::{
     clock::Micros,
     password::{
-        TargetState,
+        End, TargetState,
         links::Link,
         verdict::{self, Found, Next},
     },
@@ -80,6 +80,25 @@ impl Target {
     pub(super) fn left_behind(&self) -> Option<Micros> {
         let is_known = !matches!(self.found, None | Some(Found::Unknown(_)));
         self.announced.filter(|_| !is_known).or(self.row.announced)
+    }
+
+    /// How a change with these accounts ends, if it does: what would come back later and has ended
+    /// all the same stepped aside.
+    pub(super) fn end(targets: &[Self]) -> End {
+        let steps_aside = |target: &Self| {
+            target.state == TargetState::Superseded
+                || matches!(target.found, Some(Found::NotYet(_)))
+        };
+        let fails = |target: &Self| {
+            target.state == TargetState::Failed || matches!(target.found, Some(Found::Failed(_)))
+        };
+        if targets.iter().any(fails) {
+            End::Failed
+        } else if targets.iter().any(steps_aside) {
+            End::Superseded
+        } else {
+            End::Finished
+        }
     }
 
     fn failed(&mut self, link: &Link, fault: &Fault) {

@@ -3,8 +3,15 @@
 use super::{ChangeGround, ChangeSource, KnownChange, NewChange, Target};
 use crate::{
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
-    store::{Param, Result, Tx, row::One},
+    store::{Param, Result, Tx, from_row, row::One},
 };
+
+/// A change whose place a newer one takes.
+struct Older {
+    seq: i64,
+    source_kind: String,
+}
+from_row!(Older { seq, source_kind });
 
 impl Tx<'_> {
     /// What a change needs to know of a source.
@@ -139,24 +146,29 @@ impl Tx<'_> {
     }
 
     /// Lets a newer change take the place of older ones of this account that no worker holds and
-    /// that have written nothing there.
+    /// that have written nothing there; the kinds of the sources of those that it ended.
     pub fn supersede_older(
         &mut self,
         account: &AccountId,
         seq: i64,
         newer: &ChangeId,
-    ) -> Result<()> {
-        let sql = "SELECT t.change_seq AS value FROM password_change_target t
+    ) -> Result<Vec<String>> {
+        let sql = "SELECT t.change_seq AS seq,
+                       COALESCE((SELECT connector FROM source WHERE id = c.source_id), '') AS source_kind
+                   FROM password_change_target t
                    JOIN password_change c ON c.seq = t.change_seq
                    WHERE t.account_id = $1 AND t.change_seq < $2 AND t.state < 2 AND t.state = 0 AND c.state = 0
                      AND c.claimed_by IS NULL";
         // On PostgreSQL the row is locked first, so that no worker claims it meanwhile.
         let sql =
             if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql.to_owned() };
-        for One(older) in self.all::<One<i64>>(&sql, &[account, &seq])? {
-            self.supersede_target(older, account, newer)?;
-            self.end_if_done(older)?;
+        let mut ended = Vec::new();
+        for Older { seq, source_kind } in self.all(&sql, &[account, &seq])? {
+            self.supersede_target(seq, account, newer)?;
+            if self.end_if_done(seq)?.is_some() {
+                ended.push(source_kind);
+            }
         }
-        Ok(())
+        Ok(ended)
     }
 }
