@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
-use super::{Error, Result, Store, Tx, from_row, row::One};
+use super::{Error, Result, Store, Tx, from_row, row::One, tx::Write};
 use crate::{
     audit::{Content, Event, Hash, Origin},
     clock::Micros,
@@ -24,6 +24,27 @@ pub struct Audit<'a> {
     pub object: &'a str,
     /// More: never a password, a ciphertext or a digest of one.
     pub detail: Value,
+}
+
+/// A row about to be written.
+pub(super) struct Entry<'a> {
+    at: Micros,
+    actor: &'a str,
+    action: &'a str,
+    object: &'a str,
+    detail: String,
+    failure: Option<&'a str>,
+    origin: Option<String>,
+    mac: Option<Vec<u8>>,
+}
+
+impl Entry<'_> {
+    pub(super) fn write(&self) -> Write<'_> {
+        let sql = "INSERT INTO audit (at, actor, action, object, detail, failure, origin, mac)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let Self { at, actor, action, object, detail, failure, origin, mac } = self;
+        (sql, vec![at, actor, action, object, detail, failure, origin, mac])
+    }
 }
 
 /// What every row of a deed gets beside its own words.
@@ -93,6 +114,16 @@ impl Tx<'_> {
     }
 
     fn record(&mut self, audit: Audit<'_>, failure: Option<&str>) -> Result<()> {
+        let entry = self.entry(audit, failure)?;
+        self.run_each(&[entry.write()])
+    }
+
+    /// What [`Tx::audit`], or with a reason [`Tx::audit_failure`], writes down.
+    pub(super) fn entry<'a>(
+        &mut self,
+        audit: Audit<'a>,
+        failure: Option<&'a str>,
+    ) -> Result<Entry<'a>> {
         let at = self.now()?;
         let Audit { actor, action, object, detail } = audit;
         let detail = detail.to_string();
@@ -107,9 +138,7 @@ impl Tx<'_> {
             origin: origin.as_deref(),
         };
         let mac = self.scribe.key.get().map(|key| content.mac(key).as_ref().to_vec());
-        let sql = "INSERT INTO audit (at, actor, action, object, detail, failure, origin, mac)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        self.run_one(sql, &[&at, &actor, &action, &object, &detail, &failure, &origin, &mac])
+        Ok(Entry { at, actor, action, object, detail, failure, origin, mac })
     }
 
     /// Up to `limit` rows after number `after` that have no place in the chain, by number.

@@ -46,8 +46,8 @@ mod writer;
 pub use self::{
     audit::{Audit, KeptCheckpoint, Link},
     changes::{
-        ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, EndedTarget,
-        KnownChange, NewChange, Target, is_lost,
+        ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, Intent, KnownChange,
+        NewChange, Settled, Target, is_lost,
     },
     clients::Standing,
     codes::AuthorizationCode,

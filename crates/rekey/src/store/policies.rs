@@ -11,6 +11,17 @@ use crate::{
 
 const COLUMNS: &str = "id, name, description, members, default_policy, created, modified";
 
+/// The members of the policy in force on a source, as a query of one value.
+pub(super) fn in_force(source: &str) -> String {
+    format!(
+        "SELECT p.members FROM password_policy p WHERE p.default_policy OR p.id = COALESCE(
+             (SELECT g.policy_id FROM sync_group g JOIN sync_group_source m ON m.group_id = g.id
+              WHERE m.source_id = {source}),
+             (SELECT s.policy_id FROM source s WHERE s.id = {source}))
+         ORDER BY p.default_policy LIMIT 1"
+    )
+}
+
 impl Tx<'_> {
     /// A policy by its id.
     pub fn policy(&mut self, id: &PolicyId) -> Result<Option<PasswordPolicy>> {
@@ -26,13 +37,9 @@ impl Tx<'_> {
     /// The members of the policy in force on a source: its sync group's, else its own, else the
     /// tenant's default.
     pub fn policy_in_force(&mut self, source: &SourceId) -> Result<Option<Json<Policy>>> {
-        let sql = "SELECT p.members AS value FROM password_policy p
-                   WHERE p.default_policy = $2 OR p.id = COALESCE(
-                       (SELECT g.policy_id FROM sync_group g JOIN sync_group_source m ON m.group_id = g.id
-                        WHERE m.source_id = $1),
-                       (SELECT s.policy_id FROM source s WHERE s.id = $1))
-                   ORDER BY p.default_policy LIMIT 1";
-        Ok(self.maybe::<One<_>>(sql, &[source, &true])?.map(|One(members)| members))
+        let sql = format!("SELECT ({}) AS value", in_force("$1"));
+        let One(members) = self.one::<One<Option<_>>>(&sql, &[source])?;
+        Ok(members)
     }
 
     /// The tenant's default policy.

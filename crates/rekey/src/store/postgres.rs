@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::try_join_all;
 use rustls::ClientConfig;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -19,7 +20,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Error, Result, Tx, crew::Work, row::in_words, writer::Session};
+use super::{Error, Result, Tx, crew::Work, row::in_words, tx::Write, writer::Session};
 use crate::{
     clock::{Clock, Micros},
     tls,
@@ -276,6 +277,18 @@ impl Link {
     pub(super) fn execute(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         let statement = self.statement(sql)?;
         self.wait(|client| async move { client.execute(&statement, params).await })
+    }
+
+    /// Sends them all, then waits for what became of each: how many rows.
+    pub(super) fn execute_each(&mut self, writes: &[Write<'_>]) -> Result<Vec<u64>> {
+        let mut prepared = Vec::with_capacity(writes.len());
+        for (sql, params) in writes {
+            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| *param as _).collect();
+            prepared.push((self.statement(sql)?, params));
+        }
+        self.wait(|client| async move {
+            try_join_all(prepared.iter().map(|(sql, params)| client.execute(sql, params))).await
+        })
     }
 
     pub(super) fn script(&mut self, sql: &str) -> Result<()> {

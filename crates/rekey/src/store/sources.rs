@@ -11,7 +11,7 @@ use crate::{
     source::{self, IDENTITY_NOW, Source},
 };
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "id, name, description, connector, owner_id, features, connector_attributes, extra, policy_id,
      deadline, version, healthy, status, created, modified";
 

@@ -16,6 +16,9 @@ pub struct Tx<'a> {
     pub(super) scribe: Scribe,
 }
 
+/// A statement and its parameters.
+pub(super) type Write<'a> = (&'a str, Vec<&'a dyn Param>);
+
 enum Link<'a> {
     Sqlite(&'a rusqlite::Connection),
     /// None after the connection was given up.
@@ -114,6 +117,17 @@ impl<'a> Tx<'a> {
         match self.run(sql, params)? {
             1 => Ok(()),
             rows => Err(Error::Rows(rows)),
+        }
+    }
+
+    /// Writes exactly one row with each, in this order; on PostgreSQL in one round trip.
+    pub(super) fn run_each(&mut self, writes: &[Write<'_>]) -> Result<()> {
+        let Link::Postgres(link) = &mut self.link else {
+            return writes.iter().try_for_each(|(sql, params)| self.run_one(sql, params));
+        };
+        match open(link)?.execute_each(writes)?.into_iter().find(|rows| *rows != 1) {
+            None => Ok(()),
+            Some(rows) => Err(Error::Rows(rows)),
         }
     }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rekey::{
     error::BadRequest,
+    jobs::change_password::LEASE,
     password::{State, accept},
-    store::Claimed,
+    store::{Claimed, Intent, Tx},
 };
 use rekey_vault::Policy;
 use serde_json::json;
@@ -107,13 +108,12 @@ async fn a_write_that_may_have_happened_is_not_repeated(site: Quiet) {
     // A worker announced a write and died; the write itself had happened.
     let change = site.change(&abby, &site.login, "the second one").await;
     let dead = site.claim("dead").await.remove(0);
-    let (salt, account) = ([7_u8; 16], dead.account_id.clone());
-    let (login, seq) = (site.login.clone(), dead.seq);
+    let (salt, login) = ([7_u8; 16], site.login.clone());
     let verifier = rekey::builtin::hash(&rekey_vault::Password::new("the second one".into()), salt)
         .await
         .unwrap();
     site.write(move |tx| {
-        tx.set_intent(seq, &account, &salt, "1")?;
+        tx.announce("dead", &dead, LEASE, &[intent(&dead, "1")])?;
         assert!(tx.set_builtin_password(&login, "abby", &verifier, 1)?);
         Ok(())
     })
@@ -128,9 +128,15 @@ async fn a_write_that_may_have_happened_is_not_repeated(site: Quiet) {
 /// Claims, announces a write, and goes no further.
 async fn announced(site: &Quiet, stamp: &'static str) -> Claimed {
     let dead = site.claim("dead").await.remove(0);
-    let (seq, account) = (dead.seq, dead.account_id.clone());
-    site.write(move |tx| Ok(tx.set_intent(seq, &account, &[7; 16], stamp)?)).await;
+    let held = dead.clone();
+    let announce =
+        move |tx: &mut Tx<'_>| Ok(tx.announce("dead", &held, LEASE, &[intent(&held, stamp)])?);
+    site.write(announce).await;
     dead
+}
+
+fn intent(change: &Claimed, stamp: &str) -> Intent {
+    Intent { account_id: change.account_id.clone(), salt: vec![7; 16], stamp: stamp.into() }
 }
 
 async fn nothing_is_written_while_an_earlier_write_may_arrive(site: Quiet) {

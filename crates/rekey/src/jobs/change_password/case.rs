@@ -24,8 +24,7 @@ pub struct Case {
     account: Option<Account>,
     policy: Policy,
     dictionary: Option<String>,
-    sources: Vec<Option<Source>>,
-    rows: Vec<ClaimedTarget>,
+    targets: Vec<(ClaimedTarget, Option<Source>)>,
 }
 
 /// Reads it.
@@ -33,14 +32,12 @@ pub(super) async fn read(app: &App, change: &Claimed) -> Result<Case, Error> {
     let change = change.clone();
     app.store
         .read(move |tx: &mut Tx<'_>| {
-            let rows = tx.claimed_targets(change.seq)?;
-            let ChangeParties { key, identity, account } = tx.change_parties(&change)?;
-            let policy = tx.policy_in_force(&change.source_id)?.unwrap_or_default().0;
+            let targets = tx.claimed_targets(change.seq)?;
+            let ChangeParties { key, identity, account, policy } = tx.change_parties(&change)?;
+            let policy = policy.unwrap_or_default().0;
             let dictionary =
                 if policy.use_dictionary { tx.setting(policy::DICTIONARY)? } else { None };
-            let sources = rows.iter().map(|row| tx.source(&row.source_id));
-            let sources = sources.collect::<Result<_, _>>()?;
-            Ok(Case { key, identity, account, policy, dictionary, sources, rows })
+            Ok(Case { key, identity, account, policy, dictionary, targets })
         })
         .await
 }
@@ -48,8 +45,8 @@ pub(super) async fn read(app: &App, change: &Claimed) -> Result<Case, Error> {
 impl Case {
     /// Its accounts, each with the way to it.
     pub(super) fn targets(&self, app: &App) -> Result<Vec<Target>, Error> {
-        let mut targets = Vec::with_capacity(self.rows.len());
-        for (row, source) in self.rows.iter().zip(&self.sources) {
+        let mut targets = Vec::with_capacity(self.targets.len());
+        for (row, source) in &self.targets {
             let link = match source {
                 None => Err("the source was removed".to_owned()),
                 Some(_) if row.native_identity.is_empty() => Err("the account was removed".to_owned()),

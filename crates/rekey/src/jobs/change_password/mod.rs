@@ -14,14 +14,13 @@ use self::target::{Target, hold_back, look, write};
 pub use self::{case::Case, times::LEASE};
 use crate::{
     App, Error,
-    clock::Micros,
     keys::SourceKey,
     password::{
         TargetState, payload_invalid, superseded_by,
         verdict::{self, Found},
     },
     proof,
-    store::{Claimed, EndedTarget, Tx, is_lost},
+    store::{Claimed, Intent, Settled, Tx, is_lost},
 };
 
 mod case;
@@ -143,10 +142,14 @@ async fn give_back(app: &App, change: &Claimed) -> Result<(), Error> {
 /// Commits the intent: from here on a write may have happened. Holds the claim for the time of it.
 /// False when the deadline has come meanwhile, and nothing may be written but what was in force.
 async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result<bool, Error> {
-    let ready: Vec<_> = targets
+    let intents: Vec<_> = targets
         .iter()
         .filter(|target| target.is_ready())
-        .map(|target| (target.row.account_id.clone(), target.salt, target.stamp.0.clone()))
+        .map(|target| Intent {
+            account_id: target.row.account_id.clone(),
+            salt: target.salt.to_vec(),
+            stamp: target.stamp.0.clone(),
+        })
         .collect();
     let begins = targets.iter().any(|t| t.is_ready() && t.state != TargetState::Settling);
     let (node, claimed) = (app.node.clone(), change.clone());
@@ -158,10 +161,7 @@ async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result
             if now >= last {
                 return Ok(None);
             }
-            tx.renew(&node, &claimed, LEASE)?;
-            for (account, salt, stamp) in &ready {
-                tx.set_intent(claimed.seq, account, salt, stamp)?;
-            }
+            tx.announce(&node, &claimed, LEASE, &intents)?;
             proof::crash_at("announce.open");
             Ok::<_, Error>(Some(now))
         })
@@ -188,24 +188,11 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
             let unsettled =
                 targets.iter().filter_map(|target| target.unsettled(&claimed, now)).max();
             let pause = unsettled.filter(|_| !waits).unwrap_or(pause);
-            let mut kept = Vec::with_capacity(targets.len());
+            let mut settled = Vec::with_capacity(targets.len());
             for target in targets.iter() {
-                kept.push(Kept::of(tx, &claimed, target)?);
+                settled.push(stands(tx, &claimed, target)?);
             }
-            // The change goes first: who lets a newer one take its place holds it before its accounts.
-            let ended = if kept.iter().any(|kept| kept.state.is_open()) {
-                tx.release(&node, &claimed, pause)?;
-                None
-            } else {
-                let ended: Vec<_> = kept.iter().zip(targets.iter()).map(Kept::ended).collect();
-                Some(tx.end_claimed(&node, &claimed, &ended)?)
-            };
-            for (kept, target) in kept.iter().zip(targets.iter()) {
-                if target.found.is_some() {
-                    let (account, why) = (&target.row.account_id, kept.why.as_deref());
-                    tx.set_target(claimed.seq, account, kept.state, kept.left_behind, why)?;
-                }
-            }
+            let ended = tx.settle(&node, &claimed, &settled, pause)?;
             proof::crash_at("settle.open");
             Ok::<_, Error>(ended)
         })
@@ -220,45 +207,33 @@ async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
     Ok(())
 }
 
-/// What is kept of an account after an attempt.
-struct Kept {
-    state: TargetState,
-    left_behind: Option<Micros>,
-    why: Option<String>,
-}
-
-impl Kept {
-    fn of(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<Self, Error> {
-        let left_behind = target.left_behind();
-        let kept = |state, why: Option<&String>| Self { state, left_behind, why: why.cloned() };
-        Ok(match &target.found {
-            None => kept(target.state, target.row.error.as_ref()),
-            Some(Found::Applied) if target.unsettled(change, tx.now()?).is_some() => {
-                kept(TargetState::Settling, None)
-            }
-            Some(Found::Applied) => kept(TargetState::Applied, None),
-            Some(Found::Failed(why)) => kept(TargetState::Failed, Some(why)),
-            Some(Found::Unknown(why)) if target.is_only_looked_at() => {
-                kept(TargetState::Settling, Some(why))
-            }
-            Some(Found::Unknown(why)) => kept(TargetState::Attempting, Some(why)),
-            Some(Found::NotYet(why)) => {
-                match tx.newer_change(&target.row.account_id, change.seq)? {
-                    // Whoever would come back later steps aside for a newer change.
-                    Some(newer) => {
-                        let why = Some(superseded_by(newer.as_str()));
-                        Self { state: TargetState::Superseded, left_behind: None, why }
-                    }
-                    None => kept(TargetState::Queued, Some(why)),
-                }
-            }
-        })
-    }
-
-    fn ended((kept, target): (&Self, &Target)) -> EndedTarget {
-        let (source_id, error) = (target.row.source_id.clone(), kept.why.clone());
-        EndedTarget { source_id, state: kept.state.number(), error }
-    }
+/// Where an account stands after an attempt.
+fn stands(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<Settled, Error> {
+    let (state, why) = match &target.found {
+        None => (target.state, target.row.error.clone()),
+        Some(Found::Applied) if target.unsettled(change, tx.now()?).is_some() => {
+            (TargetState::Settling, None)
+        }
+        Some(Found::Applied) => (TargetState::Applied, None),
+        Some(Found::Failed(why)) => (TargetState::Failed, Some(why.clone())),
+        Some(Found::Unknown(why)) if target.is_only_looked_at() => {
+            (TargetState::Settling, Some(why.clone()))
+        }
+        Some(Found::Unknown(why)) => (TargetState::Attempting, Some(why.clone())),
+        Some(Found::NotYet(why)) => match tx.newer_change(&target.row.account_id, change.seq)? {
+            // Whoever would come back later steps aside for a newer change.
+            Some(newer) => (TargetState::Superseded, Some(superseded_by(newer.as_str()))),
+            None => (TargetState::Queued, Some(why.clone())),
+        },
+    };
+    Ok(Settled {
+        account_id: target.row.account_id.clone(),
+        source_id: target.row.source_id.clone(),
+        state: state.number(),
+        announced: target.left_behind().filter(|_| state != TargetState::Superseded),
+        error: why,
+        is_new: target.found.is_some(),
+    })
 }
 
 /// The deadline has come: every open target fails with what was last wrong. What is in force and

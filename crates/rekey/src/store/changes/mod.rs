@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rekey_vault::Policy;
+
 use super::{Error, FromRow, Json, Result, Row, Tx, from_row, row::One};
 use crate::{
     account::Account,
@@ -11,12 +13,16 @@ use crate::{
     identity::Identity,
     keys::SourceKey,
     password::TargetState,
+    source::Source,
 };
 
 mod accept;
 #[cfg(rekey_proof)]
 mod broken;
+mod end;
 mod queue;
+
+use self::end::Reason;
 
 /// What a change needs to know of a source, and no more.
 pub struct ChangeSource {
@@ -75,6 +81,8 @@ pub struct ChangeParties {
     pub identity: Option<Identity>,
     /// The account that was named.
     pub account: Option<Account>,
+    /// What is asked of a password there.
+    pub policy: Option<Json<Policy>>,
 }
 
 impl FromRow for ChangeParties {
@@ -83,6 +91,7 @@ impl FromRow for ChangeParties {
             key: row.part("source_key.")?,
             identity: row.part("identity.")?,
             account: row.part("account.")?,
+            policy: row.get("policy")?,
         })
     }
 }
@@ -251,16 +260,57 @@ from_row!(ClaimedTarget {
     left_behind,
 });
 
-/// One account of a change that has ended.
-pub struct EndedTarget {
-    /// Where the account is.
+/// One account of a change that may have ended.
+struct EndedTarget {
+    source_id: SourceId,
+    state: i64,
+    error: Option<String>,
+}
+from_row!(EndedTarget { source_id, state, error });
+
+impl EndedTarget {
+    fn reason(&self) -> Reason<'_> {
+        (&self.source_id, self.state, self.error.as_deref())
+    }
+}
+
+/// A write about to be done.
+pub struct Intent {
+    /// To which account.
+    pub account_id: AccountId,
+    /// The random bytes of the change on it.
+    pub salt: Vec<u8>,
+    /// The stamp observed before.
+    pub stamp: String,
+}
+
+/// Where one account of a claimed change stands after an attempt.
+pub struct Settled {
+    /// Which account.
+    pub account_id: AccountId,
+    /// Where it is.
     pub source_id: SourceId,
     /// See [`TargetState::number`].
     pub state: i64,
-    /// Why the password is not in force there.
+    /// When the last write was announced of which it is not known what became of it.
+    pub announced: Option<Micros>,
+    /// What is wrong.
     pub error: Option<String>,
+    /// Whether the attempt found it out: what stood before is not written again.
+    pub is_new: bool,
 }
-from_row!(EndedTarget { source_id, state, error });
+
+impl Settled {
+    fn reason(&self) -> Reason<'_> {
+        (&self.source_id, self.state, self.error.as_deref())
+    }
+}
+
+impl FromRow for (ClaimedTarget, Option<Source>) {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok((ClaimedTarget::from_row(row)?, row.part("source.")?))
+    }
+}
 
 impl Tx<'_> {
     /// Forgets the keys that came before `before`.
