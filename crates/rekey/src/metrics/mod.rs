@@ -49,6 +49,8 @@ pub struct Metrics {
     commit_deeds: Histogram,
     /// The time of a commit and of the deeds in it.
     commit: Histogram,
+    /// SQL statements, those that begin and end a transaction left out.
+    pub statements: Counter,
     /// Requests answered.
     requests: Family<Request, Counter>,
     /// The time until they were.
@@ -122,6 +124,7 @@ impl Default for Metrics {
             target: Family::new_with_constructor(Seconds),
             commit_deeds: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             commit: seconds(),
+            statements: Counter::default(),
             requests: Family::default(),
             request: Family::new_with_constructor(Seconds),
             keys: Family::default(),
@@ -161,6 +164,7 @@ impl Metrics {
         to.register("commit_deeds", text, self.commit_deeds.clone());
         let text = "Time of a commit of the store, with the deeds in it";
         to.register_with_unit("commit", text, Unit::Seconds, self.commit.clone());
+        to.register("statements", "SQL statements run in the store", self.statements.clone());
         to.register("http_requests", "Requests answered", self.requests.clone());
         let text = "Time to answer a request";
         to.register_with_unit("http_request", text, Unit::Seconds, self.request.clone());

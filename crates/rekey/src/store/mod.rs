@@ -188,7 +188,12 @@ impl Store {
         E: Fail + Send + 'static,
         F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     {
-        let deed = self.scribed(deed);
+        let (deed, metrics) = (self.scribed(deed), self.metrics.clone());
+        let deed = move |tx: &mut Tx<'_>| {
+            let done = deed(tx);
+            metrics.statements.inc_by(tx.statements);
+            done
+        };
         match &self.engine {
             Engine::Memory(memory) => memory.write(&self.clock, deed).await,
             Engine::Sqlite { writer: crew, .. } | Engine::Postgres { writers: crew, .. } => {
@@ -204,6 +209,12 @@ impl Store {
         E: Fail + Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     {
+        let metrics = self.metrics.clone();
+        let look = move |tx: &mut Tx<'_>| {
+            let done = look(tx);
+            metrics.statements.inc_by(tx.statements);
+            done
+        };
         match &self.engine {
             Engine::Memory(memory) => memory.read(&self.clock, look),
             // A read from the page cache takes microseconds; handing it to a thread takes more.

@@ -14,6 +14,8 @@ pub struct Tx<'a> {
     clock: &'a Clock,
     now: Option<Micros>,
     pub(super) scribe: Scribe,
+    /// How many it has run.
+    pub(super) statements: u64,
 }
 
 /// A statement and its parameters.
@@ -27,7 +29,7 @@ enum Link<'a> {
 
 impl<'a> Tx<'a> {
     pub(super) fn sqlite(db: &'a rusqlite::Connection, clock: &'a Clock) -> Self {
-        Self { link: Link::Sqlite(db), clock, now: None, scribe: Scribe::default() }
+        Self { link: Link::Sqlite(db), clock, now: None, scribe: Scribe::default(), statements: 0 }
     }
 
     /// `now` is the server's time, where it is known.
@@ -36,7 +38,7 @@ impl<'a> Tx<'a> {
         clock: &'a Clock,
         now: Option<Micros>,
     ) -> Self {
-        Self { link: Link::Postgres(link), clock, now, scribe: Scribe::default() }
+        Self { link: Link::Postgres(link), clock, now, scribe: Scribe::default(), statements: 0 }
     }
 
     /// The time of this deed, taken once: on PostgreSQL the server's, so that all nodes agree.
@@ -62,6 +64,7 @@ impl<'a> Tx<'a> {
 
     /// All rows.
     pub fn all<T: FromRow>(&mut self, sql: &str, params: &[&dyn Param]) -> Result<Vec<T>> {
+        self.statements += 1;
         match &mut self.link {
             Link::Sqlite(db) => {
                 let mut statement = db.prepare_cached(sql)?;
@@ -99,6 +102,7 @@ impl<'a> Tx<'a> {
 
     /// Writes, and says how many rows.
     pub fn run(&mut self, sql: &str, params: &[&dyn Param]) -> Result<u64> {
+        self.statements += 1;
         match &mut self.link {
             Link::Sqlite(db) => {
                 let mut statement = db.prepare_cached(sql)?;
@@ -125,6 +129,7 @@ impl<'a> Tx<'a> {
         let Link::Postgres(link) = &mut self.link else {
             return writes.iter().try_for_each(|(sql, params)| self.run_one(sql, params));
         };
+        self.statements += writes.len() as u64;
         match open(link)?.execute_each(writes)?.into_iter().find(|rows| *rows != 1) {
             None => Ok(()),
             Some(rows) => Err(Error::Rows(rows)),
@@ -133,6 +138,7 @@ impl<'a> Tx<'a> {
 
     /// Runs several statements without parameters.
     pub(super) fn script(&mut self, sql: &str) -> Result<()> {
+        self.statements += 1;
         match &mut self.link {
             Link::Sqlite(db) => Ok(db.execute_batch(sql)?),
             Link::Postgres(link) => open(link)?.script(sql),

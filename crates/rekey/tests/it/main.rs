@@ -32,5 +32,6 @@ mod sign_in;
 mod site;
 mod source_rules;
 mod sources;
+mod statements;
 #[cfg(feature = "otlp")]
 mod traces;
