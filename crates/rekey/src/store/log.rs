@@ -67,11 +67,11 @@ impl Log {
         let db = Connection::open(path)?;
         db.busy_timeout(Duration::from_secs(10))?;
         db.execute_batch("PRAGMA synchronous = FULL")?;
-        let moves = shared.clone();
+        let turns = shared.clone();
         let mover = thread::spawn(move || {
-            while moves.wait_for_mover() {
+            while turns.wait_for_mover() {
                 let moved = rounds(&db);
-                moves.pass(Turn::Writer, moved);
+                turns.pass(Turn::Writer, moved);
             }
         });
         Ok(Self { shared, mover: Some(mover) })
