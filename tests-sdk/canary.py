@@ -2,7 +2,7 @@
 
 They are looked for in every form in which software likes to write things down: in the data folder with its store and
 write-ahead log, in what rekey said at its most talkative, in what the targets wrote into their own logs and statistics,
-in every answer, in what the system tells of the process, and, where the store is PostgreSQL, in a dump of it.
+in every answer, in the metrics, in what the system tells of the process, and, where the store is PostgreSQL, in a dump of it.
 `canary_search.py` knows the places and the forms; `canary_memory.py` asks for the process's memory.
 """
 
@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 import canary_echo
 import canary_memory
+import canary_metrics
 from canary_search import ANSWERS, DATA, FOLDER, findings, forms, nowhere, query
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -58,6 +59,7 @@ def main():
         report(f"no canary after it was {name}", lambda: nowhere(word))
     canary_echo.check(api, canary, lambda body: ended(api, body))
     kept_secrets(api)
+    canary_metrics.check(report, api)
     canary_memory.check(report)
 
 
@@ -92,6 +94,7 @@ def control():
     report("control: it is found in the target's statistics", lambda: must_find(name, "pg_stat_statements"))
     report("control: it is found in the target's log", lambda: must_find(name, "SITE_POSTGRESQL_LOG"))
     report("control: the process is looked at", lambda: must_find("serve", "the process's cmdline"))
+    report("control: the metrics are looked at", lambda: must_find("rekey_", "/metrics"))
     report("control: its environment is looked at", lambda: must_find("SITE_SCRIPTS", "the process's environ"))
 
 

@@ -1,6 +1,7 @@
 """Where a secret could have been written down, and in which forms."""
 
 import base64
+import http.client
 import json
 import os
 import subprocess
@@ -47,6 +48,7 @@ def places():
     if store := os.environ.get("SITE_DUMP"):
         yield "pg_dump", client("pg_dump", urlparse(store))
     yield "an answer", b"\n".join(ANSWERS)
+    yield "/metrics", metrics()
     for name in ["cmdline", "environ"]:
         yield f"the process's {name}", b"".join(Path("/proc", pid, name).read_bytes() for pid in processes())
     for file in Path(tempfile.gettempdir()).iterdir():
@@ -55,6 +57,17 @@ def places():
                 yield str(file), file.read_bytes()
         except OSError:
             pass  # somebody else's, or gone
+
+
+def metrics():
+    """What whoever watches the server reads now."""
+    connection = http.client.HTTPConnection(os.environ["SITE_METRICS"], timeout=30)
+    connection.request("GET", "/metrics")
+    answer = connection.getresponse()
+    text = answer.read()
+    assert answer.status == 200 and b"\nrekey_" in text, f"/metrics answered {answer.status}: {text[:200]}"
+    connection.close()
+    return str(answer.getheaders()).encode() + b"\n" + text
 
 
 STATEMENTS = "select query from pg_stat_statements"

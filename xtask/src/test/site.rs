@@ -180,7 +180,9 @@ fn environment(
     folder: &Path,
 ) -> Result<Vec<(&'static str, String)>> {
     let base_url = format!("http://127.0.0.1:{port}");
+    let metrics = format!("127.0.0.1:{}", free_port()?);
     let mut environment = vec![
+        ("REKEY_METRICS__LISTEN", metrics.clone()),
         ("REKEY_SERVER__LISTEN", format!("127.0.0.1:{port}")),
         ("REKEY_SERVER__BASE_URL", base_url.clone()),
         ("REKEY_LIMITS__REQUESTS_PER_10S", "0".to_owned()),
@@ -191,6 +193,7 @@ fn environment(
         ("SITE_LDAP_LOG", targets.ldap.log.display().to_string()),
         ("SITE_LDAP_SOURCE", LDAP.to_owned()),
         ("SITE_LDAP_URL", format!("ldaps://127.0.0.1:{}", targets.ldap.port)),
+        ("SITE_METRICS", metrics),
         ("SITE_LOG", folder.join("rekey.log").display().to_string()),
         ("SITE_POSTGRESQL_ADMIN", targets.postgres.admin_url("postgres")),
         ("SITE_POSTGRESQL_LOG", targets.postgres.log.display().to_string()),
