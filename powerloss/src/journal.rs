@@ -4,8 +4,12 @@
 //! An entry says what was there before. It is written before the change itself, so a program that
 //! is killed between the two only leaves something to undo that never was.
 
+use std::collections::HashSet;
+
 /// The least that a disk writes whole, in bytes.
 pub const SECTOR: usize = 512;
+/// What memory holds of a file in one piece, in bytes: it is written whole.
+const PAGE: u64 = 4096;
 
 /// What one change took away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub enum Entry {
         /// A second name of the same file, outside.
         kept: Vec<u8>,
     },
+    /// A sync failed.
+    Failed,
     /// The length of a file changed.
     Resized {
         /// What it was.
@@ -53,6 +59,11 @@ pub fn write(entry: &Entry, to: &mut Vec<u8>) {
             part(path);
             part(kept);
         }
+        Entry::Failed => {
+            part(b"f");
+            part(b"");
+            part(b"");
+        }
         Entry::Resized { length } => {
             part(b"l");
             part(&length.to_le_bytes());
@@ -75,6 +86,25 @@ pub fn read(mut bytes: &[u8]) -> Vec<Entry> {
     entries
 }
 
+/// What a sync that succeeds leaves to be undone: nothing, unless one failed before it. What a sync
+/// fails to write Linux takes for written all the same: it can be read, and no later sync writes
+/// it, unless the page is changed once more (<https://wiki.postgresql.org/wiki/Fsync_Errors>).
+pub fn left_by_sync(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let Some(last) = entries.iter().rposition(|entry| *entry == Entry::Failed) else {
+        return Vec::new();
+    };
+    let page = |entry: &Entry| {
+        if let Entry::Sector { offset, .. } = entry { Some(offset / PAGE) } else { None }
+    };
+    let again: HashSet<u64> = entries.iter().skip(last).filter_map(page).collect();
+    entries.truncate(last);
+    entries.retain(|entry| page(entry).is_some_and(|page| !again.contains(&page)));
+    if !entries.is_empty() {
+        entries.push(Entry::Failed);
+    }
+    entries
+}
+
 fn next(bytes: &mut &[u8]) -> Option<Entry> {
     let kind = part(bytes)?.to_vec();
     let (first, second) = (part(bytes)?.to_vec(), part(bytes)?.to_vec());
@@ -82,6 +112,7 @@ fn next(bytes: &mut &[u8]) -> Option<Entry> {
     match kind.as_slice() {
         b"c" => Some(Entry::Created { path: first }),
         b"r" => Some(Entry::Removed { path: first, kept: second }),
+        b"f" => Some(Entry::Failed),
         b"l" => Some(Entry::Resized { length: number(&first)? }),
         b"s" => Some(Entry::Sector { offset: number(&first)?, bytes: second }),
         _ => None,
@@ -105,6 +136,7 @@ mod tests {
         let entries = vec![
             Entry::Created { path: b"/a/b".to_vec() },
             Entry::Removed { path: b"/a/b".to_vec(), kept: b"/c".to_vec() },
+            Entry::Failed,
             Entry::Resized { length: 7 },
             Entry::Sector { offset: 512, bytes: vec![1, 2, 3] },
         ];
@@ -114,7 +146,21 @@ mod tests {
         }
         assert_eq!(read(&bytes), entries);
         for cut in 1..20 {
-            assert_eq!(read(&bytes[..bytes.len() - cut]), entries[..3]);
+            assert_eq!(read(&bytes[..bytes.len() - cut]), entries[..4]);
         }
+    }
+
+    #[test]
+    fn a_failed_sync_is_made_good_only_by_writing_once_more() {
+        let at = |offset| Entry::Sector { offset, bytes: vec![] };
+        let synced = |entries: &[Entry]| left_by_sync(entries.to_vec());
+        assert_eq!(synced(&[at(0), at(8192)]), []);
+        assert_eq!(synced(&[at(0), at(8192), Entry::Failed]), [at(0), at(8192), Entry::Failed]);
+        // The whole page, and nothing else.
+        let again = [at(0), at(8192), Entry::Failed, at(512)];
+        assert_eq!(synced(&again), [at(8192), Entry::Failed]);
+        // A second failure takes away what was written once more.
+        let twice = [at(0), Entry::Failed, at(0), Entry::Failed, at(8192)];
+        assert_eq!(synced(&twice), [at(0), at(0), Entry::Failed]);
     }
 }

@@ -101,7 +101,7 @@ fn names(entries: Vec<Entry>, loss: &mut Loss<'_>, undone: &mut Undone) -> io::R
         let done = match &entry {
             Entry::Created { path: name } => fs::remove_file(path(name)),
             Entry::Removed { path: name, kept } => fs::rename(path(kept), path(name)),
-            Entry::Resized { .. } | Entry::Sector { .. } => continue,
+            Entry::Failed | Entry::Resized { .. } | Entry::Sector { .. } => continue,
         };
         match done {
             // It never came to the change itself.
@@ -127,7 +127,7 @@ fn contents(
         match entry {
             Entry::Resized { length } => lengths.push(*length),
             Entry::Sector { offset, bytes } => sectors.entry(*offset).or_default().push(bytes),
-            Entry::Created { .. } | Entry::Removed { .. } => {}
+            Entry::Created { .. } | Entry::Failed | Entry::Removed { .. } => {}
         }
     }
     for (offset, versions) in sectors {

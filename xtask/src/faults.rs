@@ -1,11 +1,13 @@
 //! Faults on the wire and of the store.
 
+use crate::power::build_shim;
 use crate::proof::{self, Proof};
 use crate::shell::Result;
 
 /// `--store` tries the store; everything else is passed on to the trouble on the wire.
 pub(crate) fn run(options: &[&str]) -> Result {
     if let ["--store", options @ ..] = options {
+        build_shim()?;
         let (words, is_proof_build) =
             ([&["faults-of-the-store"], options].concat(), options.contains(&"--control"));
         return proof::run("store", &[Proof { words: &words, is_proof_build }]);
@@ -30,6 +32,7 @@ pub(crate) fn wire() -> Result {
 
 /// Both kinds of store, and a server that answers before it commits.
 pub(crate) fn store() -> Result {
+    build_shim()?;
     proof::run(
         "store",
         &[

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     kernel,
-    watch::{journals, number_and_length, path_of, watch, watched},
+    watch::{is_failing, journals, number_and_length, path_of, watch, watched},
 };
 
 /// `mode` is there only if `flags` ask for it; where it is not, nobody looks at it.
@@ -136,6 +136,10 @@ fn sync(file: c_int, how: fn(c_int) -> c_int) -> c_int {
         Duration::from_millis(text.and_then(|text| text.parse().ok()).unwrap_or(0))
     });
     let before = watched(file).map(|number| (number, journals().length(number)));
+    if let Some((number, _)) = before.filter(|_| is_failing()) {
+        journals().failed(number);
+        return kernel::fail(libc::EIO);
+    }
     let done = how(file);
     if !DELAY.is_zero() {
         thread::sleep(*DELAY);

@@ -59,6 +59,13 @@ pub(crate) fn renameat(from: *const c_char, to: *const c_char) -> c_int {
     small(ask!(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, 0))
 }
 
+/// What a call that failed answers, and why it did.
+pub(crate) fn fail(why: c_int) -> c_int {
+    // SAFETY: it is the calling thread's own, and there as long as the thread is.
+    unsafe { *libc::__errno_location() = why };
+    -1
+}
+
 /// Where the next `write` goes; none where the file has no such place.
 pub(crate) fn position(file: c_int) -> Option<u64> {
     u64::try_from(ask!(libc::SYS_lseek, file, 0_i64, libc::SEEK_CUR)).ok()

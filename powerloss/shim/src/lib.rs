@@ -2,6 +2,8 @@
 //!
 //! - `POWERLOSS_FOLDER`: files in and below this folder are watched; an absolute path.
 //! - `POWERLOSS_JOURNAL`: the folder of the journal, on the same file system and not below it.
+//! - `POWERLOSS_FAILING`: while there is a file of this name, every sync of a watched file fails
+//!   (`EIO`), and what it should have written is on the disk only when it is written once more.
 //! - `REKEY_FSYNC_DELAY_MS`: every sync of any file takes so much longer, watched or not.
 //!
 //! What SQLite and Rust's standard library call is watched: `open`, `write`, `pwrite`, `ftruncate`,

@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use rekey_powerloss::journal::{Entry, SECTOR, write};
+use rekey_powerloss::journal::{Entry, SECTOR, left_by_sync, read, write};
 
 use crate::kernel;
 
@@ -28,12 +28,15 @@ static WATCHED: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
 struct Places {
     folder: PathBuf,
     journal: PathBuf,
+    /// While this file is there, syncs fail.
+    failing: Option<PathBuf>,
 }
 
 static PLACES: LazyLock<Option<Places>> = LazyLock::new(|| {
     Some(Places {
         folder: env::var_os("POWERLOSS_FOLDER")?.into(),
         journal: env::var_os("POWERLOSS_JOURNAL")?.into(),
+        failing: env::var_os("POWERLOSS_FAILING").map(PathBuf::from),
     })
 });
 
@@ -82,6 +85,12 @@ pub(crate) fn path_of(folder: c_int, path: *const c_char) -> Option<PathBuf> {
     whole.starts_with(&places.folder).then_some(whole)
 }
 
+/// Whether syncs of watched files are to fail now.
+pub(crate) fn is_failing() -> bool {
+    let failing = PLACES.as_ref().and_then(|places| places.failing.as_ref());
+    failing.is_some_and(|file| file.exists())
+}
+
 /// A file's number and length.
 pub(crate) fn number_and_length(file: c_int) -> Option<(u64, u64)> {
     let about = fs::metadata(format!("/proc/self/fd/{file}")).ok()?;
@@ -108,7 +117,16 @@ impl Journals {
 
     /// A file is new: what an earlier one of its number had to undo is not its own.
     pub(crate) fn is_new(&mut self, number: u64) {
-        self.forget(number, u64::MAX);
+        if let Some(journal) = self.journal(number) {
+            kernel::ftruncate(journal, 0);
+        }
+    }
+
+    /// A file could not be synced.
+    pub(crate) fn failed(&mut self, number: u64) {
+        let mut entry = Vec::new();
+        write(&Entry::Failed, &mut entry);
+        self.append(number, &entry);
     }
 
     /// Bytes are about to be written.
@@ -137,21 +155,29 @@ impl Journals {
         self.journal(number).and_then(number_and_length).map_or(0, |(_, length)| length)
     }
 
-    /// A file is synced: the first `length` bytes written down of it need not be undone.
+    /// A file is synced: the first `length` bytes written down of it need not be undone, but for
+    /// what an earlier sync has failed to write.
     pub(crate) fn forget(&mut self, number: u64, length: u64) {
         let Some(journal) = self.journal(number) else { return };
-        let whole = self.length(number);
-        let mut rest = vec![0; usize::try_from(whole.saturating_sub(length)).unwrap_or(0)];
+        let mut whole = vec![0; usize::try_from(self.length(number)).unwrap_or(0)];
         // SAFETY: the journal's descriptor stays open as long as the process lives.
         let file =
             fs::File::from(match unsafe { BorrowedFd::borrow_raw(journal) }.try_clone_to_owned() {
                 Ok(file) => file,
                 Err(_) => return,
             });
-        if file.read_exact_at(&mut rest, length.min(whole)).is_ok() {
-            kernel::ftruncate(journal, 0);
-            kernel::write_all(journal, &rest);
+        if file.read_exact_at(&mut whole, 0).is_err() {
+            return;
         }
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(whole.len());
+        let (synced, rest) = whole.split_at(length);
+        let mut left = Vec::new();
+        for entry in left_by_sync(read(synced)) {
+            write(&entry, &mut left);
+        }
+        left.extend_from_slice(rest);
+        kernel::ftruncate(journal, 0);
+        kernel::write_all(journal, &left);
     }
 
     fn keep_of_folder(&mut self, path: &Path, entry: &Entry) {

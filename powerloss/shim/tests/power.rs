@@ -24,6 +24,7 @@ fn after(deed: &str, loss: Loss<'_>) -> tempfile::TempDir {
         .env("LD_PRELOAD", shim())
         .env("POWERLOSS_FOLDER", &folder)
         .env("POWERLOSS_JOURNAL", &journal)
+        .env("POWERLOSS_FAILING", place.path().join("failing"))
         .status()
         .unwrap();
     assert!(done.success(), "{deed}");
@@ -65,6 +66,13 @@ fn what_was_not_synced_vanishes() {
     assert_eq!(read(&after("overwrite", Loss::All), "old"), Some(old()));
     let place = after("write, sync, write", Loss::All);
     assert_eq!(&read(&place, "old").unwrap()[..6], "firsto");
+}
+
+#[test]
+fn what_a_sync_failed_to_write_is_not_written_by_the_next_one() {
+    assert_eq!(read(&after("fail to sync, sync", Loss::All), "old"), Some(old()));
+    let place = after("fail to sync, write once more, sync", Loss::All);
+    assert_eq!(&read(&place, "old").unwrap()[699..704], "onewo");
 }
 
 #[test]

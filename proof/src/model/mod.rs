@@ -49,6 +49,8 @@ pub(crate) struct Known {
     pub(crate) resent: usize,
     /// Requests whose answer never came.
     pub(crate) unanswered: usize,
+    /// Requests that the server itself could not take; they count as unanswered, too.
+    pub(crate) turned_away: usize,
 }
 
 impl Model {
@@ -70,7 +72,10 @@ impl Known {
             (202, Some(id), Some((_, known))) if known == id => {}
             (400, _, None) if body.contains("already used") => asked.refused = true,
             // The server is dying, or its store is in the way: whether it was kept is not known.
-            (500.., ..) => self.unanswered += 1,
+            (500.., ..) => {
+                self.unanswered += 1;
+                self.turned_away += 1;
+            }
             (_, _, known) => {
                 let known = known.as_ref().map_or("nothing", |(_, id)| id.as_str());
                 self.wrong

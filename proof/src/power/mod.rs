@@ -8,6 +8,11 @@
 //!
 //! With `--control` the store syncs its log only at checkpoints (`synchronous=NORMAL`): then the
 //! check must find that requests were lost.
+//!
+//! With `--failing-syncs` every sync fails for a while in each cycle, and the power goes in every
+//! other cycle only: in between the server dies, often while syncs fail, and the next one begins with
+//! what memory has of the files, which may be more than the disk has. The control of that is a store
+//! that builds on what it finds in its log.
 
 use std::{
     env, fs,
@@ -39,6 +44,9 @@ pub(crate) struct Options {
     /// Have the store sync too little, and see whether that is found.
     #[arg(long)]
     control: bool,
+    /// Have syncs fail for a while, and the server die before the power goes.
+    #[arg(long)]
+    failing_syncs: bool,
 }
 
 /// Of so many cycles one carries changes out as well; the others only accept.
@@ -67,13 +75,25 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let mut lost = Undone::default();
     for cycle in 1..=options.cycles {
         let workers = if cycle % WORKING == 0 { "16" } else { "0" };
-        let settings = watched(&place, &journal, workers, options.control)?;
+        let settings = watched(&place, &journal, workers, &options)?;
         let settings: Vec<_> =
             settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         server = Server::start_at(&place, &load.address, &settings).await?;
-        tokio::time::sleep(Duration::from_millis(50 + below(350)? as u64)).await;
+        some_time(50).await?;
+        if options.failing_syncs {
+            fail_for_some_time(&place, &mut server).await?;
+        }
         server.kill()?;
-        lost += power_goes(&place, &journal, cycle % 2 == 0)?;
+        // The last one: what is looked at in the end is what the disk has.
+        let goes = !options.failing_syncs || cycle % 2 == 0 || cycle == options.cycles;
+        if !goes {
+            continue;
+        }
+        lost += power_goes(
+            &place,
+            &journal,
+            cycle.is_multiple_of(if options.failing_syncs { 4 } else { 2 }),
+        )?;
         if let Some(reason) = damage(&place).await? {
             load.model.is_wrong(format!("the store was damaged: {reason}"));
         }
@@ -98,6 +118,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     }
     let mut findings = check::all(&load, &facts, None, left_alone).await?;
     findings.push(something_was_undone(&lost));
+    if options.failing_syncs {
+        findings.push(something_was_refused(&load));
+    }
     check::report(&findings)
 }
 
@@ -106,23 +129,49 @@ fn watched(
     place: &Place,
     journal: &Path,
     workers: &str,
-    control: bool,
+    options: &Options,
 ) -> Result<Vec<(&'static str, String)>> {
-    let mut settings = vec![
-        ("REKEY_CHANGES__WORKERS", workers.to_owned()),
-        ("LD_PRELOAD", shim()?.display().to_string()),
-        ("POWERLOSS_FOLDER", place.folder().join("rekey-data").display().to_string()),
-        ("POWERLOSS_JOURNAL", journal.display().to_string()),
-    ];
-    if control {
-        settings.push(("REKEY_PROOF", "synchronous_normal".to_owned()));
+    let mut settings = preloaded(place, journal)?;
+    settings.push(("REKEY_CHANGES__WORKERS", workers.to_owned()));
+    if options.control {
+        let way = if options.failing_syncs { "trust_the_log" } else { "synchronous_normal" };
+        settings.push(("REKEY_PROOF", way.to_owned()));
     }
     Ok(settings)
 }
 
-/// The library beside this binary.
-fn shim() -> Result<PathBuf> {
-    Ok(env::current_exe()?.with_file_name("libpowerloss_shim.so"))
+/// What has a server's syncs watched, and made to fail.
+pub(crate) fn preloaded(place: &Place, journal: &Path) -> Result<Vec<(&'static str, String)>> {
+    // The library is beside this binary.
+    let shim = env::current_exe()?.with_file_name("libpowerloss_shim.so");
+    Ok(vec![
+        ("LD_PRELOAD", shim.display().to_string()),
+        ("POWERLOSS_FOLDER", place.folder().join("rekey-data").display().to_string()),
+        ("POWERLOSS_JOURNAL", journal.display().to_string()),
+        ("POWERLOSS_FAILING", failing(place).display().to_string()),
+    ])
+}
+
+/// While this file is there, syncs fail.
+pub(crate) fn failing(place: &Place) -> PathBuf {
+    place.folder().join("failing")
+}
+
+/// Every sync fails for some time; in every other case until after the server's death.
+async fn fail_for_some_time(place: &Place, server: &mut Server) -> Result<()> {
+    fs::File::create(failing(place))?;
+    some_time(20).await?;
+    if below(2)? == 0 {
+        server.kill()?;
+    }
+    fs::remove_file(failing(place))?;
+    some_time(50).await
+}
+
+/// So many milliseconds, and up to 350 more.
+async fn some_time(at_least: u64) -> Result<()> {
+    tokio::time::sleep(Duration::from_millis(at_least + below(350)? as u64)).await;
+    Ok(())
 }
 
 /// What is left of the store when the power has gone; the index of its log is in memory only.
@@ -162,15 +211,22 @@ fn something_was_undone(lost: &Undone) -> Finding {
     Finding { promise: "something unsynced was undone", looked: lost.unsynced, wrong }
 }
 
+/// A sync whose failure nobody felt proves nothing.
+fn something_was_refused(load: &Load) -> Finding {
+    let refused = load.model.lock().turned_away;
+    let wrong = if refused == 0 { vec!["nothing was".to_owned()] } else { Vec::new() };
+    Finding { promise: "something was refused while syncs failed", looked: refused, wrong }
+}
+
 /// The control has worked when it was found out.
 fn control(lost: &Finding) -> Result<()> {
     if lost.wrong.is_empty() {
         return Err(
-            "a store that syncs too little was not found out: the proof proves nothing".into()
+            "a store that is wrong on purpose was not found out: the proof proves nothing".into()
         );
     }
     println!(
-        "ok a store that syncs too little is found out: {} of {} lost",
+        "ok a store that is wrong on purpose is found out: {} of {} lost",
         lost.wrong.len(),
         lost.looked
     );

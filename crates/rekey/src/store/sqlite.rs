@@ -17,6 +17,9 @@ use crate::{clock::Clock, proof};
 /// How long deeds are added to a transaction at least, where a sync is fast.
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// How long what another process does is waited for.
+const BUSY: Duration = Duration::from_secs(10);
+
 /// The connection that writes.
 pub(super) struct Sqlite {
     /// Goes first: what it does ends before the last connection is closed.
@@ -41,7 +44,7 @@ impl Sqlite {
         if db.is_readonly("main").map_err(|e| sentence(&e))? {
             return Err(sentence(&"it may only be read"));
         }
-        db.busy_timeout(Duration::from_secs(10))?;
+        db.busy_timeout(BUSY)?;
         db.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
              PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
@@ -50,10 +53,23 @@ impl Sqlite {
         if proof::asks_for("synchronous_normal") {
             db.execute_batch("PRAGMA synchronous = NORMAL")?;
         }
+        if !proof::asks_for("trust_the_log") {
+            empty_the_log(&db).map_err(|e| sentence(&e))?;
+        }
         prepare_once(&db, 256)?;
         let log = Log::keep_short(path, &mut db)?;
         Ok(Self { log, db, clock, sync: Duration::ZERO })
     }
+}
+
+/// Writes what an earlier process left in the log once more, into the file: what a sync failed to
+/// write can be read after all, but no later sync writes it, and what follows it in the log would go
+/// with it when the power does. (The process whose sync failed writes over it.)
+fn empty_the_log(db: &Connection) -> rusqlite::Result<()> {
+    // Where another process has the store open, the log is that one's, and there is nothing to do.
+    db.busy_timeout(Duration::ZERO)?;
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    db.busy_timeout(BUSY)
 }
 
 impl Session for Sqlite {

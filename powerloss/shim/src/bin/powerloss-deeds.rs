@@ -23,6 +23,19 @@ fn main() {
             file.write_all_at(b"then!", 0).unwrap();
             file.write_all_at(b"then!", 0).unwrap();
         }
+        "fail to sync, sync" | "fail to sync, write once more, sync" => {
+            let failing = env::var("POWERLOSS_FAILING").unwrap();
+            let file = open("old");
+            file.write_all_at(b"new", 700).unwrap();
+            File::create(&failing).unwrap();
+            let error = file.sync_data().unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(5), "{error}");
+            fs::remove_file(failing).unwrap();
+            if deed.contains("once more") {
+                file.write_all_at(b"new", 700).unwrap();
+            }
+            file.sync_data().unwrap();
+        }
         "shorten" => open("old").set_len(10).unwrap(),
         "overwrite" => fs::write("old", "short").unwrap(),
         "create" => {

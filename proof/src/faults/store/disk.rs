@@ -5,13 +5,15 @@ use std::{fs, io::Write as _, path::Path};
 use rekey_drive::{Place, Result, Server};
 
 use super::{
-    people,
+    people, torn_off,
     trial::{Felt, Trial, run as execute},
 };
-use crate::violations::Violations;
+use crate::{power, violations::Violations};
 
 /// One fault after the other.
 pub(super) async fn run(violations: &Violations) -> Result<()> {
+    failing_syncs(violations).await?;
+    torn_off::run(violations).await?;
     let Some(disk) = Disk::mount() else { return Ok(()) };
     let place = disk.place()?;
     let mut trial = start(&place, &[], violations).await?;
@@ -34,7 +36,27 @@ pub(super) async fn control(violations: &Violations) -> Result<()> {
     disk_full(&mut trial, &disk).await
 }
 
-async fn start<'a>(
+/// Every sync fails for a while. What the disk has in the end is another proof: `power`.
+async fn failing_syncs(violations: &Violations) -> Result<()> {
+    let place = Place::new(None)?;
+    let journal = place.folder().join("journal");
+    fs::create_dir(&journal)?;
+    let settings = power::preloaded(&place, &journal)?;
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut trial = start(&place, &settings, violations).await?;
+    let failing = power::failing(&place);
+    trial
+        .run(
+            "syncs fail",
+            Felt::Refused,
+            async |_| fs::File::create(&failing).map(drop).map_err(Into::into),
+            async |_| Ok(fs::remove_file(&failing)?),
+        )
+        .await?;
+    trial.end().await
+}
+
+pub(super) async fn start<'a>(
     place: &'a Place,
     settings: &'a [(&'a str, &'a str)],
     violations: &'a Violations,

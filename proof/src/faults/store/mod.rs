@@ -5,12 +5,14 @@
 //! 2. [`trial`]: a fault begins and ends under load; then the server is killed, and everything that
 //!    was ever accepted must be there and end;
 //! 3. [`disk`]: what goes wrong with a SQLite file and the machine under it;
-//! 4. [`server`]: what goes wrong with PostgreSQL, on a [`cluster`] of our own.
+//! 4. [`torn_off`]: a file system that may only be read from one moment on;
+//! 5. [`server`]: what goes wrong with PostgreSQL, on a [`cluster`] of our own.
 
 mod cluster;
 mod disk;
 mod load;
 mod server;
+mod torn_off;
 mod trial;
 
 use clap::Args;

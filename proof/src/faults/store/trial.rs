@@ -45,13 +45,14 @@ impl Felt {
 }
 
 impl Trial<'_> {
-    /// `begin` makes the fault on a server under load, `end` takes it away.
+    /// `begin` makes the fault on a server under load, `end` takes it away, with another server where
+    /// this one cannot go on.
     pub(super) async fn run(
         &mut self,
         name: &str,
         felt: Felt,
         begin: impl AsyncFnOnce(&Server) -> Result<()>,
-        end: impl AsyncFnOnce(&Server) -> Result<()>,
+        end: impl AsyncFnOnce(&mut Server) -> Result<()>,
     ) -> Result<()> {
         let patience = felt.patience();
         let load = Load::start(&self.server, &self.people, patience, self.violations);
@@ -61,7 +62,7 @@ impl Trial<'_> {
         begin(&self.server).await?;
         tokio::time::sleep(FAULT).await;
         let (before, (refused, unanswered)) = (load.accepted(), load.troubled());
-        end(&self.server).await?;
+        end(&mut self.server).await?;
         let relieved = Instant::now();
         let mut recovered = None;
         // In flight when the fault went: one for each person.
