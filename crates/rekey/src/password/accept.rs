@@ -204,8 +204,8 @@ fn enter(
     targets: &[Target],
 ) -> Result<Result<Accepted, Error>, Error> {
     let payload = app.sealer.seal(Purpose::PasswordChange, &change.bound_to(), ciphertext)?;
-    let mut entered = tx.enter_change(&change, &payload, targets)?;
-    if entered.is_none() {
+    let mut seq = tx.enter_change(&change, &payload, targets)?;
+    if seq.is_none() {
         let known = tx.change_with_digest(&change.digest)?;
         if known.caller != change.caller || known.identity_id != change.identity_id {
             return replayed(tx, caller, &known.id);
@@ -215,20 +215,16 @@ fn enter(
         }
         // The same caller, for another account of the same source: allowed, under a digest of its own.
         change.digest = digest_for(&change.digest, &change.account_id);
-        entered = tx.enter_change(&change, &payload, targets)?;
-        if entered.is_none() {
+        seq = tx.enter_change(&change, &payload, targets)?;
+        if seq.is_none() {
             return Ok(resent(tx.change_with_digest(&change.digest)?, change.created));
         }
     }
-    let Some(entered) = entered else {
-        return Err(Error::Internal("no place in the order".into()));
-    };
+    let Some(seq) = seq else { return Err(Error::Internal("no place in the order".into())) };
     proof::crash_at("accept.drawn");
     let mut superseded = Vec::new();
-    for older in entered.older {
-        if tx.supersede(&older, &change.id)? {
-            superseded.push(older.source_kind);
-        }
+    for target in targets {
+        superseded.extend(tx.supersede_older(&target.account_id, seq, &change.id)?);
     }
     tx.audit(crate::store::Audit {
         actor: caller.principal(),

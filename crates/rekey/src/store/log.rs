@@ -17,7 +17,7 @@ use rusqlite::{Connection, MAIN_DB, wal::CheckpointMode};
 use super::Result;
 
 /// Pages in the log from which on it is moved: 16 MB.
-const MANY: i32 = 16_000;
+const MANY: i32 = 4_000;
 /// So few are left to the writer.
 const FEW: i32 = 200;
 /// How often the thread goes on with what came meanwhile: each time it is less, or it never is.

@@ -116,6 +116,16 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Adds a row, unless there is one like it; the number it got. For SQLite, which makes and drops
+    /// a table of its own for each `RETURNING`.
+    pub(super) fn insert(&mut self, sql: &str, params: &[&dyn Param]) -> Result<Option<i64>> {
+        let added = self.run(sql, params)? == 1;
+        match self.link {
+            Link::Sqlite(db) => Ok(added.then(|| db.last_insert_rowid())),
+            Link::Postgres(_) => Err(Error::Corrupt("a row's number is to be returned".into())),
+        }
+    }
+
     /// Writes exactly one row.
     pub fn run_one(&mut self, sql: &str, params: &[&dyn Param]) -> Result<()> {
         match self.run(sql, params)? {

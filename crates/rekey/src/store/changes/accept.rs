@@ -6,49 +6,12 @@ use crate::{
     store::{Param, Result, Tx, from_row, row::One},
 };
 
-/// The changes that a newer one takes the place of, on the account that follows.
-const OLDER: &str = "SELECT t.change_seq, t.account_id,
-         COALESCE((SELECT connector FROM source WHERE id = c.source_id), '') AS source_kind
-     FROM password_change_target t
-     JOIN password_change c ON c.seq = t.change_seq
-     WHERE t.state < 2 AND t.state = 0 AND c.state = 0 AND c.claimed_by IS NULL AND t.account_id";
-
-/// A change that has its place in the order.
-pub struct Entered {
-    /// The place.
-    pub seq: i64,
-    /// The changes it takes the place of.
-    pub older: Vec<Older>,
-}
-
-/// A change that makes way, on one account.
-pub struct Older {
-    change_seq: i64,
-    account_id: AccountId,
-    /// The kind of the source that was named.
-    pub source_kind: String,
-}
-from_row!(Older { change_seq, account_id, source_kind });
-
-/// A change that has its place, and one that makes way, if there is one.
-struct EnteredRow {
+/// A change whose place a newer one takes.
+struct Older {
     seq: i64,
-    change_seq: Option<i64>,
-    account_id: Option<AccountId>,
-    source_kind: Option<String>,
+    source_kind: String,
 }
-from_row!(EnteredRow { seq, change_seq, account_id, source_kind });
-
-impl EnteredRow {
-    fn older(self) -> Option<Older> {
-        let Self { change_seq, account_id, source_kind, .. } = self;
-        Some(Older {
-            change_seq: change_seq?,
-            account_id: account_id?,
-            source_kind: source_kind.unwrap_or_default(),
-        })
-    }
-}
+from_row!(Older { seq, source_kind });
 
 impl Tx<'_> {
     /// What a change needs to know of a source.
@@ -100,19 +63,17 @@ impl Tx<'_> {
         self.all(&sql, &[identity, named, source])
     }
 
-    /// Draws the change's place on its accounts, and finds the older ones it takes the place of:
-    /// those that no worker holds and that have written nothing there. None if its ciphertext was
-    /// here before.
+    /// Draws the change's place on its accounts; none if its ciphertext was here before.
     pub fn enter_change(
         &mut self,
         change: &NewChange,
         payload: &[u8],
         targets: &[Target],
-    ) -> Result<Option<Entered>> {
+    ) -> Result<Option<i64>> {
         let sql = "INSERT INTO password_change (id, digest, caller, identity_id, source_id, account_id, key_id,
                        payload, state, errors, attempt, due, deadline, created)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '[]', 0, $9, $10, $9)
-                   ON CONFLICT (digest) DO NOTHING RETURNING seq";
+                   ON CONFLICT (digest) DO NOTHING";
         let NewChange { id, digest, caller, identity_id, source_id, account_id, key_id, .. } =
             change;
         let NewChange { created, deadline, .. } = change;
@@ -135,36 +96,27 @@ impl Tx<'_> {
             let accounts = joined(|target| target.account_id.as_str());
             let sources = joined(|target| target.source_id.as_str());
             params.extend([&accounts as &dyn Param, &sources]);
-            // The older ones are locked, so that no worker claims them meanwhile.
             let sql = format!(
-                "WITH entered AS ({sql}), targets AS (
+                "WITH entered AS ({sql} RETURNING seq), targets AS (
                      INSERT INTO password_change_target (change_seq, account_id, source_id, state)
                      SELECT entered.seq, target.account_id, target.source_id, 0 FROM entered,
                          unnest(string_to_array($11, ' '), string_to_array($12, ' '))
-                             AS target (account_id, source_id)),
-                 older AS ({OLDER} = ANY (string_to_array($11, ' ')) FOR UPDATE OF c)
-                 SELECT entered.seq, older.change_seq, older.account_id, older.source_kind
-                 FROM entered LEFT JOIN older ON TRUE"
+                             AS target (account_id, source_id))
+                 SELECT seq AS value FROM entered"
             );
-            let rows: Vec<EnteredRow> = self.all(&sql, &params)?;
-            let seq = rows.first().map(|row| row.seq);
+            let seq = self.maybe::<One<i64>>(&sql, &params)?.map(|One(seq)| seq);
             #[cfg(rekey_proof)]
             let seq = self.take_early(seq)?;
-            let Some(seq) = seq else { return Ok(None) };
-            let older = rows.into_iter().filter_map(EnteredRow::older).collect();
-            return Ok(Some(Entered { seq, older }));
+            return Ok(seq);
         }
-        let entered = self.maybe::<One<i64>>(&format!("{sql} AS value"), &params)?;
-        let Some(One(seq)) = entered else { return Ok(None) };
-        let mut older: Vec<Older> = Vec::new();
+        let Some(seq) = self.insert(sql, &params)? else { return Ok(None) };
         for target in targets {
-            older.extend(self.all::<Older>(&format!("{OLDER} = $1"), &[&target.account_id])?);
             let sql =
                 "INSERT INTO password_change_target (change_seq, account_id, source_id, state)
                        VALUES ($1, $2, $3, 0)";
             self.run_one(sql, &[&seq, &target.account_id, &target.source_id])?;
         }
-        Ok(Some(Entered { seq, older }))
+        Ok(Some(seq))
     }
 
     /// Whether an `Idempotency-Key` of a caller is new, or came with this very body before.
@@ -192,9 +144,30 @@ impl Tx<'_> {
         self.one(sql, &[&digest])
     }
 
-    /// Lets a newer change take the place of an older one on an account; whether that ended it.
-    pub fn supersede(&mut self, older: &Older, newer: &ChangeId) -> Result<bool> {
-        self.supersede_target(older.change_seq, &older.account_id, newer)?;
-        Ok(self.end_if_done(older.change_seq)?.is_some())
+    /// Lets a newer change take the place of older ones of this account that no worker holds and
+    /// that have written nothing there; the kinds of the sources of those that it ended.
+    pub fn supersede_older(
+        &mut self,
+        account: &AccountId,
+        seq: i64,
+        newer: &ChangeId,
+    ) -> Result<Vec<String>> {
+        let sql = "SELECT t.change_seq AS seq,
+                       COALESCE((SELECT connector FROM source WHERE id = c.source_id), '') AS source_kind
+                   FROM password_change_target t
+                   JOIN password_change c ON c.seq = t.change_seq
+                   WHERE t.account_id = $1 AND t.change_seq < $2 AND t.state < 2 AND t.state = 0 AND c.state = 0
+                     AND c.claimed_by IS NULL";
+        // On PostgreSQL the row is locked first, so that no worker claims it meanwhile.
+        let sql =
+            if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql.to_owned() };
+        let mut ended = Vec::new();
+        for Older { seq, source_kind } in self.all(&sql, &[account, &seq])? {
+            self.supersede_target(seq, account, newer)?;
+            if self.end_if_done(seq)?.is_some() {
+                ended.push(source_kind);
+            }
+        }
+        Ok(ended)
     }
 }
