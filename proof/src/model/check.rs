@@ -121,8 +121,8 @@ fn ended(facts: &Facts, left_alone: i64) -> Finding {
 /// A dead worker's claim lasts for 30 s; then it takes a moment.
 const GRACE_MICROS: i64 = 35_000_000;
 
-/// The kills are no reason to fail, but that a newer change came, that the time was up, or
-/// that a change was hit three times.
+/// The kills are no reason to fail, but that a newer change came, that the time was up, that nobody
+/// lived long enough to look once more when it was, or that a change was hit three times.
 fn reasons(facts: &Facts) -> Finding {
     let targets = facts.kept.values().flat_map(|kept| kept.targets.iter().map(move |t| (kept, t)));
     Finding::each("no account failed but for a reason that is one", targets, |(kept, target)| {
@@ -133,8 +133,12 @@ fn reasons(facts: &Facts) -> Finding {
 }
 
 /// Pieces of the words for them; where another member has one of them, the rest of a group follows.
-const REASONS: &[&str] =
-    &["deadline", "given up: rekey stopped three times", "another system of the sync group"];
+const REASONS: &[&str] = &[
+    "deadline",
+    "it could not be looked at again",
+    "given up: rekey stopped three times",
+    "another system of the sync group",
+];
 
 fn finished(facts: &Facts) -> Finding {
     let applied = facts.kept.iter().flat_map(|(seq, kept)| {

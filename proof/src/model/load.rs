@@ -101,8 +101,11 @@ fn steal(load: &Load) -> Result<Option<usize>> {
     let others: Vec<usize> = (0..load.lanes.len())
         .filter(|other| *other != lane && load.lanes.get(*other).map(|l| l.source) == source)
         .collect();
-    let other = others.get(below(others.len())?).copied();
-    Ok(other.map(|other| keep(load, other, password, ciphertext)))
+    let Some(other) = others.get(below(others.len())?).copied() else { return Ok(None) };
+    // What was stolen may have been stolen from there: then it is a resend, and first sent then.
+    let is_it = |asked: &Asked| asked.lane == other && asked.ciphertext == ciphertext;
+    let known = load.model.lock().asked.iter().position(is_it);
+    Ok(Some(known.unwrap_or_else(|| keep(load, other, password, ciphertext))))
 }
 
 fn keep(load: &Load, lane: usize, password: String, ciphertext: Vec<u8>) -> usize {

@@ -89,15 +89,11 @@ impl Suite {
     /// Why a test of everything leaves it out, if it does: it runs by name and with `--all`.
     pub(crate) fn left_out(self) -> Option<&'static str> {
         match self {
-            Self::Crash => {
-                Some("400 kills take minutes, and rekey built once more with its proof switches")
-            }
-            Self::Faults | Self::Order | Self::Store => {
-                Some("it takes minutes, and rekey built once more with its proof switches")
-            }
+            Self::Faults | Self::Order | Self::Store => Some("it takes minutes"),
             Self::Fuzz => Some("building its targets takes about 10 minutes of processor time"),
             Self::Timing => Some("it needs a quiet machine, and two builds of its own"),
             Self::Canary
+            | Self::Crash
             | Self::Malformed
             | Self::Node
             | Self::OpenSsl
