@@ -128,10 +128,36 @@ impl Waiter<'_> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        if let Ok(mut waiting) = self.waiting.0.lock()
-            && waiting.get(&self.id).is_some_and(|waiters| waiters.receiver_count() == 1)
-        {
-            waiting.remove(&self.id);
+        let nothing = watch::Sender::new(State::InProgress).subscribe();
+        let state = std::mem::replace(&mut self.state, nothing);
+        if let Ok(mut waiting) = self.waiting.0.lock() {
+            // It goes under the lock, so that the last one knows that it is.
+            drop(state);
+            if waiting.get(&self.id).is_some_and(|waiters| waiters.receiver_count() == 0) {
+                waiting.remove(&self.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_when_nobody_waits() {
+        let waiting = Waiting::default();
+        let id = ChangeId("1".into());
+        for _ in 0..1000 {
+            let two = [waiting.register(&id), waiting.register(&id)];
+            thread::scope(|scope| {
+                for waiter in two {
+                    scope.spawn(move || drop(waiter));
+                }
+            });
+            assert!(waiting.0.lock().unwrap().is_empty());
         }
     }
 }

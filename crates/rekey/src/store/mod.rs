@@ -29,7 +29,6 @@ mod identities;
 mod jobs;
 mod keys;
 mod listing;
-mod log;
 mod memory;
 mod migrate;
 mod policies;

@@ -11,7 +11,7 @@ use rusqlite::{
     functions::{Context, FunctionFlags},
 };
 
-use super::{Error, Result, Tx, log::Log, writer::Session};
+use super::{Error, Result, Tx, writer::Session};
 use crate::{clock::Clock, proof};
 
 /// How long deeds are added to a transaction at least, where a sync is fast.
@@ -22,8 +22,6 @@ const BUSY: Duration = Duration::from_secs(10);
 
 /// The connection that writes.
 pub(super) struct Sqlite {
-    /// Goes first: what it does ends before the last connection is closed.
-    log: Log,
     db: Connection,
     clock: Clock,
     /// How long the last commit took: most of it is the sync.
@@ -40,13 +38,13 @@ impl Sqlite {
                 path.display()
             ))
         };
-        let mut db = Connection::open(path).map_err(|e| sentence(&e))?;
+        let db = Connection::open(path).map_err(|e| sentence(&e))?;
         if db.is_readonly("main").map_err(|e| sentence(&e))? {
             return Err(sentence(&"it may only be read"));
         }
         db.busy_timeout(BUSY)?;
         db.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000;
              PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
         )
         .map_err(|e| sentence(&e))?;
@@ -57,8 +55,7 @@ impl Sqlite {
             empty_the_log(&db).map_err(|e| sentence(&e))?;
         }
         prepare_once(&db, 256)?;
-        let log = Log::keep_short(path, &mut db)?;
-        Ok(Self { log, db, clock, sync: Duration::ZERO })
+        Ok(Self { db, clock, sync: Duration::ZERO })
     }
 }
 
@@ -74,7 +71,6 @@ fn empty_the_log(db: &Connection) -> rusqlite::Result<()> {
 
 impl Session for Sqlite {
     fn begin(&mut self, _: bool) -> Result<()> {
-        self.log.finish(&self.db);
         let begun = self.db.prepare_cached("BEGIN IMMEDIATE").and_then(|mut sql| sql.execute([]));
         begun.map(|_| ()).map_err(not_kept)
     }

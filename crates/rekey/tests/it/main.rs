@@ -21,7 +21,6 @@ mod doctor;
 mod front_door;
 mod jobs;
 mod layers;
-mod log;
 mod metrics;
 mod oauth;
 mod password_change;
