@@ -133,10 +133,13 @@ fn watched(
 ) -> Result<Vec<(&'static str, String)>> {
     let mut settings = preloaded(place, journal)?;
     settings.push(("REKEY_CHANGES__WORKERS", workers.to_owned()));
-    if options.control {
-        let way = if options.failing_syncs { "trust_the_log" } else { "synchronous_normal" };
-        settings.push(("REKEY_PROOF", way.to_owned()));
-    }
+    let way = match (options.control, options.failing_syncs) {
+        // A log that is moved into the file every few commits, so that the power goes in that, too.
+        (false, _) => "short_log",
+        (true, true) => "trust_the_log",
+        (true, false) => "synchronous_normal",
+    };
+    settings.push(("REKEY_PROOF", way.to_owned()));
     Ok(settings)
 }
 

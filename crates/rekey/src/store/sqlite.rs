@@ -48,6 +48,9 @@ impl Sqlite {
              PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
         )
         .map_err(|e| sentence(&e))?;
+        if proof::asks_for("short_log") {
+            db.execute_batch("PRAGMA wal_autocheckpoint = 100")?;
+        }
         if proof::asks_for("synchronous_normal") {
             db.execute_batch("PRAGMA synchronous = NORMAL")?;
         }
