@@ -116,14 +116,11 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Adds a row, unless there is one like it; the number it got. For SQLite, which makes and drops
-    /// a table of its own for each `RETURNING`.
+    /// Adds a row, unless there is one like it; the number it got. Only for SQLite, which makes and
+    /// drops a table for each `RETURNING`.
     pub(super) fn insert(&mut self, sql: &str, params: &[&dyn Param]) -> Result<Option<i64>> {
-        let added = self.run(sql, params)? == 1;
-        match self.link {
-            Link::Sqlite(db) => Ok(added.then(|| db.last_insert_rowid())),
-            Link::Postgres(_) => Err(Error::Corrupt("a row's number is to be returned".into())),
-        }
+        let Link::Sqlite(db) = self.link else { return Err(Error::Closed) };
+        Ok((self.run(sql, params)? == 1).then(|| db.last_insert_rowid()))
     }
 
     /// Writes exactly one row.
