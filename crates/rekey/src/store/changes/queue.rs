@@ -172,7 +172,11 @@ impl Tx<'_> {
         let is_open = |target: &Settled| TargetState::of(target.state).is_open();
         let ended = !targets.iter().any(is_open);
         let due = change.due_after(pause, now);
-        let (state, errors) = self.end_of(targets.iter().map(Settled::reason))?;
+        let (state, errors) = if ended {
+            self.end_of(targets.iter().map(Settled::reason))?
+        } else {
+            (State::InProgress, Vec::new())
+        };
         let (number, errors) = (state.number(), Json(errors));
         let end = format!("{END} AND claimed_by = $2 AND attempt = $3");
         // The change goes first: who lets a newer one take its place holds it before its accounts.
