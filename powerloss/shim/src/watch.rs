@@ -44,7 +44,18 @@ static PLACES: LazyLock<Option<Places>> = LazyLock::new(|| {
 #[derive(Default)]
 pub(crate) struct Journals {
     open: HashMap<u64, RawFd>,
+    forgotten: HashMap<u64, Forgotten>,
     kept: u64,
+}
+
+/// How much of what was ever written down of a file a sync has dealt with: several may be under way
+/// at once, and end in any order.
+#[derive(Clone, Copy, Default)]
+struct Forgotten {
+    /// All up to here, in bytes since the process began.
+    upto: u64,
+    /// How much of that is still in the journal, at its beginning.
+    left: u64,
 }
 
 /// One change at a time is written down and made.
@@ -117,6 +128,8 @@ impl Journals {
 
     /// A file is new: what an earlier one of its number had to undo is not its own.
     pub(crate) fn is_new(&mut self, number: u64) {
+        let upto = self.length(number);
+        self.forgotten.insert(number, Forgotten { upto, left: 0 });
         if let Some(journal) = self.journal(number) {
             kernel::ftruncate(journal, 0);
         }
@@ -150,16 +163,19 @@ impl Journals {
         self.append(number, &entries);
     }
 
-    /// How much is written down of a file.
+    /// How much was ever written down of a file, in bytes.
     pub(crate) fn length(&mut self, number: u64) -> u64 {
-        self.journal(number).and_then(number_and_length).map_or(0, |(_, length)| length)
+        let Forgotten { upto, left } = self.forgotten(number);
+        self.size(number).saturating_sub(left) + upto
     }
 
-    /// A file is synced: the first `length` bytes written down of it need not be undone, but for
+    /// A file is synced: the first `length` bytes ever written down of it need not be undone, but for
     /// what an earlier sync has failed to write.
     pub(crate) fn forget(&mut self, number: u64, length: u64) {
+        let Forgotten { upto, left } = self.forgotten(number);
+        let Some(newer) = length.checked_sub(upto).filter(|newer| *newer > 0) else { return };
         let Some(journal) = self.journal(number) else { return };
-        let mut whole = vec![0; usize::try_from(self.length(number)).unwrap_or(0)];
+        let mut whole = vec![0; usize::try_from(self.size(number)).unwrap_or(0)];
         // SAFETY: the journal's descriptor stays open as long as the process lives.
         let file =
             fs::File::from(match unsafe { BorrowedFd::borrow_raw(journal) }.try_clone_to_owned() {
@@ -169,15 +185,25 @@ impl Journals {
         if file.read_exact_at(&mut whole, 0).is_err() {
             return;
         }
-        let length = usize::try_from(length).unwrap_or(usize::MAX).min(whole.len());
-        let (synced, rest) = whole.split_at(length);
-        let mut left = Vec::new();
+        let synced = usize::try_from(left + newer).unwrap_or(usize::MAX).min(whole.len());
+        let (synced, rest) = whole.split_at(synced);
+        let mut kept = Vec::new();
         for entry in left_by_sync(read(synced)) {
-            write(&entry, &mut left);
+            write(&entry, &mut kept);
         }
-        left.extend_from_slice(rest);
+        self.forgotten.insert(number, Forgotten { upto: length, left: kept.len() as u64 });
+        kept.extend_from_slice(rest);
         kernel::ftruncate(journal, 0);
-        kernel::write_all(journal, &left);
+        kernel::write_all(journal, &kept);
+    }
+
+    fn forgotten(&self, number: u64) -> Forgotten {
+        self.forgotten.get(&number).copied().unwrap_or_default()
+    }
+
+    /// How long the journal of a file is.
+    fn size(&mut self, number: u64) -> u64 {
+        self.journal(number).and_then(number_and_length).map_or(0, |(_, length)| length)
     }
 
     fn keep_of_folder(&mut self, path: &Path, entry: &Entry) {

@@ -25,6 +25,7 @@ fn after(deed: &str, loss: Loss<'_>) -> tempfile::TempDir {
         .env("POWERLOSS_FOLDER", &folder)
         .env("POWERLOSS_JOURNAL", &journal)
         .env("POWERLOSS_FAILING", place.path().join("failing"))
+        .env("REKEY_FSYNC_DELAY_MS", "100")
         .status()
         .unwrap();
     assert!(done.success(), "{deed}");
@@ -66,6 +67,14 @@ fn what_was_not_synced_vanishes() {
     assert_eq!(read(&after("overwrite", Loss::All), "old"), Some(old()));
     let place = after("write, sync, write", Loss::All);
     assert_eq!(&read(&place, "old").unwrap()[..6], "firsto");
+}
+
+#[test]
+fn what_was_written_after_a_sync_began_is_not_synced_by_it() {
+    let place = after("write while two syncs are under way", Loss::All);
+    let old = read(&place, "old").unwrap();
+    let at = |offset: usize| &old[offset..offset + 6];
+    assert_eq!([at(0), at(512), at(1024)], ["firsto", "second", "oooooo"]);
 }
 
 #[test]

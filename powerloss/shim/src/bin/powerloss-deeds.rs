@@ -2,7 +2,15 @@
 //! closing or syncing anything.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "only tests run it")]
 
-use std::{env, fs, fs::File, io::Write, os::unix::fs::FileExt};
+use std::{
+    env, fs,
+    fs::File,
+    io::Write,
+    os::unix::fs::FileExt,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 fn main() {
     let deed = env::args().nth(1).unwrap();
@@ -35,6 +43,29 @@ fn main() {
                 file.write_all_at(b"new", 700).unwrap();
             }
             file.sync_data().unwrap();
+        }
+        "write while two syncs are under way" => {
+            // Each takes as long as the test says: the second begins within the first, the last
+            // write comes within both.
+            let file = Arc::new(open("old"));
+            let sync = |file: &Arc<File>| {
+                let file = file.clone();
+                let (began, begins) = mpsc::channel();
+                let thread = thread::spawn(move || {
+                    began.send(()).unwrap();
+                    file.sync_data().unwrap();
+                });
+                begins.recv().unwrap();
+                thread::sleep(Duration::from_millis(20));
+                thread
+            };
+            file.write_all_at(b"first", 0).unwrap();
+            let first = sync(&file);
+            file.write_all_at(b"second", 512).unwrap();
+            let second = sync(&file);
+            file.write_all_at(b"third", 1024).unwrap();
+            first.join().unwrap();
+            second.join().unwrap();
         }
         "shorten" => open("old").set_len(10).unwrap(),
         "overwrite" => fs::write("old", "short").unwrap(),
