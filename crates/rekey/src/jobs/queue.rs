@@ -49,7 +49,7 @@ pub async fn run_jobs(app: App, mut stop: watch::Receiver<bool>) {
 }
 
 async fn claim(app: &App) -> Result<Option<Job>, crate::store::Error> {
-    if !app.store.read(|tx: &mut Tx<'_>| tx.is_job_due()).await? {
+    if !app.store.glance(|tx: &mut Tx<'_>| tx.is_job_due()).await? {
         return Ok(None);
     }
     let node = app.node.clone();

@@ -48,7 +48,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
 
 /// Claims what is due, so many changes at most.
 pub async fn claim(app: &App, free: usize) -> Result<Vec<Claimed>, store::Error> {
-    if !app.store.read(|tx: &mut Tx<'_>| tx.anything_due()).await? {
+    if !app.store.glance(|tx: &mut Tx<'_>| tx.anything_due()).await? {
         return Ok(vec![]);
     }
     let (node, busy) = (app.node.clone(), app.links.busy());

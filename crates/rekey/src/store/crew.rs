@@ -32,10 +32,12 @@ struct Owner {
     alive: watch::Sender<()>,
 }
 
-#[derive(Default)]
-struct Queue {
+/// What waits for a thread.
+pub(super) struct Queue {
     state: Mutex<State>,
-    more: Condvar,
+    changed: Condvar,
+    /// Works taken at a time, at most.
+    batch: usize,
 }
 
 #[derive(Default)]
@@ -45,21 +47,21 @@ struct State {
 }
 
 impl Crew {
-    /// Starts a thread for each of `sessions`. It does with it up to `batch` works at a time, and
-    /// must leave none untold.
+    /// Starts a thread for each of `sessions`. It does with it what it takes from `queue`, and must
+    /// leave nothing untold.
     pub(super) fn start<S: Send + 'static>(
+        queue: Arc<Queue>,
         sessions: impl IntoIterator<Item = S>,
-        batch: usize,
-        work: impl Fn(&mut S, &mut Vec<Box<dyn Work>>) + Clone + Send + 'static,
+        work: impl Fn(&mut S, &mut Vec<Box<dyn Work>>, &Queue) + Clone + Send + 'static,
     ) -> Self {
-        let owner = Owner { queue: Arc::default(), alive: watch::Sender::new(()) };
+        let owner = Owner { queue, alive: watch::Sender::new(()) };
         for mut session in sessions {
             let (queue, alive) = (owner.queue.clone(), owner.alive.subscribe());
             let work = work.clone();
             thread::spawn(move || {
-                let mut taken = Vec::with_capacity(batch);
-                while queue.take(&mut taken, batch) {
-                    work(&mut session, &mut taken);
+                let mut taken = Vec::with_capacity(queue.batch);
+                while queue.take(&mut taken, || true) {
+                    work(&mut session, &mut taken, &queue);
                 }
                 drop(session);
                 drop(alive);
@@ -87,7 +89,7 @@ impl Crew {
         }
         state.waiting.push_back(work);
         drop(state);
-        self.0.queue.more.notify_one();
+        self.0.queue.changed.notify_one();
         Ok(())
     }
 
@@ -105,24 +107,44 @@ impl Drop for Owner {
 }
 
 impl Queue {
+    /// One whose threads take up to `batch` works at a time.
+    pub(super) fn new(batch: usize) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), batch })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to do; false when nothing more will come.
-    fn take(&self, taken: &mut Vec<Box<dyn Work>>, at_most: usize) -> bool {
+    /// Adds what waits to `taken`. If nothing does, it waits for something to come, while that is
+    /// `worth` it; false when nothing came.
+    pub(super) fn take(&self, taken: &mut Vec<Box<dyn Work>>, worth: impl Fn() -> bool) -> bool {
         let mut state = self.state();
-        while state.waiting.is_empty() && !state.closed {
-            state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while state.waiting.is_empty() && !state.closed && worth() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let count = state.waiting.len().min(at_most);
+        let count = state.waiting.len().min(self.batch.saturating_sub(taken.len()));
         taken.extend(state.waiting.drain(..count));
         count > 0
     }
 
+    /// Waits as long as `so` it is; who ends it says so with [`Queue::wake`].
+    pub(super) fn wait_while(&self, so: impl Fn() -> bool) {
+        let mut state = self.state();
+        while so() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Has those who wait look again.
+    pub(super) fn wake(&self) {
+        drop(self.state());
+        self.changed.notify_all();
+    }
+
     fn close(&self) {
         self.state().closed = true;
-        self.more.notify_all();
+        self.changed.notify_all();
     }
 }
 

@@ -29,8 +29,10 @@ mod identities;
 mod jobs;
 mod keys;
 mod listing;
+mod log;
 mod memory;
 mod migrate;
+mod mover;
 mod policies;
 mod postgres;
 mod readers;
@@ -61,12 +63,12 @@ pub use self::{
     value::Json,
 };
 use self::{
-    crew::Crew,
+    crew::{Crew, Queue},
+    log::{Log, Seen},
     memory::Memory,
     postgres::{Postgres, Server},
     readers::Readers,
     sqlite::Sqlite,
-    writer::counted,
 };
 pub(crate) use self::{row::from_row, value::text_value};
 
@@ -81,8 +83,8 @@ pub struct Store {
 
 #[derive(Clone)]
 enum Engine {
-    /// One file beside the service: one writer thread, a pool of readers.
-    Sqlite { writer: Crew, readers: Arc<Readers> },
+    /// One file beside the service: one writer thread, one that syncs, a pool of readers.
+    Sqlite { writer: Crew, log: Arc<Log>, readers: Arc<Readers> },
     /// A database that ends with the process, for simulations.
     Memory(Memory),
     /// A server, for any number of nodes: threads with a connection each.
@@ -138,20 +140,21 @@ impl Store {
         let engine = match Place::parse(url)? {
             Place::Server(url) => {
                 let server = Server::parse(&url)?;
-                let session = |_| Postgres::new(server.clone(), clock.clone());
+                let session = |_| Postgres::new(server.clone(), clock.clone(), metrics.clone());
+                let writers = (0..WRITERS).map(session);
+                let readers = (0..READERS).map(session);
                 Engine::Postgres {
-                    writers: Crew::start(
-                        (0..WRITERS).map(session),
-                        SERVER_BATCH,
-                        counted(&metrics),
-                    ),
-                    readers: Crew::start((0..READERS).map(session), 1, postgres::look),
+                    writers: Crew::start(Queue::new(SERVER_BATCH), writers, writer::commit),
+                    readers: Crew::start(Queue::new(1), readers, postgres::look),
                 }
             }
             Place::File(path) => {
-                let session = Sqlite::open(&path, clock.clone())?;
-                let writer = Crew::start([session], BATCH, counted(&metrics));
-                Engine::Sqlite { writer, readers: Arc::new(Readers::new(&path)) }
+                let queue = Queue::new(BATCH);
+                let log = Log::new(queue.clone());
+                let readers = Arc::new(Readers::new(&path));
+                let session = Sqlite::open(&path, clock.clone(), &log, &readers, &metrics)?;
+                let writer = Crew::start(queue, [session], writer::commit);
+                Engine::Sqlite { writer, log, readers }
             }
         };
         let store = Self { engine, clock, audit_key: Arc::default(), metrics };
@@ -201,34 +204,69 @@ impl Store {
         }
     }
 
-    /// Reads. Every query sees what was committed before it began.
+    /// Reads. Every query sees what was committed before it began, and all it sees is on stable
+    /// storage when this returns.
     pub async fn read<T, E, F>(&self, look: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
         E: Fail + Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     {
-        let metrics = self.metrics.clone();
-        let look = move |tx: &mut Tx<'_>| {
-            let done = look(tx);
-            metrics.statements.inc_by(tx.statements);
-            done
+        let Engine::Sqlite { log, readers, .. } = &self.engine else {
+            return self.glance(look).await;
         };
+        if log.has_failed() {
+            // The thread that writes opens it anew, or says why it cannot.
+            self.write(|_| Ok::<_, Error>(())).await?;
+        }
+        let (done, seen) = self.look(readers, log, look)?;
+        log.durable(seen).await?;
+        done
+    }
+
+    /// Reads for what is written next: what it sees may not be on stable storage yet, but is when
+    /// a later write is. Nobody may be told of it before.
+    pub async fn glance<T, E, F>(&self, look: F) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fail + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    {
         match &self.engine {
-            Engine::Memory(memory) => memory.read(&self.clock, look),
+            Engine::Memory(memory) => memory.read(&self.clock, self.tallied(look)),
             // A read from the page cache takes microseconds; handing it to a thread takes more.
-            Engine::Sqlite { readers, .. } => {
-                let reader = readers.take()?;
-                let done = look(&mut Tx::sqlite(&reader, &self.clock));
-                readers.put_back(reader);
-                done
-            }
+            Engine::Sqlite { log, readers, .. } => self.look(readers, log, look)?.0,
             Engine::Postgres { readers, .. } => {
-                let mut look = Some(look);
+                let mut look = Some(self.tallied(look));
                 readers
                     .told(move |tx| look.take().map_or(Err(Error::Closed.into()), |look| look(tx)))
                     .await
             }
+        }
+    }
+
+    /// Looks into SQLite's file, on this thread; and at how much of it.
+    fn look<T>(
+        &self,
+        readers: &Readers,
+        log: &Log,
+        look: impl FnOnce(&mut Tx<'_>) -> T,
+    ) -> Result<(T, Seen)> {
+        let reader = readers.take()?;
+        let done = self.tallied(look)(&mut Tx::sqlite(reader.db()?, &self.clock));
+        Ok((done, log.seen()))
+    }
+
+    /// The same, its statements counted.
+    fn tallied<T, F>(&self, look: F) -> impl FnOnce(&mut Tx<'_>) -> T + use<T, F>
+    where
+        F: FnOnce(&mut Tx<'_>) -> T,
+    {
+        let metrics = self.metrics.clone();
+        move |tx| {
+            let done = look(tx);
+            metrics.statements.inc_by(tx.statements);
+            done
         }
     }
 

@@ -20,10 +20,17 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Error, Result, Tx, crew::Work, row::in_words, tx::Write, writer::Session};
+use super::{
+    Error, Result, Tx,
+    crew::{Queue, Work},
+    row::in_words,
+    tx::Write,
+    writer::Session,
+};
 use crate::{
     clock::{Clock, Micros},
-    tls,
+    metrics::Metrics,
+    proof, tls,
 };
 
 /// How long connecting may take.
@@ -105,6 +112,7 @@ pub(super) struct Postgres {
     clock: Clock,
     link: Option<Link>,
     now: Option<Micros>,
+    metrics: Arc<Metrics>,
 }
 
 /// An open connection. It is driven by the thread that uses it, and only while it does: a round
@@ -122,8 +130,8 @@ pub(super) struct Link {
 }
 
 impl Postgres {
-    pub(super) fn new(server: Server, clock: Clock) -> Self {
-        Self { server, clock, link: None, now: None }
+    pub(super) fn new(server: Server, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { server, clock, link: None, now: None, metrics }
     }
 
     /// Connects, unless a connection is open.
@@ -149,6 +157,10 @@ impl Postgres {
         Ok(())
     }
 
+    fn tx(&mut self) -> Tx<'_> {
+        Tx::postgres(self.link.as_mut(), &self.clock, self.now)
+    }
+
     fn link(&mut self) -> Result<&mut Link> {
         self.link.as_mut().ok_or(Error::Closed)
     }
@@ -169,7 +181,7 @@ impl Postgres {
 }
 
 /// Does what only looks, without a transaction.
-pub(super) fn look(session: &mut Postgres, batch: &mut Vec<Box<dyn Work>>) {
+pub(super) fn look(session: &mut Postgres, batch: &mut Vec<Box<dyn Work>>, _: &Queue) {
     for mut work in batch.drain(..) {
         session.now = None;
         let failed = session.connect().err();
@@ -181,6 +193,9 @@ pub(super) fn look(session: &mut Postgres, batch: &mut Vec<Box<dyn Work>>) {
 }
 
 impl Session for Postgres {
+    /// Another thread takes what comes, and one that began alone would wait for any lock.
+    const JOINED: bool = false;
+
     fn begin(&mut self, shared: bool) -> Result<()> {
         // Two shared transactions may want each other's rows. Alone, a deed takes them in order.
         let lock = if shared {
@@ -199,8 +214,8 @@ impl Session for Postgres {
         }
     }
 
-    fn tx(&mut self) -> Tx<'_> {
-        Tx::postgres(self.link.as_mut(), &self.clock, self.now)
+    fn attempt(&mut self, work: &mut dyn Work) -> bool {
+        work.attempt(&mut self.tx())
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -216,9 +231,17 @@ impl Session for Postgres {
         })
     }
 
+    fn tell(&mut self, kept: Vec<Box<dyn Work>>, begun: Instant) {
+        proof::crash_at("store.committed");
+        self.metrics.committed(kept.len(), begun);
+        for work in kept {
+            work.tell(None);
+        }
+    }
+
     /// Other threads do what comes later, and some of them may want what this transaction holds.
-    fn patience(&self) -> Duration {
-        PATIENCE
+    fn has_time(&self, begun: Instant) -> bool {
+        begun.elapsed() < PATIENCE
     }
 
     fn rollback(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,25 +15,61 @@ const KEPT: usize = 16;
 
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    pool: Mutex<Pool>,
+    changed: Condvar,
 }
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Connection>,
+    /// How many are in use.
+    lent: usize,
+    /// Nobody may read now.
+    shut: bool,
+}
+
+/// A connection that is in use; goes back when dropped.
+pub(super) struct Reader<'a> {
+    db: Option<Connection>,
+    of: &'a Readers,
+}
+
+/// As long as it is there, no connection is.
+pub(super) struct Shut<'a>(&'a Readers);
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()) }
+        Self { path: path.to_owned(), pool: Mutex::default(), changed: Condvar::new() }
     }
 
-    pub(super) fn take(&self) -> Result<Connection> {
-        let idle = self.idle.lock().map_err(|_| Error::Closed)?.pop();
-        idle.map_or_else(|| self.open(), Ok)
-    }
-
-    pub(super) fn put_back(&self, reader: Connection) {
-        if let Ok(mut idle) = self.idle.lock()
-            && idle.len() < KEPT
-        {
-            idle.push(reader);
+    pub(super) fn take(&self) -> Result<Reader<'_>> {
+        let mut pool = self.pool();
+        if pool.shut {
+            return Err(Error::Commit("it is being opened anew".into()));
         }
+        pool.lent += 1;
+        let idle = pool.idle.pop();
+        drop(pool);
+        let mut reader = Reader { db: idle, of: self };
+        if reader.db.is_none() {
+            reader.db = Some(self.open()?);
+        }
+        Ok(reader)
+    }
+
+    /// Closes them all, and waits for those that are in use.
+    pub(super) fn shut(&self) -> Shut<'_> {
+        let mut pool = self.pool();
+        pool.shut = true;
+        pool.idle.clear();
+        while pool.lent > 0 {
+            pool = self.changed.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+        Shut(self)
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> Result<Connection> {
@@ -43,5 +79,31 @@ impl Readers {
         db.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096;")?;
         prepare_once(&db, 64)?;
         Ok(db)
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn db(&self) -> Result<&Connection> {
+        self.db.as_ref().ok_or(Error::Closed)
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.of.pool();
+        pool.lent -= 1;
+        if !pool.shut && pool.idle.len() < KEPT {
+            pool.idle.extend(self.db.take());
+        }
+        // Closed before it counts as back.
+        self.db = None;
+        drop(pool);
+        self.of.changed.notify_all();
+    }
+}
+
+impl Drop for Shut<'_> {
+    fn drop(&mut self) {
+        self.0.pool().shut = false;
     }
 }

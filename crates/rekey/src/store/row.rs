@@ -32,8 +32,8 @@ pub enum Error {
     /// SQLite's reason.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    /// The connection to PostgreSQL ended before the answer to the commit came.
-    #[error("PostgreSQL did not say whether the transaction was kept: {0}")]
+    /// The connection to PostgreSQL ended before the answer to the commit came, or a sync failed.
+    #[error("whether the transaction was kept is not known: {0}")]
     Unanswered(String),
     /// No connection to be had.
     #[error("the store cannot be reached: {0}; check store.url and that PostgreSQL runs")]

@@ -1,7 +1,12 @@
 //! SQLite: one connection that writes, beside those that read.
 
 use std::{
-    path::Path,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -9,62 +14,142 @@ use rusqlite::{
     Connection,
     config::DbConfig,
     functions::{Context, FunctionFlags},
+    hooks::Wal,
 };
 
-use super::{Error, Result, Tx, writer::Session};
-use crate::{clock::Clock, proof};
+use super::{
+    Error, Result, Tx,
+    crew::Work,
+    log::{Log, Syncer},
+    mover::Mover,
+    readers::Readers,
+    writer::Session,
+};
+use crate::{clock::Clock, metrics::Metrics, proof};
 
-/// How long deeds are added to a transaction at least, where a sync is fast.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// How long deeds are added to a transaction while the disk has nothing to do: each commit costs
+/// what a dozen deeds do.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// How long what another process does is waited for.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// The connection that writes.
+/// Pages in the log after which they are moved into the file.
+const LONG_LOG: u64 = 16_000;
+
+/// The thread that writes.
 pub(super) struct Sqlite {
-    db: Connection,
+    /// Ends first: the files are closed according to what became of the last sync.
+    syncer: Syncer,
+    open: Option<Open>,
+    path: PathBuf,
     clock: Clock,
-    /// How long the last commit took: most of it is the sync.
-    sync: Duration,
+    log: Arc<Log>,
+    readers: Arc<Readers>,
+}
+
+/// The files, open for writing. They are closed in this order.
+struct Open {
+    mover: Mover,
+    db: Connection,
+    /// How many pages the log has.
+    pages: Arc<AtomicU64>,
+    /// The log, to be synced.
+    file_of_log: Arc<File>,
+    /// The database, to be synced.
+    _file: Arc<File>,
+    log: Arc<Log>,
 }
 
 impl Sqlite {
-    /// Opens the file for writing. A commit is durable: write-ahead log, synced at every commit
-    /// (`synchronous=NORMAL` would lose committed transactions with the power).
-    pub(super) fn open(path: &Path, clock: Clock) -> Result<Self> {
+    /// Opens the file for writing. A deed is told when the log was synced after its commit.
+    pub(super) fn open(
+        path: &Path,
+        clock: Clock,
+        log: &Arc<Log>,
+        readers: &Arc<Readers>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self> {
+        Ok(Self {
+            open: Some(Open::new(path, log)?),
+            syncer: Syncer::start(log.clone(), metrics.clone()),
+            path: path.to_owned(),
+            clock,
+            log: log.clone(),
+            readers: readers.clone(),
+        })
+    }
+
+    /// After a sync that failed: as a new process would find the store. Nobody may have it open for
+    /// that, else SQLite would trust what it remembers of the log.
+    fn open_anew(&mut self) -> Result<()> {
+        self.log.wait_until_synced();
+        let shut = self.readers.shut();
+        self.open = None;
+        self.open = Some(Open::new(&self.path, &self.log)?);
+        self.log.is_whole();
+        drop(shut);
+        tracing::info!("the store can be used again");
+        Ok(())
+    }
+
+    fn opened(&self) -> Result<&Open> {
+        self.open.as_ref().ok_or(Error::Closed)
+    }
+}
+
+impl Open {
+    fn new(path: &Path, log: &Arc<Log>) -> Result<Self> {
         let sentence = |error: &dyn std::fmt::Display| {
             Error::Open(format!(
                 "the store {} cannot be opened: {error}; check that the folder exists, is writable and on a local disk",
                 path.display()
             ))
         };
-        let db = Connection::open(path).map_err(|e| sentence(&e))?;
+        let mut db = Connection::open(path).map_err(|e| sentence(&e))?;
         if db.is_readonly("main").map_err(|e| sentence(&e))? {
             return Err(sentence(&"it may only be read"));
         }
         db.busy_timeout(BUSY)?;
+        // `NORMAL`: a commit is not synced by SQLite, but by the log's own thread.
         db.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000;
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
              PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
         )
         .map_err(|e| sentence(&e))?;
-        if proof::asks_for("short_log") {
-            db.execute_batch("PRAGMA wal_autocheckpoint = 100")?;
-        }
-        if proof::asks_for("synchronous_normal") {
-            db.execute_batch("PRAGMA synchronous = NORMAL")?;
-        }
+        // This stands in for SQLite's own checkpoints, which tell nobody when they fail.
+        let pages = Arc::<AtomicU64>::default();
+        let counted = pages.clone();
+        db.wal_hook(Some(move |_: &mut Wal, pages| {
+            counted.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))?;
         if !proof::asks_for("trust_the_log") {
             empty_the_log(&db).map_err(|e| sentence(&e))?;
         }
         prepare_once(&db, 256)?;
-        Ok(Self { db, clock, sync: Duration::ZERO })
+        let mut of_log = path.as_os_str().to_owned();
+        of_log.push("-wal");
+        let [file, of_log] = [path, Path::new(&of_log)].map(|path| File::open(path).map(Arc::new));
+        let (file, of_log) = (file.map_err(|e| sentence(&e))?, of_log.map_err(|e| sentence(&e))?);
+        let mover = Mover::start(path, file.clone(), log.clone())?;
+        Ok(Self { mover, db, pages, file_of_log: of_log, _file: file, log: log.clone() })
+    }
+
+    /// Moves what is left in the log into the file, so that the log begins anew.
+    fn finish_moving(&self) -> rusqlite::Result<()> {
+        self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
+    fn run(&self, sql: &str) -> Result<()> {
+        let run = self.db.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
+        run.map(|_| ()).map_err(|error| Error::Commit(error.to_string()))
     }
 }
 
 /// Writes what an earlier process left in the log once more, into the file: what a sync failed to
 /// write can be read after all, but no later sync writes it, and what follows it in the log would go
-/// with it when the power does. (The process whose sync failed writes over it.)
+/// with it when the power does.
 fn empty_the_log(db: &Connection) -> rusqlite::Result<()> {
     // Where another process has the store open, the log is that one's, and there is nothing to do.
     db.busy_timeout(Duration::ZERO)?;
@@ -73,39 +158,71 @@ fn empty_the_log(db: &Connection) -> rusqlite::Result<()> {
 }
 
 impl Session for Sqlite {
+    const JOINED: bool = true;
+
     fn begin(&mut self, _: bool) -> Result<()> {
-        let begun = self.db.prepare_cached("BEGIN IMMEDIATE").and_then(|mut sql| sql.execute([]));
-        begun.map(|_| ()).map_err(not_kept)
+        if self.log.has_failed() || self.open.is_none() {
+            self.open_anew()?;
+        }
+        self.opened()?.run("BEGIN IMMEDIATE")
     }
 
-    fn tx(&mut self) -> Tx<'_> {
-        Tx::sqlite(&self.db, &self.clock)
+    fn attempt(&mut self, work: &mut dyn Work) -> bool {
+        self.opened().is_ok_and(|open| work.attempt(&mut Tx::sqlite(&open.db, &self.clock)))
     }
 
     fn commit(&mut self) -> Result<()> {
-        let begun = Instant::now();
-        let kept = self.db.prepare_cached("COMMIT").and_then(|mut sql| sql.execute([]));
-        self.sync = begun.elapsed();
-        kept.map(|_| ()).map_err(not_kept)
+        let open = self.opened()?;
+        self.log.begin();
+        let kept = open.run("COMMIT");
+        if kept.is_err() {
+            // Its number must come to an end, too.
+            self.syncer.give(self.log.newest(), &open.file_of_log, vec![], Instant::now());
+        }
+        kept
     }
 
-    /// While some are being committed, the others can be answered and the next ones gather; but a
-    /// sync must not cost more than a third of what it is for.
-    fn patience(&self) -> Duration {
-        (3 * self.sync).max(PATIENCE)
+    fn tell(&mut self, kept: Vec<Box<dyn Work>>, begun: Instant) {
+        let Some(open) = &mut self.open else { return };
+        self.syncer.give(self.log.newest(), &open.file_of_log, kept, begun);
+        let long = if proof::asks_for("short_log") { 100 } else { LONG_LOG };
+        if open.pages.load(Ordering::Relaxed) < long || !open.mover.has_moved() {
+            return;
+        }
+        // What a sync of the log fails to write is told here, and not by SQLite to nobody.
+        self.log.wait_until_synced();
+        if !self.log.has_failed()
+            && let Err(error) = open.finish_moving()
+        {
+            self.log.fail(error.to_string());
+        }
+    }
+
+    fn is_syncing(&self) -> bool {
+        self.log.is_syncing()
+    }
+
+    fn has_time(&self, begun: Instant) -> bool {
+        self.log.is_syncing() || begun.elapsed() < PATIENCE
     }
 
     fn rollback(&mut self) {
-        if !self.db.is_autocommit() {
+        if let Ok(open) = self.opened()
+            && !open.db.is_autocommit()
+        {
             // If this fails the next transaction cannot begin, and says so.
-            let _ = self.db.execute_batch("ROLLBACK");
+            let _ = open.db.execute_batch("ROLLBACK");
         }
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is mapped over")]
-fn not_kept(error: rusqlite::Error) -> Error {
-    Error::Commit(error.to_string())
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.log.has_failed() {
+            // SQLite would move what it remembers of the log; whoever opens it next looks at it.
+            let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
 }
 
 /// Keeps prepared statements, and keeps them prepared: without the planner's stability guarantee

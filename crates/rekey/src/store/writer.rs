@@ -4,36 +4,46 @@
 //! When a deed fails, the transaction is undone and each of its deeds is done again in one of
 //! its own, so that no deed sees or spoils another's half work.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
-use super::{Error, Result, Tx, crew::Work};
-use crate::{metrics::Metrics, proof};
+use super::{
+    Error, Result,
+    crew::{Queue, Work},
+};
+use crate::proof;
 
 /// How often a deed alone is done again at most, where the database asks for it.
 const AGAIN: usize = 20;
 
 /// A connection that transactions are done on.
 pub(super) trait Session {
+    /// Whether deeds may join a transaction that has begun.
+    const JOINED: bool;
     /// Begins one; whether it is `shared` by several deeds, none of which may keep the others
     /// waiting.
     fn begin(&mut self, shared: bool) -> Result<()>;
-    /// The way into it.
-    fn tx(&mut self) -> Tx<'_>;
-    /// Makes it durable; [`Error::Unanswered`] where that may have happened.
+    /// Tries a deed in it; whether that succeeded.
+    fn attempt(&mut self, work: &mut dyn Work) -> bool;
+    /// Keeps it; [`Error::Unanswered`] where that may have happened.
     fn commit(&mut self) -> Result<()>;
+    /// Tells those whose transaction, `begun` then, was kept, as soon as it is on stable storage.
+    fn tell(&mut self, kept: Vec<Box<dyn Work>>, begun: Instant);
+    /// Whether an earlier transaction is still on its way to stable storage: until it is there, it
+    /// is worth waiting for more deeds to join this one.
+    fn is_syncing(&self) -> bool {
+        false
+    }
     /// Undoes it.
     fn rollback(&mut self);
-    /// How long deeds are added to a transaction: what comes later has one of its own.
-    fn patience(&self) -> Duration;
+    /// Whether there is time for one more deed in a transaction that was `begun` then: what comes
+    /// later has one of its own.
+    fn has_time(&self, begun: Instant) -> bool;
 }
 
 /// How a transaction ended.
 enum End {
-    /// It is on stable storage.
-    Kept,
+    /// It was kept.
+    Kept(Instant),
     /// It could not even begin, or whether it was kept is not known: none of its deeds may be done
     /// again.
     Lost(Error),
@@ -41,27 +51,14 @@ enum End {
     Undone(Option<Error>),
 }
 
-/// Does what is in a batch durably, tells it, and counts it.
-pub(super) fn counted<S: Session>(
-    metrics: &Arc<Metrics>,
-) -> impl Fn(&mut S, &mut Vec<Box<dyn Work>>) + Clone + Send + use<S> {
-    let metrics = metrics.clone();
-    move |session, batch| {
-        let (deeds, since) = (batch.len(), Instant::now());
-        commit(session, batch);
-        metrics.committed(deeds, since);
-    }
-}
-
-/// Does what is in `batch` durably, and tells it.
-fn commit(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>) {
+/// Does what is in `batch` durably, and tells it; what comes to `queue` meanwhile may join it.
+pub(super) fn commit<S: Session>(session: &mut S, batch: &mut Vec<Box<dyn Work>>, queue: &Queue) {
     while !batch.is_empty() {
-        let shared = batch.len() > 1;
-        let (count, end) = transact(session, batch, shared);
+        let (count, end) = transact(session, batch, Some(queue));
         let later = batch.split_off(count);
-        if shared && matches!(end, End::Undone(_)) {
+        if batch.len() > 1 && matches!(end, End::Undone(_)) {
             for work in batch.drain(..) {
-                commit(session, &mut vec![work]);
+                alone(session, work);
             }
         }
         finish(session, batch, end);
@@ -69,44 +66,63 @@ fn commit(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>) {
     }
 }
 
+/// Does one in a transaction of its own.
+fn alone(session: &mut impl Session, work: Box<dyn Work>) {
+    let mut batch = vec![work];
+    let (_, end) = transact(session, &mut batch, None);
+    finish(session, &mut batch, end);
+}
+
 /// Tells those who took part in a transaction; one that was alone may be tried again before.
 fn finish(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>, mut end: End) {
     for _ in 0..AGAIN {
         if matches!(end, End::Undone(None)) && batch.iter().any(|work| work.is_transient()) {
-            (_, end) = transact(session, batch, false);
+            (_, end) = transact(session, batch, None);
         }
     }
+    let failed = match end {
+        End::Kept(begun) => return session.tell(std::mem::take(batch), begun),
+        End::Undone(None) => None,
+        End::Lost(error) | End::Undone(Some(error)) => Some(error),
+    };
     for work in batch.drain(..) {
-        work.tell(match &end {
-            End::Kept | End::Undone(None) => None,
-            End::Lost(error) | End::Undone(Some(error)) => Some(error.for_each()),
-        });
+        work.tell(failed.as_ref().map(Error::for_each));
     }
 }
 
-/// One transaction with the first of `batch`, as many as it has time for; how many that were.
-fn transact(session: &mut impl Session, batch: &mut [Box<dyn Work>], shared: bool) -> (usize, End) {
-    if let Err(error) = session.begin(shared) {
+/// One transaction with the first of `batch`, and with what comes to `queue`, as many as it has time
+/// for; how many that were.
+fn transact<S: Session>(
+    session: &mut S,
+    batch: &mut Vec<Box<dyn Work>>,
+    queue: Option<&Queue>,
+) -> (usize, End) {
+    let begun = Instant::now();
+    if let Err(error) = session.begin(batch.len() > 1) {
         return (batch.len(), End::Lost(error));
     }
-    let (begun, patience) = (Instant::now(), session.patience());
     let mut count = 0;
-    for work in batch {
+    loop {
+        let Some(work) = batch.get_mut(count) else {
+            let queue = queue.filter(|_| S::JOINED && session.has_time(begun));
+            if queue.is_some_and(|queue| queue.take(batch, || session.is_syncing())) {
+                continue;
+            }
+            break;
+        };
         count += 1;
-        if !work.attempt(&mut session.tx()) {
+        if !session.attempt(work.as_mut()) {
             session.rollback();
             return (count, End::Undone(None));
         }
-        if begun.elapsed() > patience {
+        if !session.has_time(begun) {
             break;
         }
     }
     proof::crash_at("store.before_commit");
     proof::crash_soon("store.commit_under_way");
-    let committed = session.commit();
-    proof::crash_at("store.committed");
-    let end = match committed {
-        Ok(()) => End::Kept,
+    let end = match session.commit() {
+        Ok(()) => End::Kept(begun),
         Err(error @ Error::Unanswered(_)) => End::Lost(error),
         Err(error) => {
             session.rollback();

@@ -146,7 +146,7 @@ impl App {
         let asked = claims.clone();
         let standing: Option<Standing> = self
             .store
-            .read(move |tx: &mut Tx<'_>| {
+            .glance(move |tx: &mut Tx<'_>| {
                 let code = asked.code_digest();
                 tx.standing(&asked.client_id, asked.identity_id.as_ref(), code.as_deref())
             })

@@ -31,7 +31,7 @@ pub struct Case {
 pub(super) async fn read(app: &App, change: &Claimed) -> Result<Case, Error> {
     let change = change.clone();
     app.store
-        .read(move |tx: &mut Tx<'_>| {
+        .glance(move |tx: &mut Tx<'_>| {
             let targets = tx.claimed_targets(change.seq)?;
             let ChangeParties { key, identity, account, policy } = tx.change_parties(&change)?;
             let policy = policy.unwrap_or_default().0;
