@@ -133,15 +133,18 @@ fn only_a_terminal_is_told_the_first_secret() {
             None => script.env_remove(name),
         };
     }
-    let serve = format!("{} serve", rekey.get_program().display());
+    let serve = format!("exec {} serve", rekey.get_program().display());
     script.args(["--quiet", "--command", &serve, "/dev/null"]).current_dir(place.path(""));
     let mut terminal = script.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(terminal.stdout.take().unwrap()).lines();
     let block = said.find(|line| line.as_ref().unwrap().contains("SAIL_CLIENT_SECRET")).unwrap();
     let secret = bootstrap(&place)["apiClientSecret"].as_str().unwrap().to_owned();
     assert!(block.unwrap().trim_end().ends_with(&format!("SAIL_CLIENT_SECRET={secret}")));
-    let _ = terminal.kill();
-    let _ = terminal.wait();
+    // It ends what it runs, unless it is killed.
+    let id = terminal.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    terminal.wait().unwrap();
+    while said.next().is_some() {}
 }
 
 #[test]
