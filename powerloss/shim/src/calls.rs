@@ -32,6 +32,7 @@ fn open_any(folder: c_int, path: *const c_char, flags: c_int, mode: libc::mode_t
         kernel::ftruncate(file, 0);
     }
     watch(file, number);
+    journals.opened(number, file);
     file
 }
 
@@ -136,9 +137,16 @@ fn sync(file: c_int, how: fn(c_int) -> c_int) -> c_int {
         Duration::from_millis(text.and_then(|text| text.parse().ok()).unwrap_or(0))
     });
     let before = watched(file).map(|number| (number, journals().length(number)));
-    if let Some((number, _)) = before.filter(|_| is_failing()) {
-        journals().failed(number);
-        return kernel::fail(libc::EIO);
+    if let Some((number, _)) = before {
+        let mut journals = journals();
+        // Where nothing is left to be written, nothing fails.
+        let fails = is_failing() && journals.is_dirty(number);
+        if fails {
+            journals.failed(number);
+        }
+        if journals.tells(number, file) {
+            return kernel::fail(libc::EIO);
+        }
     }
     let done = how(file);
     if !DELAY.is_zero() {

@@ -45,6 +45,10 @@ static PLACES: LazyLock<Option<Places>> = LazyLock::new(|| {
 pub(crate) struct Journals {
     open: HashMap<u64, RawFd>,
     forgotten: HashMap<u64, Forgotten>,
+    /// How often a sync of each file has failed.
+    failures: HashMap<u64, u64>,
+    /// How many of these each descriptor has told.
+    told: HashMap<c_int, u64>,
     kept: u64,
 }
 
@@ -135,8 +139,28 @@ impl Journals {
         }
     }
 
+    /// A descriptor is new: it tells only of what fails from now on.
+    pub(crate) fn opened(&mut self, number: u64, file: c_int) {
+        let failures = self.failures.get(&number).copied().unwrap_or(0);
+        self.told.insert(file, failures);
+    }
+
+    /// Whether a sync of a file by this descriptor fails: Linux tells each descriptor once.
+    pub(crate) fn tells(&mut self, number: u64, file: c_int) -> bool {
+        let failures = self.failures.get(&number).copied().unwrap_or(0);
+        self.told.insert(file, failures).unwrap_or(0) < failures
+    }
+
+    /// Whether anything of a file was changed since a sync of it began or failed.
+    pub(crate) fn is_dirty(&mut self, number: u64) -> bool {
+        let written = self.written(number);
+        let entries = read(&written);
+        entries.last().is_some_and(|last| *last != Entry::Failed)
+    }
+
     /// A file could not be synced.
     pub(crate) fn failed(&mut self, number: u64) {
+        *self.failures.entry(number).or_default() += 1;
         let mut entry = Vec::new();
         write(&Entry::Failed, &mut entry);
         self.append(number, &entry);
@@ -175,16 +199,7 @@ impl Journals {
         let Forgotten { upto, left } = self.forgotten(number);
         let Some(newer) = length.checked_sub(upto).filter(|newer| *newer > 0) else { return };
         let Some(journal) = self.journal(number) else { return };
-        let mut whole = vec![0; usize::try_from(self.size(number)).unwrap_or(0)];
-        // SAFETY: the journal's descriptor stays open as long as the process lives.
-        let file =
-            fs::File::from(match unsafe { BorrowedFd::borrow_raw(journal) }.try_clone_to_owned() {
-                Ok(file) => file,
-                Err(_) => return,
-            });
-        if file.read_exact_at(&mut whole, 0).is_err() {
-            return;
-        }
+        let whole = self.written(number);
         let synced = usize::try_from(left + newer).unwrap_or(usize::MAX).min(whole.len());
         let (synced, rest) = whole.split_at(synced);
         let mut kept = Vec::new();
@@ -199,6 +214,16 @@ impl Journals {
 
     fn forgotten(&self, number: u64) -> Forgotten {
         self.forgotten.get(&number).copied().unwrap_or_default()
+    }
+
+    /// What is in the journal of a file.
+    fn written(&mut self, number: u64) -> Vec<u8> {
+        let mut whole = vec![0; usize::try_from(self.size(number)).unwrap_or(0)];
+        let Some(journal) = self.journal(number) else { return Vec::new() };
+        // SAFETY: the journal's descriptor stays open as long as the process lives.
+        let file = unsafe { BorrowedFd::borrow_raw(journal) }.try_clone_to_owned();
+        let is_read = file.map(|file| fs::File::from(file).read_exact_at(&mut whole, 0));
+        if matches!(is_read, Ok(Ok(()))) { whole } else { Vec::new() }
     }
 
     /// How long the journal of a file is.

@@ -89,7 +89,7 @@ impl Suite {
     /// Why a test of everything leaves it out, if it does: it runs by name and with `--all`.
     pub(crate) fn left_out(self) -> Option<&'static str> {
         match self {
-            Self::Faults | Self::Order | Self::Store => Some("it takes minutes"),
+            Self::Faults | Self::Order => Some("it takes minutes"),
             Self::Fuzz => Some("building its targets takes about 10 minutes of processor time"),
             Self::Timing => Some("it needs a quiet machine, and two builds of its own"),
             Self::Canary
@@ -101,6 +101,7 @@ impl Suite {
             | Self::PythonNewest
             | Self::PythonOlder
             | Self::Schemathesis
+            | Self::Store
             | Self::Workspace => None,
         }
     }

@@ -117,10 +117,10 @@ impl Queue {
     }
 
     /// Adds what waits to `taken`. If nothing does, it waits for something to come, while that is
-    /// `worth` it; false when nothing came.
+    /// `worth` it; false when nothing came, or no more can be taken.
     pub(super) fn take(&self, taken: &mut Vec<Box<dyn Work>>, worth: impl Fn() -> bool) -> bool {
         let mut state = self.state();
-        while state.waiting.is_empty() && !state.closed && worth() {
+        while state.waiting.is_empty() && !state.closed && taken.len() < self.batch && worth() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let count = state.waiting.len().min(self.batch.saturating_sub(taken.len()));

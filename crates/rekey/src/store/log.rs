@@ -40,7 +40,7 @@ pub(super) struct Log {
 
 #[derive(Default)]
 struct Synced {
-    /// The newest commit whose deeds know what became of them.
+    /// The newest commit of which is known what became of it.
     upto: u64,
     /// Why nothing counts as kept.
     failed: Option<String>,
@@ -55,17 +55,20 @@ pub(super) struct Seen {
     opened: u64,
 }
 
-/// A transaction that was committed, but not synced.
-struct Kept {
+/// Deeds that are told when a commit was synced.
+struct Given {
     number: u64,
     log: Arc<File>,
     deeds: Vec<Box<dyn Work>>,
-    begun: Instant,
+    /// When the transaction began, if they are in that commit; else they were undone, but may tell of
+    /// what they saw of it.
+    kept: Option<Instant>,
 }
 
-/// The thread that syncs; dropped, it ends after what it was given.
+/// The thread that syncs.
 pub(super) struct Syncer {
-    given: Option<mpsc::Sender<Kept>>,
+    log: Arc<Log>,
+    given: Option<mpsc::Sender<Given>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -84,7 +87,7 @@ impl Log {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// Whether there is a commit whose deeds do not know yet what became of them.
+    /// Whether there is a commit of which is not known yet what became of it.
     pub(super) fn is_syncing(&self) -> bool {
         self.synced.borrow().upto < self.newest()
     }
@@ -98,6 +101,16 @@ impl Log {
     pub(super) fn fail(&self, why: String) {
         tracing::error!(error = why, "the store could not be synced; it is opened anew");
         self.synced.send_modify(|synced| synced.failed = Some(why));
+    }
+
+    /// The log could not be moved into the file. A part that was moved, but not synced, may count as
+    /// moved. Only where there is no room for it, SQLite counts nothing: then the log grows.
+    pub(super) fn not_moved(&self, error: &rusqlite::Error) {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+            tracing::warn!(%error, "the log of the store cannot be moved into its file");
+        } else {
+            self.fail(error.to_string());
+        }
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -132,7 +145,7 @@ impl Log {
     }
 
     /// Syncs what was given, as much as waits at once, and tells it.
-    fn sync(&self, first: Kept, given: &mpsc::Receiver<Kept>, metrics: &Metrics) {
+    fn sync(&self, first: Given, given: &mpsc::Receiver<Given>, metrics: &Metrics) {
         let mut all = vec![first];
         all.extend(given.try_iter());
         let Some(last) = all.last() else { return };
@@ -147,8 +160,10 @@ impl Log {
         // The next one may be committed before these are told.
         self.queue.wake();
         proof::crash_at("store.committed");
-        for Kept { deeds, begun, .. } in all {
-            metrics.committed(deeds.len(), begun);
+        for Given { deeds, kept, .. } in all {
+            if let Some(begun) = kept.filter(|_| is_kept) {
+                metrics.committed(deeds.len(), begun);
+            }
             for deed in deeds {
                 deed.tell((!is_kept).then(not_synced));
             }
@@ -163,31 +178,32 @@ fn not_synced() -> Error {
 impl Syncer {
     pub(super) fn start(log: Arc<Log>, metrics: Arc<Metrics>) -> Self {
         let (give, given) = mpsc::channel();
+        let of_thread = log.clone();
         let thread = thread::spawn(move || {
             while let Ok(first) = given.recv() {
-                log.sync(first, &given, &metrics);
+                of_thread.sync(first, &given, &metrics);
             }
         });
-        Self { given: Some(give), thread: Some(thread) }
+        Self { log, given: Some(give), thread: Some(thread) }
     }
 
-    /// Has the newest commit synced, and its deeds told then.
+    /// Has the log synced up to this commit, and the deeds told then.
     pub(super) fn give(
         &self,
         number: u64,
         log: &Arc<File>,
         deeds: Vec<Box<dyn Work>>,
-        begun: Instant,
+        kept: Option<Instant>,
     ) {
-        let kept = Kept { number, log: log.clone(), deeds, begun };
-        if let Some(given) = &self.given {
-            let _ = given.send(kept);
+        let given = Given { number, log: log.clone(), deeds, kept };
+        if self.given.as_ref().is_none_or(|to| to.send(given).is_err()) {
+            self.log.fail("the thread that syncs has ended".into());
+            self.log.synced.send_modify(|synced| synced.upto = number);
         }
     }
-}
 
-impl Drop for Syncer {
-    fn drop(&mut self) {
+    /// Ends it after what it was given.
+    pub(super) fn end(&mut self) {
         self.given = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

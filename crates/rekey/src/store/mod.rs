@@ -36,6 +36,7 @@ mod mover;
 mod policies;
 mod postgres;
 mod readers;
+mod recovery;
 mod row;
 mod settings;
 mod sources;
@@ -204,8 +205,8 @@ impl Store {
         }
     }
 
-    /// Reads. Every query sees what was committed before it began, and all it sees is on stable
-    /// storage when this returns.
+    /// Reads. Every query sees what was committed before it began, and what this process wrote of
+    /// that is on stable storage when this returns.
     pub async fn read<T, E, F>(&self, look: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
@@ -243,6 +244,13 @@ impl Store {
                     .await
             }
         }
+    }
+
+    /// Waits until all that could be read so far is on stable storage: for who has glanced, and tells
+    /// of it after all.
+    pub async fn durable(&self) -> Result<()> {
+        let Engine::Sqlite { log, .. } = &self.engine else { return Ok(()) };
+        log.durable(log.seen()).await
     }
 
     /// Looks into SQLite's file, on this thread; and at how much of it.

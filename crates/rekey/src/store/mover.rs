@@ -39,9 +39,7 @@ impl Mover {
         let (tell, done) = mpsc::channel();
         let thread = thread::spawn(move || {
             while asked.recv().is_ok() {
-                if let Err(error) = (0..ROUNDS).try_for_each(|_| move_once(&db, &file)) {
-                    log.fail(error.to_string());
-                }
+                (0..ROUNDS).for_each(|_| move_once(&db, &file, &log));
                 if tell.send(()).is_err() {
                     break;
                 }
@@ -52,19 +50,28 @@ impl Mover {
 
     /// Whether nearly all was moved since this was asked for the first time, or true the last time.
     pub(super) fn has_moved(&mut self) -> bool {
-        if self.under_way {
-            self.under_way = self.done.try_recv().is_err();
-            return !self.under_way;
+        if !self.under_way {
+            self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
+            return false;
         }
-        self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
-        false
+        // A thread that is gone leaves all of it to the thread that writes.
+        self.under_way = self.done.try_recv() == Err(mpsc::TryRecvError::Empty);
+        !self.under_way
     }
 }
 
-fn move_once(db: &Connection, file: &File) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    file.sync_data()?;
-    Ok(())
+fn move_once(db: &Connection, file: &File, log: &Log) {
+    if log.has_failed() {
+        return;
+    }
+    match db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        Err(error) => log.not_moved(&error),
+        Ok(()) => {
+            if let Err(error) = file.sync_data() {
+                log.fail(error.to_string());
+            }
+        }
+    }
 }
 
 impl Drop for Mover {

@@ -231,10 +231,12 @@ impl Session for Postgres {
         })
     }
 
-    fn tell(&mut self, kept: Vec<Box<dyn Work>>, begun: Instant) {
-        proof::crash_at("store.committed");
-        self.metrics.committed(kept.len(), begun);
-        for work in kept {
+    fn tell(&mut self, deeds: Vec<Box<dyn Work>>, kept: Option<Instant>) {
+        if let Some(begun) = kept {
+            proof::crash_at("store.committed");
+            self.metrics.committed(deeds.len(), begun);
+        }
+        for work in deeds {
             work.tell(None);
         }
     }

@@ -64,6 +64,13 @@ impl Error {
         }
     }
 
+    /// Whether somebody else has SQLite's file open who must not.
+    pub(super) fn is_locked(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        let Self::Sqlite(error) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+    }
+
     /// Whether the same deed may succeed when done again at once.
     pub(super) fn is_transient(&self) -> bool {
         let Self::Postgres(error) = self else { return false };

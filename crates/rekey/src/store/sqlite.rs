@@ -23,6 +23,7 @@ use super::{
     log::{Log, Syncer},
     mover::Mover,
     readers::Readers,
+    recovery,
     writer::Session,
 };
 use crate::{clock::Clock, metrics::Metrics, proof};
@@ -39,7 +40,6 @@ const LONG_LOG: u64 = 16_000;
 
 /// The thread that writes.
 pub(super) struct Sqlite {
-    /// Ends first: the files are closed according to what became of the last sync.
     syncer: Syncer,
     open: Option<Open>,
     path: PathBuf,
@@ -50,7 +50,7 @@ pub(super) struct Sqlite {
 
 /// The files, open for writing. They are closed in this order.
 struct Open {
-    mover: Mover,
+    mover: Option<Mover>,
     db: Connection,
     /// How many pages the log has.
     pages: Arc<AtomicU64>,
@@ -70,6 +70,13 @@ impl Sqlite {
         readers: &Arc<Readers>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self> {
+        if !proof::asks_for("trust_the_log") {
+            match recovery::recover(path) {
+                // Where another process has the store open, the log is that one's.
+                Err(error) if error.is_locked() => {}
+                recovered => recovered?,
+            }
+        }
         Ok(Self {
             open: Some(Open::new(path, log)?),
             syncer: Syncer::start(log.clone(), metrics.clone()),
@@ -86,6 +93,9 @@ impl Sqlite {
         self.log.wait_until_synced();
         let shut = self.readers.shut();
         self.open = None;
+        if !proof::asks_for("trust_the_log") {
+            recovery::recover(&self.path)?;
+        }
         self.open = Some(Open::new(&self.path, &self.log)?);
         self.log.is_whole();
         drop(shut);
@@ -100,12 +110,7 @@ impl Sqlite {
 
 impl Open {
     fn new(path: &Path, log: &Arc<Log>) -> Result<Self> {
-        let sentence = |error: &dyn std::fmt::Display| {
-            Error::Open(format!(
-                "the store {} cannot be opened: {error}; check that the folder exists, is writable and on a local disk",
-                path.display()
-            ))
-        };
+        let sentence = |error: &dyn std::fmt::Display| unopened(path, error);
         let mut db = Connection::open(path).map_err(|e| sentence(&e))?;
         if db.is_readonly("main").map_err(|e| sentence(&e))? {
             return Err(sentence(&"it may only be read"));
@@ -124,16 +129,15 @@ impl Open {
             counted.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        if !proof::asks_for("trust_the_log") {
-            empty_the_log(&db).map_err(|e| sentence(&e))?;
-        }
         prepare_once(&db, 256)?;
-        let mut of_log = path.as_os_str().to_owned();
-        of_log.push("-wal");
-        let [file, of_log] = [path, Path::new(&of_log)].map(|path| File::open(path).map(Arc::new));
-        let (file, of_log) = (file.map_err(|e| sentence(&e))?, of_log.map_err(|e| sentence(&e))?);
-        let mover = Mover::start(path, file.clone(), log.clone())?;
-        Ok(Self { mover, db, pages, file_of_log: of_log, _file: file, log: log.clone() })
+        // The log is there from the first look on.
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+            .map_err(|e| sentence(&e))?;
+        let [file, file_of_log] = [path, &log_of(path)]
+            .map(|path| File::open(path).map(Arc::new).map_err(|e| sentence(&e)));
+        let (file, file_of_log) = (file?, file_of_log?);
+        let mover = Some(Mover::start(path, file.clone(), log.clone())?);
+        Ok(Self { mover, db, pages, file_of_log, _file: file, log: log.clone() })
     }
 
     /// Moves what is left in the log into the file, so that the log begins anew.
@@ -147,14 +151,19 @@ impl Open {
     }
 }
 
-/// Writes what an earlier process left in the log once more, into the file: what a sync failed to
-/// write can be read after all, but no later sync writes it, and what follows it in the log would go
-/// with it when the power does.
-fn empty_the_log(db: &Connection) -> rusqlite::Result<()> {
-    // Where another process has the store open, the log is that one's, and there is nothing to do.
-    db.busy_timeout(Duration::ZERO)?;
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    db.busy_timeout(BUSY)
+/// The write-ahead log of a store.
+pub(super) fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// Why a store cannot be opened.
+pub(super) fn unopened(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Open(format!(
+        "the store {} cannot be opened: {error}; check that the folder exists, is writable and on a local disk",
+        path.display()
+    ))
 }
 
 impl Session for Sqlite {
@@ -177,16 +186,17 @@ impl Session for Sqlite {
         let kept = open.run("COMMIT");
         if kept.is_err() {
             // Its number must come to an end, too.
-            self.syncer.give(self.log.newest(), &open.file_of_log, vec![], Instant::now());
+            self.syncer.give(self.log.newest(), &open.file_of_log, vec![], None);
         }
         kept
     }
 
-    fn tell(&mut self, kept: Vec<Box<dyn Work>>, begun: Instant) {
+    fn tell(&mut self, deeds: Vec<Box<dyn Work>>, kept: Option<Instant>) {
         let Some(open) = &mut self.open else { return };
-        self.syncer.give(self.log.newest(), &open.file_of_log, kept, begun);
+        self.syncer.give(self.log.newest(), &open.file_of_log, deeds, kept);
         let long = if proof::asks_for("short_log") { 100 } else { LONG_LOG };
-        if open.pages.load(Ordering::Relaxed) < long || !open.mover.has_moved() {
+        let is_long = open.pages.load(Ordering::Relaxed) >= long;
+        if !is_long || !open.mover.as_mut().is_some_and(Mover::has_moved) {
             return;
         }
         // What a sync of the log fails to write is told here, and not by SQLite to nobody.
@@ -194,7 +204,7 @@ impl Session for Sqlite {
         if !self.log.has_failed()
             && let Err(error) = open.finish_moving()
         {
-            self.log.fail(error.to_string());
+            self.log.not_moved(&error);
         }
     }
 
@@ -216,8 +226,19 @@ impl Session for Sqlite {
     }
 }
 
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.syncer.end();
+        // The writer is the last to close the store, so that SQLite tidies up after itself.
+        let shut = self.readers.shut();
+        self.open = None;
+        drop(shut);
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
+        self.mover = None;
         if self.log.has_failed() {
             // SQLite would move what it remembers of the log; whoever opens it next looks at it.
             let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);

@@ -26,8 +26,9 @@ pub(super) trait Session {
     fn attempt(&mut self, work: &mut dyn Work) -> bool;
     /// Keeps it; [`Error::Unanswered`] where that may have happened.
     fn commit(&mut self) -> Result<()>;
-    /// Tells those whose transaction, `begun` then, was kept, as soon as it is on stable storage.
-    fn tell(&mut self, kept: Vec<Box<dyn Work>>, begun: Instant);
+    /// Tells them as soon as what they know is on stable storage: that their transaction, begun then,
+    /// was `kept`, or only what they saw before it was undone.
+    fn tell(&mut self, deeds: Vec<Box<dyn Work>>, kept: Option<Instant>);
     /// Whether an earlier transaction is still on its way to stable storage: until it is there, it
     /// is worth waiting for more deeds to join this one.
     fn is_syncing(&self) -> bool {
@@ -80,13 +81,14 @@ fn finish(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>, mut end: E
             (_, end) = transact(session, batch, None);
         }
     }
-    let failed = match end {
-        End::Kept(begun) => return session.tell(std::mem::take(batch), begun),
-        End::Undone(None) => None,
-        End::Lost(error) | End::Undone(Some(error)) => Some(error),
-    };
-    for work in batch.drain(..) {
-        work.tell(failed.as_ref().map(Error::for_each));
+    match end {
+        End::Kept(begun) => session.tell(std::mem::take(batch), Some(begun)),
+        End::Undone(None) => session.tell(std::mem::take(batch), None),
+        End::Lost(error) | End::Undone(Some(error)) => {
+            for work in batch.drain(..) {
+                work.tell(Some(error.for_each()));
+            }
+        }
     }
 }
 

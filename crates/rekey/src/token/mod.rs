@@ -151,8 +151,14 @@ impl App {
                 tx.standing(&asked.client_id, asked.identity_id.as_ref(), code.as_deref())
             })
             .await?;
-        let standing = standing.ok_or_else(|| invalid("the client is gone"))?;
-        claims.check(&standing, now).map_err(invalid)?;
+        let standing = standing
+            .ok_or_else(|| invalid("the client is gone"))
+            .and_then(|standing| claims.check(&standing, now).map(|()| standing).map_err(invalid));
+        if standing.is_err() {
+            // What is refused is told without anything being written.
+            self.store.durable().await?;
+        }
+        let standing = standing?;
         Ok(Caller {
             client_id: claims.client_id.clone(),
             identity_id: claims.identity_id.clone(),
