@@ -40,15 +40,16 @@ pub(super) fn recover(path: &Path) -> Result<()> {
 fn alone(path: &Path) -> Result<Connection> {
     let hold = || {
         let db = Connection::open(path)?;
+        if db.is_readonly("main")? {
+            return Err(Error::Open("it may only be read".into()));
+        }
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         db.busy_timeout(Duration::ZERO)?;
         db.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))?;
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         Ok(db)
     };
-    hold()
-        .map_err(Error::Sqlite)
-        .map_err(|error| if error.is_locked() { error } else { unopened(path, &error) })
+    hold().map_err(|error: Error| if error.is_locked() { error } else { unopened(path, &error) })
 }
 
 /// Writes a file over with what can be read of it, so that a sync has it to write.

@@ -55,9 +55,11 @@ enum End {
 /// Does what is in `batch` durably, and tells it; what comes to `queue` meanwhile may join it.
 pub(super) fn commit<S: Session>(session: &mut S, batch: &mut Vec<Box<dyn Work>>, queue: &Queue) {
     while !batch.is_empty() {
+        // What began together is not done alone, even where the first of it failed.
+        let together = batch.len() > 1;
         let (count, end) = transact(session, batch, Some(queue));
         let later = batch.split_off(count);
-        if batch.len() > 1 && matches!(end, End::Undone(_)) {
+        if (together || count > 1) && matches!(end, End::Undone(_)) {
             for work in batch.drain(..) {
                 alone(session, work);
             }
