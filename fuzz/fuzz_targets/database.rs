@@ -1,7 +1,4 @@
 //! Anything a PostgreSQL server may answer: an outcome or a fault, soon.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-use libfuzzer_sys::fuzz_target;
-use rekey_fuzz::server;
-
-fuzz_target!(|bytes: &[u8]| server::postgresql(bytes));
+rekey_fuzz::target!(database);

@@ -1,35 +1,4 @@
 //! Any password, policy, dictionary and names: judged, and no sentence holds the password.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-use libfuzzer_sys::fuzz_target;
-use rekey_fuzz::words;
-use rekey_vault::{About, Dictionary, Password, Policy};
-
-fuzz_target!(|bytes: &[u8]| {
-    let parts: Vec<_> =
-        words(bytes).into_iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect();
-    let part = |at: usize| parts.get(at).cloned().unwrap_or_default();
-    let policy: Policy = serde_json::from_str(&part(0)).unwrap_or_else(|_| Policy {
-        use_dictionary: true,
-        use_account_attributes: true,
-        use_identity_attributes: true,
-        validate_against_account_id: true,
-        validate_against_account_name: true,
-        account_id_min_word_length: 3,
-        max_repeated_chars: 2,
-        ..Policy::default()
-    });
-    let dictionary = Dictionary::parse(&part(1)).ok();
-    let (names, password) = (vec![part(2), part(3)], part(4));
-    let about = About {
-        dictionary: dictionary.as_ref(),
-        account_id: &part(2),
-        account_name: &part(3),
-        account_attributes: &names,
-        identity_attributes: &names,
-    };
-    for sentence in policy.check(&Password::new(password.clone()), &about) {
-        assert!(password.chars().count() < 12 || !sentence.contains(&password), "{sentence}");
-    }
-    policy.rules();
-});
+rekey_fuzz::target!(passwords);

@@ -1,14 +1,4 @@
 //! Any patch of any document.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-use libfuzzer_sys::fuzz_target;
-use rekey_fuzz::words;
-
-fuzz_target!(|bytes: &[u8]| {
-    let mut parts = words(bytes).into_iter();
-    let (Some(document), Some(patch)) = (parts.next(), parts.next()) else { return };
-    let Some(document) = rekey::fuzz::body(document) else { return };
-    if let Some(patched) = rekey::fuzz::patched(document, patch) {
-        assert!(patched.to_string().len() <= 256 * 1024);
-    }
-});
+rekey_fuzz::target!(patches);

@@ -1,8 +1,4 @@
 //! Any site.yaml.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    rekey::fuzz::site(text);
-});
+rekey_fuzz::target!(site);

@@ -12,7 +12,7 @@ use axum::{
     },
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use rekey::{App, api, bootstrap, clock::Clock, config::Config, open};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -41,7 +41,7 @@ impl Front {
         let folder = tempfile::tempdir()?;
         let mut config = Config::default();
         config.limits.requests_per_10s = 0;
-        config.store.folder = folder.path().to_owned();
+        folder.path().clone_into(&mut config.store.folder);
         let app: App = runtime.block_on(open::or_create(config, Clock::default()))?;
         let first = runtime.block_on(bootstrap::first_start(&app))?.ok_or("not the first start")?;
         let router = api::router(app);
@@ -112,7 +112,7 @@ impl Front {
             let answer = self.router.clone().oneshot(Request::from_parts(parts, body)).await;
             let answer = answer.unwrap_or_else(|never| match never {});
             let status = answer.status().as_u16();
-            let bytes = answer.into_body().collect().await.map(|body| body.to_bytes());
+            let bytes = answer.into_body().collect().await.map(Collected::to_bytes);
             let bytes = bytes.expect("a body that is whole");
             let value = serde_json::from_slice(&bytes);
             (Some(status), value.unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()))

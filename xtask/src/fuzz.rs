@@ -105,11 +105,11 @@ fn build() -> Result<PathBuf> {
     let host = host.ok_or("rustc does not say what it builds for")?;
     let target = shell::target().join("fuzz");
     let mut cargo = cargo();
-    cargo.current_dir(root().join("fuzz")).args(["build", "--release", "--bins"]);
+    cargo.args(["build", "--profile", "fuzz", "--package", "rekey-fuzz", "--bins"]);
     // Named, so that what runs while building is not instrumented.
     cargo.args(["--target", host]).env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &target);
     shell::run(&mut cargo)?;
-    Ok(target.join(host).join("release"))
+    Ok(target.join(host).join("fuzz"))
 }
 
 /// One target: the committed corpus first, then what grows from it. What it finds is kept.

@@ -1,4 +1,4 @@
-//! What fuzz targets reach and nobody else does. Not there in a normal build.
+//! What fuzz targets reach and nobody else does. Not there in a release.
 
 use std::ffi::OsString;
 

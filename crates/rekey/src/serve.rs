@@ -15,7 +15,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use self::quotes::Quotes;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, debug_assertions))]
 pub(crate) use self::quotes::repaired;
 use crate::{App, Error, api, jobs};
 

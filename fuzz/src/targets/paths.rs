@@ -1,11 +1,10 @@
 //! Any target of a request: the path's normal form is its own normal form, and every path is
 //! answered.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use rekey_fuzz::front;
+use crate::front;
 
-fuzz_target!(|bytes: &[u8]| {
+/// Tries it.
+pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(uri) = text.parse() else { return };
     if let Some((once, _)) = rekey::api::normalise(&uri) {
@@ -14,4 +13,4 @@ fuzz_target!(|bytes: &[u8]| {
     for method in ["GET", "POST"] {
         front().ask(method, text, &[], true, b"{}");
     }
-});
+}

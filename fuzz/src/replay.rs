@@ -1,0 +1,15 @@
+//! Inputs that are known, tried again.
+
+use std::{fs, io, path::Path};
+
+/// Tries each of these files once.
+///
+/// # Errors
+///
+/// If one cannot be read.
+pub fn replay<P: AsRef<Path>>(
+    files: impl IntoIterator<Item = P>,
+    run: impl Fn(&[u8]),
+) -> io::Result<()> {
+    files.into_iter().try_for_each(|file| fs::read(file).map(|bytes| run(&bytes)))
+}

@@ -1,0 +1,8 @@
+//! Anything an LDAP server may answer: an outcome or a fault, soon.
+
+use crate::server;
+
+/// Tries it.
+pub fn run(bytes: &[u8]) {
+    server::ldap(bytes);
+}

@@ -1,0 +1,18 @@
+//! Any filter, sorter and page, at every list: understood or a 400.
+
+use std::fmt::Write;
+
+use crate::{encoded, front, words};
+
+/// Tries it.
+pub fn run(bytes: &[u8]) {
+    let [route, rest @ ..] = bytes else { return };
+    let lists = front().lists();
+    let Some(path) = lists.get(usize::from(*route) % lists.len()) else { return };
+    let mut query = String::new();
+    for (name, value) in ["filters", "sorters", "limit", "offset", "count"].iter().zip(words(rest))
+    {
+        let _ = write!(query, "{name}={}&", encoded(value));
+    }
+    front().ask("GET", &format!("{path}?{query}"), &[], true, b"");
+}

@@ -1,0 +1,13 @@
+//! Any patch of any document.
+
+use crate::words;
+
+/// Tries it.
+pub fn run(bytes: &[u8]) {
+    let mut parts = words(bytes).into_iter();
+    let (Some(document), Some(patch)) = (parts.next(), parts.next()) else { return };
+    let Some(document) = rekey::fuzz::body(document) else { return };
+    if let Some(patched) = rekey::fuzz::patched(document, patch) {
+        assert!(patched.to_string().len() <= 256 * 1024);
+    }
+}

@@ -1,0 +1,17 @@
+//! Any rekey.toml, and any environment.
+
+use std::os::unix::ffi::OsStrExt;
+
+use crate::words;
+
+/// Tries it.
+pub fn run(bytes: &[u8]) {
+    let mut parts = words(bytes).into_iter();
+    let text = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let os = |bytes: &[u8]| std::ffi::OsStr::from_bytes(bytes).to_owned();
+    let mut environment = Vec::new();
+    while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+        environment.push((os(name), os(value)));
+    }
+    rekey::fuzz::config(&text, environment);
+}

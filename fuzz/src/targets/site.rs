@@ -1,0 +1,7 @@
+//! Any site.yaml.
+
+/// Tries it.
+pub fn run(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    rekey::fuzz::site(text);
+}
