@@ -20,7 +20,7 @@ use crate::{
     error::BadRequest,
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId, sortable},
     proof,
-    store::{NewChange, Target, Tx},
+    store::{Audit, KnownChange, NewChange, Target, Tx},
 };
 
 /// How long a resend of the same ciphertext is the same request.
@@ -110,7 +110,7 @@ fn decide(
     ciphertext: Option<&[u8]>,
 ) -> Result<Result<Accepted, Error>, Error> {
     let refuse = |code, text: String| Ok(Err(Error::bad(code, text)));
-    let grounds = tx.change_ground(
+    let (grounds, targets) = tx.change_ground(
         &ask.source_id,
         &ask.identity_id,
         ask.account_id.as_deref(),
@@ -175,7 +175,6 @@ fn decide(
         }
     }
 
-    let targets = tx.lock_targets(named, &ask.source_id, &ask.identity_id)?;
     if !targets.iter().any(|target| target.account_id == *named) {
         // It went, or to someone else, while its turn was waited for.
         return refuse(BadRequest::Referenced, NO_ACCOUNT.into());
@@ -204,8 +203,9 @@ fn enter(
     targets: &[Target],
 ) -> Result<Result<Accepted, Error>, Error> {
     let payload = app.sealer.seal(Purpose::PasswordChange, &change.bound_to(), ciphertext)?;
-    let mut seq = tx.enter_change(&change, &payload, targets)?;
-    if seq.is_none() {
+    let mut entered =
+        tx.enter_change(&change, &payload, targets, start(caller, &change, targets))?;
+    if entered.is_none() {
         let known = tx.change_with_digest(&change.digest)?;
         if known.caller != change.caller || known.identity_id != change.identity_id {
             return replayed(tx, caller, &known.id);
@@ -215,18 +215,22 @@ fn enter(
         }
         // The same caller, for another account of the same source: allowed, under a digest of its own.
         change.digest = digest_for(&change.digest, &change.account_id);
-        seq = tx.enter_change(&change, &payload, targets)?;
-        if seq.is_none() {
+        entered = tx.enter_change(&change, &payload, targets, start(caller, &change, targets))?;
+        if entered.is_none() {
             return Ok(resent(tx.change_with_digest(&change.digest)?, change.created));
         }
     }
-    let Some(seq) = seq else { return Err(Error::Internal("no place in the order".into())) };
+    let Some(entered) = entered else {
+        return Err(Error::Internal("no place in the order".into()));
+    };
     proof::crash_at("accept.drawn");
-    let mut superseded = Vec::new();
-    for target in targets {
-        superseded.extend(tx.supersede_older(&target.account_id, seq, &change.id)?);
-    }
-    tx.audit(crate::store::Audit {
+    let superseded = tx.supersede(&entered, &change.id)?;
+    Ok(Ok(Accepted { id: change.id, state: State::InProgress, is_resend: false, superseded }))
+}
+
+/// What the audit trail says of the beginning.
+fn start<'a>(caller: &'a Caller, change: &'a NewChange, targets: &[Target]) -> Audit<'a> {
+    Audit {
         actor: caller.principal(),
         action: "PasswordsRequestStart",
         object: change.id.as_str(),
@@ -237,11 +241,10 @@ fn enter(
             "clientId": caller.client_id,
             "publicKeyId": change.key_id,
         }),
-    })?;
-    Ok(Ok(Accepted { id: change.id, state: State::InProgress, is_resend: false, superseded }))
+    }
 }
 
-fn resent(known: crate::store::KnownChange, now: Micros) -> Result<Accepted, Error> {
+fn resent(known: KnownChange, now: Micros) -> Result<Accepted, Error> {
     if known.created.plus(RESEND) < now {
         return Err(Error::bad(BadRequest::IllegalValue, ALREADY_USED));
     }
@@ -254,7 +257,7 @@ fn replayed(
     caller: &Caller,
     known: &ChangeId,
 ) -> Result<Result<Accepted, Error>, Error> {
-    let replay = crate::store::Audit {
+    let replay = Audit {
         actor: caller.principal(),
         action: "PASSWORD_REPLAY_REFUSED",
         object: known.as_str(),

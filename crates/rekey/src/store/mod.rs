@@ -49,7 +49,7 @@ pub use self::{
     audit::{Audit, KeptCheckpoint, Link},
     changes::{
         ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, Intent, KnownChange,
-        NewChange, Settled, Target, is_lost,
+        NewChange, Settled, Sourced, Target, is_lost,
     },
     clients::Standing,
     codes::AuthorizationCode,

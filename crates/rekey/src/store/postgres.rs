@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use rustls::ClientConfig;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -304,16 +304,30 @@ impl Link {
         self.wait(|client| async move { client.execute(&statement, params).await })
     }
 
+    /// Sends both, then waits for the rows of each.
+    pub(super) fn query_both(&mut self, [first, second]: [Write<'_>; 2]) -> Result<[Vec<Row>; 2]> {
+        let (first, second) = (self.prepared(&first)?, self.prepared(&second)?);
+        self.wait(|client| async move {
+            let first = client.query(&first.0, &first.1);
+            let second = client.query(&second.0, &second.1);
+            try_join(first, second).await.map(<[_; 2]>::from)
+        })
+    }
+
     /// Sends them all, then waits for what became of each: how many rows.
     pub(super) fn execute_each(&mut self, writes: &[Write<'_>]) -> Result<Vec<u64>> {
-        let mut prepared = Vec::with_capacity(writes.len());
-        for (sql, params) in writes {
-            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| *param as _).collect();
-            prepared.push((self.statement(sql)?, params));
-        }
+        let prepared: Result<Vec<_>> = writes.iter().map(|write| self.prepared(write)).collect();
+        let prepared = prepared?;
         self.wait(|client| async move {
             try_join_all(prepared.iter().map(|(sql, params)| client.execute(sql, params))).await
         })
+    }
+
+    fn prepared<'a>(
+        &mut self,
+        (sql, params): &Write<'a>,
+    ) -> Result<(Statement, Vec<&'a (dyn ToSql + Sync)>)> {
+        Ok((self.statement(sql)?, params.iter().map(|param| *param as _).collect()))
     }
 
     pub(super) fn script(&mut self, sql: &str) -> Result<()> {

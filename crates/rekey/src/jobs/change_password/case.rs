@@ -13,8 +13,7 @@ use crate::{
     keys::SourceKey,
     password::TargetState,
     policy,
-    source::Source,
-    store::{ChangeParties, Claimed, ClaimedTarget, Tx},
+    store::{ChangeParties, Claimed, Sourced, Tx},
 };
 
 /// What is known about a change, read once.
@@ -24,7 +23,7 @@ pub struct Case {
     account: Option<Account>,
     policy: Policy,
     dictionary: Option<String>,
-    targets: Vec<(ClaimedTarget, Option<Source>)>,
+    targets: Vec<Sourced>,
 }
 
 /// Reads it.
@@ -32,8 +31,8 @@ pub(super) async fn read(app: &App, change: &Claimed) -> Result<Case, Error> {
     let change = change.clone();
     app.store
         .glance(move |tx: &mut Tx<'_>| {
-            let targets = tx.claimed_targets(change.seq)?;
-            let ChangeParties { key, identity, account, policy } = tx.change_parties(&change)?;
+            let (targets, parties) = tx.claimed_case(&change)?;
+            let ChangeParties { key, identity, account, policy } = parties;
             let policy = policy.unwrap_or_default().0;
             let dictionary =
                 if policy.use_dictionary { tx.setting(policy::DICTIONARY)? } else { None };

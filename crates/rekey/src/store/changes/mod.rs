@@ -306,7 +306,10 @@ impl Settled {
     }
 }
 
-impl FromRow for (ClaimedTarget, Option<Source>) {
+/// An account of a claimed change, and its source, if that is still there.
+pub type Sourced = (ClaimedTarget, Option<Source>);
+
+impl FromRow for Sourced {
     fn from_row(row: &Row<'_>) -> Result<Self> {
         Ok((ClaimedTarget::from_row(row)?, row.part("source.")?))
     }

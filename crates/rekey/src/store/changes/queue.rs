@@ -3,16 +3,15 @@
 use std::{sync::LazyLock, time::Duration};
 
 use super::{
-    ChangeParties, Claimed, ClaimedTarget, Intent, Settled,
+    ChangeParties, Claimed, Intent, Settled, Sourced,
     end::{END, SET_TARGET},
 };
 use crate::{
     clock::Micros,
     id::{AccountId, ChangeId},
     password::{State, TargetState},
-    source::Source,
     store::{
-        Json, Result, Tx, accounts, identities, keys,
+        Error, Json, Result, Tx, accounts, identities, keys,
         policies::in_force,
         row::{One, part_of},
         sources,
@@ -47,9 +46,10 @@ impl Tx<'_> {
         Ok(self.maybe::<One<ChangeId>>(sql, &[account, &seq])?.map(|One(id)| id))
     }
 
-    /// The accounts of a change, each with its source's own name for it, and the source.
-    pub fn claimed_targets(&mut self, seq: i64) -> Result<Vec<(ClaimedTarget, Option<Source>)>> {
-        static SQL: LazyLock<String> = LazyLock::new(|| {
+    /// The accounts of a claimed change, each with its source's own name for it and the source, and who
+    /// and what the change is about.
+    pub fn claimed_case(&mut self, change: &Claimed) -> Result<(Vec<Sourced>, ChangeParties)> {
+        static TARGETS: LazyLock<String> = LazyLock::new(|| {
             // Accounts are not joined: without statistics PostgreSQL would read every one.
             format!(
                 "SELECT t.account_id, t.source_id, t.state, t.salt, t.stamp, t.announced, t.error,
@@ -64,12 +64,7 @@ impl Tx<'_> {
                 part_of("source", sources::COLUMNS),
             )
         });
-        self.all(&SQL, &[&seq])
-    }
-
-    /// Who and what a claimed change is about, in one query.
-    pub fn change_parties(&mut self, change: &Claimed) -> Result<ChangeParties> {
-        static SQL: LazyLock<String> = LazyLock::new(|| {
+        static PARTIES: LazyLock<String> = LazyLock::new(|| {
             format!(
                 "SELECT {}, {}, {}, ({}) AS policy FROM (SELECT 1 AS one) one
                  LEFT JOIN source_key ON source_key.id = $1 LEFT JOIN identity ON identity.id = $2
@@ -81,7 +76,11 @@ impl Tx<'_> {
             )
         });
         let Claimed { key_id, identity_id, account_id, source_id, .. } = change;
-        self.one(&SQL, &[key_id, identity_id, account_id, source_id])
+        let (targets, mut parties) = self.both(
+            (&TARGETS, vec![&change.seq]),
+            (&PARTIES, vec![key_id, identity_id, account_id, source_id]),
+        )?;
+        Ok((targets, parties.pop().ok_or(Error::Rows(0))?))
     }
 
     /// Whether anything may be claimed now.
