@@ -38,6 +38,7 @@ mod postgres;
 mod readers;
 mod recovery;
 mod row;
+mod server;
 mod settings;
 mod sources;
 mod sqlite;
@@ -67,8 +68,9 @@ use self::{
     crew::{Crew, Queue},
     log::{Log, Seen},
     memory::Memory,
-    postgres::{Postgres, Server},
+    postgres::Postgres,
     readers::Readers,
+    server::Server,
     sqlite::Sqlite,
 };
 pub(crate) use self::{row::from_row, value::text_value};
@@ -98,9 +100,6 @@ const BATCH: usize = 512;
 const SERVER_BATCH: usize = 64;
 /// How long what waits may take when the store is closed.
 const CLOSE: Duration = Duration::from_secs(5);
-/// Threads, and so connections, of a node that write to PostgreSQL, and that read from it.
-const WRITERS: usize = 8;
-const READERS: usize = 8;
 
 /// Where a store is.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,8 +141,8 @@ impl Store {
             Place::Server(url) => {
                 let server = Server::parse(&url)?;
                 let session = |_| Postgres::new(server.clone(), clock.clone(), metrics.clone());
-                let writers = (0..WRITERS).map(session);
-                let readers = (0..READERS).map(session);
+                let threads = 0..server.threads();
+                let (writers, readers) = (threads.clone().map(session), threads.map(session));
                 Engine::Postgres {
                     writers: Crew::start(Queue::new(SERVER_BATCH), writers, writer::commit),
                     readers: Crew::start(Queue::new(1), readers, postgres::look),

@@ -3,38 +3,31 @@
 use std::{
     collections::HashMap,
     future::Future,
-    str::FromStr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::future::{try_join, try_join_all};
-use rustls::ClientConfig;
 use tokio::{
     runtime::{Builder, Runtime},
     task::yield_now,
 };
-use tokio_postgres::{
-    Client, Config, NoTls, Row, SimpleQueryMessage, Statement, config::SslMode, error::SqlState,
-    types::ToSql,
-};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
 
 use super::{
     Error, Result, Tx,
     crew::{Queue, Work},
     row::in_words,
+    server::{CONNECT, Server},
     tx::Write,
     writer::Session,
 };
 use crate::{
     clock::{Clock, Micros},
     metrics::Metrics,
-    proof, tls,
+    proof,
 };
 
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
 /// How long a plan is used: one made on empty tables did a hundredth of the changes.
 const PLANNED: Duration = Duration::from_secs(1);
 /// How long deeds are added to a transaction.
@@ -47,64 +40,6 @@ const PREPARED: usize = 512;
 /// The server's time, in microseconds.
 pub(super) const NOW: &str =
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value";
-
-/// Where the server is, and how to reach it.
-#[derive(Clone)]
-pub(super) struct Server {
-    config: Config,
-    tls: Option<Arc<ClientConfig>>,
-}
-
-impl Server {
-    /// `sslmode=require` and stronger in the URL asks for TLS with a verified certificate.
-    pub(super) fn parse(url: &str) -> Result<Self> {
-        // The parser's own words may be a piece of the password.
-        let mut config = Config::from_str(url).map_err(|_| {
-            Error::Open("store.url is not a PostgreSQL URL: write it like postgres://USER:PASSWORD@HOST:5432/DATABASE, with what is special in a URL percent-encoded".into())
-        })?;
-        config.connect_timeout(CONNECT);
-        // A server that vanished without a word must not hold a thread for minutes.
-        config.tcp_user_timeout(Duration::from_secs(10));
-        config.keepalives_idle(Duration::from_secs(10));
-        config.application_name("rekey");
-        // Planning costs as much as doing.
-        config.options("-c plan_cache_mode=force_generic_plan -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s -c statement_timeout=30s -c lock_timeout=10s");
-        let tls = if config.get_ssl_mode() == SslMode::Disable || is_loopback(&config) {
-            None
-        } else {
-            config.ssl_mode(SslMode::Require);
-            Some(tls::client().map_err(|e| Error::Open(e.to_string()))?)
-        };
-        Ok(Self { config, tls })
-    }
-
-    async fn connect(&self) -> std::result::Result<Client, tokio_postgres::Error> {
-        // The task ends with the connection, and the client notices.
-        if let Some(tls) = &self.tls {
-            let tls = MakeRustlsConnect::new(ClientConfig::clone(tls));
-            let (client, connection) = self.config.connect(tls).await?;
-            tokio::spawn(connection);
-            return Ok(client);
-        }
-        let (client, connection) = self.config.connect(NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
-    }
-}
-
-fn is_loopback(config: &Config) -> bool {
-    use tokio_postgres::config::Host;
-    let addresses = config.get_hostaddrs();
-    addresses.iter().all(std::net::IpAddr::is_loopback)
-        && (!addresses.is_empty() || !config.get_hosts().is_empty())
-        && config.get_hosts().iter().all(|host| match host {
-            Host::Tcp(name) => {
-                name == "localhost"
-                    || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-            }
-            Host::Unix(_) => true,
-        })
-}
 
 /// A thread's own connection, made when it is needed and again when it has ended.
 pub(super) struct Postgres {
@@ -304,13 +239,20 @@ impl Link {
         self.wait(|client| async move { client.execute(&statement, params).await })
     }
 
-    /// Sends both, then waits for the rows of each.
-    pub(super) fn query_both(&mut self, [first, second]: [Write<'_>; 2]) -> Result<[Vec<Row>; 2]> {
-        let (first, second) = (self.prepared(&first)?, self.prepared(&second)?);
+    /// Sends them all, then waits for the rows of the first and for those of the others.
+    pub(super) fn query_both(
+        &mut self,
+        first: &Write<'_>,
+        then: &[Write<'_>],
+    ) -> Result<(Vec<Row>, Vec<Row>)> {
+        let first = self.prepared(first)?;
+        let then: Result<Vec<_>> = then.iter().map(|query| self.prepared(query)).collect();
+        let then = then?;
         self.wait(|client| async move {
             let first = client.query(&first.0, &first.1);
-            let second = client.query(&second.0, &second.1);
-            try_join(first, second).await.map(<[_; 2]>::from)
+            let then = try_join_all(then.iter().map(|(sql, params)| client.query(sql, params)));
+            let (first, then) = try_join(first, then).await?;
+            Ok((first, then.into_iter().flatten().collect()))
         })
     }
 

@@ -99,18 +99,20 @@ impl<'a> Tx<'a> {
         Ok(count)
     }
 
-    /// All rows of two queries, which are done in this order; on PostgreSQL in one round trip.
+    /// All rows of a query, and all of those that are done after it; on PostgreSQL in one round trip.
     pub(super) fn both<A: FromRow, B: FromRow>(
         &mut self,
-        first: Write<'_>,
-        second: Write<'_>,
+        first: &Write<'_>,
+        then: &[Write<'_>],
     ) -> Result<(Vec<A>, Vec<B>)> {
         let Link::Postgres(link) = &mut self.link else {
-            return Ok((self.all(first.0, &first.1)?, self.all(second.0, &second.1)?));
+            let first = self.all(first.0, &first.1)?;
+            let then: Result<Vec<_>> = then.iter().map(|(sql, of)| self.all(sql, of)).collect();
+            return Ok((first, then?.into_iter().flatten().collect()));
         };
-        self.statements += 2;
-        let [first, second] = open(link)?.query_both([first, second])?;
-        Ok((made_of(&first)?, made_of(&second)?))
+        self.statements += 1 + then.len() as u64;
+        let (first, then) = open(link)?.query_both(first, then)?;
+        Ok((made_of(&first)?, made_of(&then)?))
     }
 
     /// Writes, and says how many rows.
@@ -170,6 +172,7 @@ fn open<'a>(link: &'a mut Option<&mut postgres::Link>) -> Result<&'a mut postgre
     link.as_deref_mut().ok_or(Error::Closed)
 }
 
+/// What the rows become.
 fn made_of<T: FromRow>(rows: &[tokio_postgres::Row]) -> Result<Vec<T>> {
     rows.iter().map(|row| T::from_row(&Row::postgres(row))).collect()
 }

@@ -24,8 +24,8 @@ from_row!(Older { seq, account_id, source_kind });
 const OLDER: &str = "SELECT t.change_seq AS seq, t.account_id,
          COALESCE((SELECT connector FROM source WHERE id = c.source_id), '') AS source_kind
      FROM password_change_target t JOIN password_change c ON c.seq = t.change_seq
-     WHERE t.state < 2 AND t.state = 0 AND c.state = 0 AND c.claimed_by IS NULL AND c.id <> $2
-       AND t.account_id";
+     WHERE t.account_id = $1 AND t.state < 2 AND t.state = 0
+       AND c.state = 0 AND c.claimed_by IS NULL AND c.id <> $2";
 
 impl Tx<'_> {
     /// What a change needs to know of a source.
@@ -71,7 +71,7 @@ impl Tx<'_> {
         );
         #[cfg(rekey_proof)]
         self.draw_early()?;
-        self.both((&ground, of_ground), (&targets, of_targets))
+        self.both(&(&ground, of_ground), &[(&targets, of_targets)])
     }
 
     /// Draws the change's place on its accounts and writes that down; none if its ciphertext was here
@@ -124,11 +124,12 @@ impl Tx<'_> {
                  SELECT seq AS value FROM entered"
             );
             // What is superseded is locked, so that no worker claims it meanwhile.
-            let older = format!(
-                "{OLDER} = ANY (string_to_array($1, ' ')) ORDER BY t.change_seq FOR UPDATE OF c"
-            );
-            let older: Write<'_> = (&older, vec![&accounts, id]);
-            let (entered, older) = self.both::<One<i64>, _>((&sql, params), older)?;
+            let locked = format!("{OLDER} FOR UPDATE OF c");
+            let older: Vec<Write<'_>> = targets
+                .iter()
+                .map(|target| (locked.as_str(), vec![&target.account_id as &dyn Param, id]))
+                .collect();
+            let (entered, older) = self.both::<One<i64>, _>(&(&sql, params), &older)?;
             let seq = entered.first().map(|One(seq)| *seq);
             #[cfg(rekey_proof)]
             let seq = self.take_early(seq)?;
@@ -142,7 +143,7 @@ impl Tx<'_> {
                 "INSERT INTO password_change_target (change_seq, account_id, source_id, state)
                        VALUES ($1, $2, $3, 0)";
             self.run_one(sql, &[&seq, account_id, source_id])?;
-            older.extend(self.all::<Older>(&format!("{OLDER} = $1"), &[account_id, id])?);
+            older.extend(self.all::<Older>(OLDER, &[account_id, id])?);
         }
         Ok(Some(Entered { seq, older }))
     }

@@ -77,8 +77,8 @@ impl Tx<'_> {
         });
         let Claimed { key_id, identity_id, account_id, source_id, .. } = change;
         let (targets, mut parties) = self.both(
-            (&TARGETS, vec![&change.seq]),
-            (&PARTIES, vec![key_id, identity_id, account_id, source_id]),
+            &(&TARGETS, vec![&change.seq]),
+            &[(&PARTIES, vec![key_id, identity_id, account_id, source_id])],
         )?;
         Ok((targets, parties.pop().ok_or(Error::Rows(0))?))
     }
