@@ -59,7 +59,8 @@ impl Server {
         if !self.is_here {
             return THREADS;
         }
-        thread::available_parallelism().map_or(THREADS, |cores| cores.get().saturating_add(1).clamp(3, THREADS))
+        thread::available_parallelism()
+            .map_or(THREADS, |cores| cores.get().saturating_add(1).clamp(3, THREADS))
     }
 
     pub(super) async fn connect(&self) -> std::result::Result<Client, tokio_postgres::Error> {
