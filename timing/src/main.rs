@@ -15,19 +15,19 @@ mod paddings;
 use std::process::ExitCode;
 
 #[cfg(rekey_proof)]
+use rekey_vault::Padding;
+
+#[cfg(rekey_proof)]
+use self::paddings::PADDINGS;
+
+#[cfg(rekey_proof)]
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let samples = match words.as_slice() {
-        [] => Some(100_000),
-        ["--samples", number] => number.parse().ok(),
-        _ => None,
-    };
-    let Some(samples) = samples else {
-        eprintln!("rekey-timing: the only option is --samples NUMBER");
+    let Some((paddings, samples)) = asked(&words) else {
+        eprintln!("rekey-timing: the options are --samples NUMBER and --padding NAME");
         return ExitCode::from(2);
     };
-    match paddings::run(samples) {
+    match paddings::run(&paddings, samples) {
         Ok(end) => {
             println!("{}", end.sentence());
             ExitCode::from(end.code())
@@ -37,6 +37,20 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What is to be measured, and how often.
+#[cfg(rekey_proof)]
+fn asked(words: &[String]) -> Option<(Vec<Padding>, usize)> {
+    let (mut paddings, mut samples) = (PADDINGS.to_vec(), 100_000);
+    for option in words.chunks(2) {
+        match option {
+            [name, number] if name == "--samples" => samples = number.parse().ok()?,
+            [name, padding] if name == "--padding" => paddings = vec![Padding::parse(padding)?],
+            _ => return None,
+        }
+    }
+    Some((paddings, samples))
 }
 
 #[cfg(not(rekey_proof))]

@@ -16,7 +16,7 @@ const TOLD: i32 = 1;
 const BLIND: i32 = 2;
 
 pub(crate) fn run(options: &[&str]) -> Result {
-    let mut samples = None;
+    let (mut samples, mut padding) = (None, None);
     let mut http = false;
     let mut options = options.iter();
     while let Some(option) = options.next() {
@@ -26,32 +26,34 @@ pub(crate) fn run(options: &[&str]) -> Result {
                 let number = options.next().and_then(|number| number.parse().ok());
                 samples = Some(number.ok_or("--samples takes a number")?);
             }
+            "--padding" => padding = Some(*options.next().ok_or("--padding takes a name")?),
             unknown => return Err(format!("there is no option {unknown:?}")),
         }
     }
     if http {
         over_http(samples.unwrap_or(20_000))
     } else {
-        in_process(samples.unwrap_or(100_000), true)
+        in_process(samples.unwrap_or(100_000), padding, true)
     }
 }
 
 /// Few samples, so that nothing narrow is proven: the leaking build must be told, the real one must
 /// not.
 pub(crate) fn quick() -> Result {
-    in_process(1_000, false)
+    in_process(1_000, None, false)
 }
 
-/// The padding, from the ciphertext to the judgement. If not `strict`, that nothing can be said of
-/// the real build is enough.
-fn in_process(samples: usize, strict: bool) -> Result {
+/// The paddings, or one, from the ciphertext to the judgement. If not `strict`, that nothing can be said
+/// of the real build is enough.
+fn in_process(samples: usize, padding: Option<&str>, strict: bool) -> Result {
     let real = build("proof", "rekey-timing", "--cfg rekey_proof")?;
     let leaky = build("leaky", "rekey-timing", "--cfg rekey_proof --cfg rekey_leaky")?;
     println!("\n== the padding");
-    let code = measure(&real, samples)?;
+    let code = measure(&real, samples, padding)?;
     println!("\n== the same with a padding that leaks: it must be told");
     // A twentieth is enough to see what leaks as OpenSSL's padding did.
-    let control = measure(&leaky, if strict { samples.div_ceil(20) } else { samples })?;
+    let fewer = if strict { samples.div_ceil(20) } else { samples };
+    let control = measure(&leaky, fewer, padding)?;
     if control != TOLD {
         return Err("the leaking build was not told: this run proves nothing".to_owned());
     }
@@ -87,9 +89,11 @@ fn build(folder: &str, package: &str, flags: &str) -> Result<PathBuf> {
 }
 
 /// Runs it; what it ended with.
-fn measure(binary: &PathBuf, samples: usize) -> Result<i32> {
+fn measure(binary: &PathBuf, samples: usize, padding: Option<&str>) -> Result<i32> {
     let mut command = Command::new(binary);
-    let status = command.args(["--samples", &samples.to_string()]).status();
+    command.args(["--samples", &samples.to_string()]);
+    command.args(padding.iter().flat_map(|name| ["--padding", name]));
+    let status = command.status();
     let status = status.map_err(|e| format!("cannot start {}: {e}", binary.display()))?;
     status.code().filter(|code| *code <= BLIND).ok_or_else(|| format!("it ended with {status}"))
 }

@@ -1,4 +1,4 @@
-//! What fuzz targets reach and nobody else does. Not there in a release.
+//! What fuzz targets reach, and nobody else does.
 
 use std::ffi::OsString;
 

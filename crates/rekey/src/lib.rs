@@ -27,7 +27,6 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod error;
-#[cfg(any(fuzzing, debug_assertions))]
 pub mod fuzz;
 pub mod grant;
 pub mod id;

@@ -15,7 +15,6 @@ use tokio::{
 use tower::ServiceExt;
 
 use self::quotes::Quotes;
-#[cfg(any(fuzzing, debug_assertions))]
 pub(crate) use self::quotes::repaired;
 use crate::{App, Error, api, jobs};
 

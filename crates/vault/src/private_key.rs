@@ -78,13 +78,23 @@ impl PrivateKey {
     /// Public facts only: what [`crate::PublicKey::check`] says, and [`Error::Rsa`] if the library
     /// is out of memory or the machine has miscalculated.
     pub fn decrypt(&self, ciphertext: &[u8]) -> Result<Candidate, Error> {
+        let block = self.open(ciphertext)?;
+        Ok(self.depad(ciphertext, block))
+    }
+
+    /// The private operation: what was encrypted, with its padding.
+    pub(crate) fn open(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         public_key::check(&self.modulus, ciphertext)?;
-        let block = self.key.decrypt_raw(ciphertext)?;
+        self.key.decrypt_raw(ciphertext)
+    }
+
+    /// What is made of a block, whatever its padding.
+    pub(crate) fn depad(&self, ciphertext: &[u8], block: Zeroizing<Vec<u8>>) -> Candidate {
         let substitute = Substitute::new(&self.substitute_secret, ciphertext);
-        Ok(match self.padding {
+        match self.padding {
             Padding::OaepSha256 => depad::oaep(block, &substitute),
             Padding::Pkcs1v15 => depad::pkcs1v15(block, &substitute),
-        })
+        }
     }
 }
 

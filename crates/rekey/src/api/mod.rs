@@ -39,7 +39,6 @@ mod set_password;
 mod sources;
 mod task_status;
 
-#[cfg(any(fuzzing, debug_assertions))]
 pub(crate) use self::{body::parse, patch::patched};
 pub use self::{
     error::{ErrorBody, tracking},

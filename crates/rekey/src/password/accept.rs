@@ -20,7 +20,7 @@ use crate::{
     error::BadRequest,
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId, sortable},
     proof,
-    store::{Audit, KnownChange, NewChange, Target, Tx},
+    store::{NewChange, Target, Tx},
 };
 
 /// How long a resend of the same ciphertext is the same request.
@@ -110,7 +110,7 @@ fn decide(
     ciphertext: Option<&[u8]>,
 ) -> Result<Result<Accepted, Error>, Error> {
     let refuse = |code, text: String| Ok(Err(Error::bad(code, text)));
-    let (grounds, targets) = tx.change_ground(
+    let grounds = tx.change_ground(
         &ask.source_id,
         &ask.identity_id,
         ask.account_id.as_deref(),
@@ -175,6 +175,7 @@ fn decide(
         }
     }
 
+    let targets = tx.lock_targets(named, &ask.source_id, &ask.identity_id)?;
     if !targets.iter().any(|target| target.account_id == *named) {
         // It went, or to someone else, while its turn was waited for.
         return refuse(BadRequest::Referenced, NO_ACCOUNT.into());
@@ -203,9 +204,8 @@ fn enter(
     targets: &[Target],
 ) -> Result<Result<Accepted, Error>, Error> {
     let payload = app.sealer.seal(Purpose::PasswordChange, &change.bound_to(), ciphertext)?;
-    let mut entered =
-        tx.enter_change(&change, &payload, targets, start(caller, &change, targets))?;
-    if entered.is_none() {
+    let mut seq = tx.enter_change(&change, &payload, targets)?;
+    if seq.is_none() {
         let known = tx.change_with_digest(&change.digest)?;
         if known.caller != change.caller || known.identity_id != change.identity_id {
             return replayed(tx, caller, &known.id);
@@ -215,22 +215,18 @@ fn enter(
         }
         // The same caller, for another account of the same source: allowed, under a digest of its own.
         change.digest = digest_for(&change.digest, &change.account_id);
-        entered = tx.enter_change(&change, &payload, targets, start(caller, &change, targets))?;
-        if entered.is_none() {
+        seq = tx.enter_change(&change, &payload, targets)?;
+        if seq.is_none() {
             return Ok(resent(tx.change_with_digest(&change.digest)?, change.created));
         }
     }
-    let Some(entered) = entered else {
-        return Err(Error::Internal("no place in the order".into()));
-    };
+    let Some(seq) = seq else { return Err(Error::Internal("no place in the order".into())) };
     proof::crash_at("accept.drawn");
-    let superseded = tx.supersede(&entered, &change.id)?;
-    Ok(Ok(Accepted { id: change.id, state: State::InProgress, is_resend: false, superseded }))
-}
-
-/// What the audit trail says of the beginning.
-fn start<'a>(caller: &'a Caller, change: &'a NewChange, targets: &[Target]) -> Audit<'a> {
-    Audit {
+    let mut superseded = Vec::new();
+    for target in targets {
+        superseded.extend(tx.supersede_older(&target.account_id, seq, &change.id)?);
+    }
+    tx.audit(crate::store::Audit {
         actor: caller.principal(),
         action: "PasswordsRequestStart",
         object: change.id.as_str(),
@@ -241,10 +237,11 @@ fn start<'a>(caller: &'a Caller, change: &'a NewChange, targets: &[Target]) -> A
             "clientId": caller.client_id,
             "publicKeyId": change.key_id,
         }),
-    }
+    })?;
+    Ok(Ok(Accepted { id: change.id, state: State::InProgress, is_resend: false, superseded }))
 }
 
-fn resent(known: KnownChange, now: Micros) -> Result<Accepted, Error> {
+fn resent(known: crate::store::KnownChange, now: Micros) -> Result<Accepted, Error> {
     if known.created.plus(RESEND) < now {
         return Err(Error::bad(BadRequest::IllegalValue, ALREADY_USED));
     }
@@ -257,7 +254,7 @@ fn replayed(
     caller: &Caller,
     known: &ChangeId,
 ) -> Result<Result<Accepted, Error>, Error> {
-    let replay = Audit {
+    let replay = crate::store::Audit {
         actor: caller.principal(),
         action: "PASSWORD_REPLAY_REFUSED",
         object: known.as_str(),

@@ -211,7 +211,6 @@ impl Repair {
 }
 
 /// What is made of a connection that sends these chunks.
-#[cfg(any(fuzzing, debug_assertions))]
 pub(crate) fn repaired(chunks: &[&[u8]]) -> Vec<u8> {
     let (mut repair, mut out) = (Repair::default(), Vec::new());
     for chunk in chunks {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
-use super::{Error, Result, Store, Tx, from_row, row::One, tx::Write};
+use super::{Error, Result, Store, Tx, from_row, row::One, tx::Query};
 use crate::{
     audit::{Content, Event, Hash, Origin},
     clock::Micros,
@@ -39,7 +39,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    pub(super) fn write(&self) -> Write<'_> {
+    pub(super) fn write(&self) -> Query<'_> {
         let sql = "INSERT INTO audit (at, actor, action, object, detail, failure, origin, mac)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         let Self { at, actor, action, object, detail, failure, origin, mac } = self;

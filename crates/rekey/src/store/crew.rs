@@ -93,6 +93,11 @@ impl Crew {
         Ok(())
     }
 
+    /// How many threads there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.alive.receiver_count()
+    }
+
     /// Takes no more, and waits until what was sent before is done.
     pub(super) async fn close(&self, at_most: Duration) {
         self.0.queue.close();

@@ -287,6 +287,16 @@ impl Store {
         matches!(self.engine, Engine::Postgres { .. })
     }
 
+    /// How many transactions it can have open at once to write.
+    pub fn writers(&self) -> usize {
+        match &self.engine {
+            Engine::Memory(_) => 1,
+            Engine::Sqlite { writer: crew, .. } | Engine::Postgres { writers: crew, .. } => {
+                crew.count()
+            }
+        }
+    }
+
     /// Ends the writers after the deeds that wait; later ones are refused.
     pub async fn close(&self) {
         match &self.engine {

@@ -19,7 +19,7 @@ use super::{
     crew::{Queue, Work},
     row::in_words,
     server::{CONNECT, Server},
-    tx::Write,
+    tx::Query,
     writer::Session,
 };
 use crate::{
@@ -239,26 +239,23 @@ impl Link {
         self.wait(|client| async move { client.execute(&statement, params).await })
     }
 
-    /// Sends them all, then waits for the rows of the first and for those of the others.
+    /// Sends both, then waits for the rows of each.
     pub(super) fn query_both(
         &mut self,
-        first: &Write<'_>,
-        then: &[Write<'_>],
+        first: &Query<'_>,
+        second: &Query<'_>,
     ) -> Result<(Vec<Row>, Vec<Row>)> {
-        let first = self.prepared(first)?;
-        let then: Result<Vec<_>> = then.iter().map(|query| self.prepared(query)).collect();
-        let then = then?;
+        let (first, second) = (self.prepared(first)?, self.prepared(second)?);
         self.wait(|client| async move {
             let first = client.query(&first.0, &first.1);
-            let then = try_join_all(then.iter().map(|(sql, params)| client.query(sql, params)));
-            let (first, then) = try_join(first, then).await?;
-            Ok((first, then.into_iter().flatten().collect()))
+            let second = client.query(&second.0, &second.1);
+            try_join(first, second).await
         })
     }
 
     /// Sends them all, then waits for what became of each: how many rows.
-    pub(super) fn execute_each(&mut self, writes: &[Write<'_>]) -> Result<Vec<u64>> {
-        let prepared: Result<Vec<_>> = writes.iter().map(|write| self.prepared(write)).collect();
+    pub(super) fn execute_each(&mut self, writes: &[Query<'_>]) -> Result<Vec<u64>> {
+        let prepared: Result<Vec<_>> = writes.iter().map(|query| self.prepared(query)).collect();
         let prepared = prepared?;
         self.wait(|client| async move {
             try_join_all(prepared.iter().map(|(sql, params)| client.execute(sql, params))).await
@@ -267,7 +264,7 @@ impl Link {
 
     fn prepared<'a>(
         &mut self,
-        (sql, params): &Write<'a>,
+        (sql, params): &Query<'a>,
     ) -> Result<(Statement, Vec<&'a (dyn ToSql + Sync)>)> {
         Ok((self.statement(sql)?, params.iter().map(|param| *param as _).collect()))
     }

@@ -53,8 +53,8 @@ impl Server {
     }
 
     /// How many threads a node needs to write to it, and as many to read from it. On the server's own
-    /// machine one more than it has cores, for one that waits for a lock: others would only take
-    /// turns, in transactions that are smaller and so more.
+    /// machine one more than it has cores, since one may be waiting for a lock or a sync, and never
+    /// so few that two that wait for locks keep all others from writing.
     pub(super) fn threads(&self) -> usize {
         if !self.is_here {
             return THREADS;

@@ -19,7 +19,7 @@ pub struct Tx<'a> {
 }
 
 /// A statement and its parameters.
-pub(super) type Write<'a> = (&'a str, Vec<&'a dyn Param>);
+pub(super) type Query<'a> = (&'a str, Vec<&'a dyn Param>);
 
 enum Link<'a> {
     Sqlite(&'a rusqlite::Connection),
@@ -99,20 +99,18 @@ impl<'a> Tx<'a> {
         Ok(count)
     }
 
-    /// All rows of a query, and all of those that are done after it; on PostgreSQL in one round trip.
+    /// All rows of two queries, done in this order; on PostgreSQL in one round trip.
     pub(super) fn both<A: FromRow, B: FromRow>(
         &mut self,
-        first: &Write<'_>,
-        then: &[Write<'_>],
+        first: &Query<'_>,
+        second: &Query<'_>,
     ) -> Result<(Vec<A>, Vec<B>)> {
         let Link::Postgres(link) = &mut self.link else {
-            let first = self.all(first.0, &first.1)?;
-            let then: Result<Vec<_>> = then.iter().map(|(sql, of)| self.all(sql, of)).collect();
-            return Ok((first, then?.into_iter().flatten().collect()));
+            return Ok((self.all(first.0, &first.1)?, self.all(second.0, &second.1)?));
         };
-        self.statements += 1 + then.len() as u64;
-        let (first, then) = open(link)?.query_both(first, then)?;
-        Ok((made_of(&first)?, made_of(&then)?))
+        self.statements += 2;
+        let (first, second) = open(link)?.query_both(first, second)?;
+        Ok((made_of(&first)?, made_of(&second)?))
     }
 
     /// Writes, and says how many rows.
@@ -147,7 +145,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Writes exactly one row with each, in this order; on PostgreSQL in one round trip.
-    pub(super) fn run_each(&mut self, writes: &[Write<'_>]) -> Result<()> {
+    pub(super) fn run_each(&mut self, writes: &[Query<'_>]) -> Result<()> {
         let Link::Postgres(link) = &mut self.link else {
             return writes.iter().try_for_each(|(sql, params)| self.run_one(sql, params));
         };

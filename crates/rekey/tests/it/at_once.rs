@@ -24,10 +24,9 @@ quiet_on_both_stores!(
 /// Keeps every writer of the store busy until the sender is dropped: what is written meanwhile
 /// waits together.
 async fn hold_up(site: &Quiet) -> mpsc::Sender<()> {
-    let writers = if site.app.store.is_postgres() { 8 } else { 1 };
     let (release, held) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
-    for _ in 0..writers {
+    for _ in 0..site.app.store.writers() {
         let (started, begun) = tokio::sync::oneshot::channel();
         let (started, held) = (Mutex::new(Some(started)), held.clone());
         let store = site.app.store.clone();

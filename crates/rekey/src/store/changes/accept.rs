@@ -3,29 +3,15 @@
 use super::{ChangeGround, ChangeSource, KnownChange, NewChange, Target};
 use crate::{
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
-    store::{Audit, Param, Result, Tx, from_row, row::One, tx::Write},
+    store::{Param, Result, Tx, from_row, row::One},
 };
 
-/// The place a change got, and the older ones that it takes the place of.
-pub struct Entered {
-    seq: i64,
-    older: Vec<Older>,
-}
-
-/// A change on an account that no worker holds and that has written nothing there.
+/// A change whose place a newer one takes.
 struct Older {
     seq: i64,
-    account_id: AccountId,
     source_kind: String,
 }
-from_row!(Older { seq, account_id, source_kind });
-
-/// What may be superseded on an account. The lane's index is of what is below 2.
-const OLDER: &str = "SELECT t.change_seq AS seq, t.account_id,
-         COALESCE((SELECT connector FROM source WHERE id = c.source_id), '') AS source_kind
-     FROM password_change_target t JOIN password_change c ON c.seq = t.change_seq
-     WHERE t.account_id = $1 AND t.state < 2 AND t.state = 0
-       AND c.state = 0 AND c.claimed_by IS NULL AND c.id <> $2";
+from_row!(Older { seq, source_kind });
 
 impl Tx<'_> {
     /// What a change needs to know of a source.
@@ -33,57 +19,57 @@ impl Tx<'_> {
         self.maybe("SELECT name, features, deadline FROM source WHERE id = $1", &[id])
     }
 
-    /// What accepting needs to know: a row for each account the change may be for, and one without an
-    /// account where there is none; none without the source. And the accounts it would change: those
-    /// and the person's accounts on the other sources of its group, in sorted order. They are held
-    /// until the end of the transaction, so that the order drawn next is the order on every one of
-    /// them; unsorted, two requests would wait for each other.
+    /// What accepting needs to know, in one query: a row for each account the change may be for,
+    /// and one without an account where there is none. None without the source.
     pub fn change_ground(
         &mut self,
         source: &SourceId,
         identity: &IdentityId,
         native: Option<&str>,
         key: &KeyId,
-    ) -> Result<(Vec<ChangeGround>, Vec<Target>)> {
-        let mut ground = String::from(
+    ) -> Result<Vec<ChangeGround>> {
+        let sql =
             "SELECT s.name, s.features, s.deadline, k.spki, k.accept_until, a.id AS account_id
-             FROM source s LEFT JOIN source_key k ON k.id = $3 AND k.source_id = s.id
-             LEFT JOIN account a ON a.source_id = s.id AND a.identity_id = $2",
-        );
-        let mut named = "";
-        let mut of_ground: Vec<&dyn Param> = vec![source, identity, key];
-        let mut of_targets: Vec<&dyn Param> = vec![source, identity];
-        if native.is_some() {
-            ground += " AND a.native_identity = $4";
-            named = "AND a.native_identity = $3";
-            of_ground.push(&native);
-            of_targets.push(&native);
+                   FROM source s LEFT JOIN source_key k ON k.id = $2 AND k.source_id = s.id
+                   LEFT JOIN account a ON a.source_id = s.id AND a.identity_id = $3";
+        match native {
+            Some(native) => {
+                let sql = format!("{sql} AND a.native_identity = $4 WHERE s.id = $1");
+                self.all(&sql, &[source, key, identity, &native])
+            }
+            None => self.all(&format!("{sql} WHERE s.id = $1"), &[source, key, identity]),
         }
-        ground += " WHERE s.id = $1";
-        let locked = if self.is_postgres() { "FOR UPDATE OF a" } else { "" };
-        let targets = format!(
-            "SELECT a.id AS account_id, a.source_id FROM account a
-             WHERE a.identity_id = $2 AND (a.source_id = $1 {named} OR a.source_id IN (
-                 SELECT other.source_id FROM sync_group_source mine
-                 JOIN sync_group_source other ON other.group_id = mine.group_id
-                 WHERE mine.source_id = $1 AND other.source_id <> mine.source_id))
-             ORDER BY a.id {locked}"
-        );
-        #[cfg(rekey_proof)]
-        self.draw_early()?;
-        self.both(&(&ground, of_ground), &[(&targets, of_targets)])
     }
 
-    /// Draws the change's place on its accounts and writes that down; none if its ciphertext was here
-    /// before.
+    /// The account that was named, and the person's accounts on the other sources of its group, in
+    /// sorted order. They are held until the end of the transaction, so that the order drawn next
+    /// is the order on every one of them; unsorted, two requests would wait for each other.
+    pub fn lock_targets(
+        &mut self,
+        named: &AccountId,
+        source: &SourceId,
+        identity: &IdentityId,
+    ) -> Result<Vec<Target>> {
+        let sql = "SELECT a.id AS account_id, a.source_id FROM account a
+                   WHERE a.identity_id = $1 AND (a.id = $2 OR a.source_id IN (
+                       SELECT other.source_id FROM sync_group_source mine
+                       JOIN sync_group_source other ON other.group_id = mine.group_id
+                       WHERE mine.source_id = $3 AND other.source_id <> mine.source_id))
+                   ORDER BY a.id";
+        #[cfg(rekey_proof)]
+        self.draw_early()?;
+        let sql =
+            if self.is_postgres() { format!("{sql} FOR UPDATE OF a") } else { sql.to_owned() };
+        self.all(&sql, &[identity, named, source])
+    }
+
+    /// Draws the change's place on its accounts; none if its ciphertext was here before.
     pub fn enter_change(
         &mut self,
         change: &NewChange,
         payload: &[u8],
         targets: &[Target],
-        start: Audit<'_>,
-    ) -> Result<Option<Entered>> {
-        let start = self.entry(start, None)?;
+    ) -> Result<Option<i64>> {
         let sql = "INSERT INTO password_change (id, digest, caller, identity_id, source_id, account_id, key_id,
                        payload, state, errors, attempt, due, deadline, created)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '[]', 0, $9, $10, $9)
@@ -104,63 +90,33 @@ impl Tx<'_> {
             deadline,
         ];
         if self.is_postgres() {
-            // One round trip for all of it.
+            // One round trip for both.
             let joined =
                 |id: fn(&Target) -> &str| targets.iter().map(id).collect::<Vec<_>>().join(" ");
             let accounts = joined(|target| target.account_id.as_str());
             let sources = joined(|target| target.source_id.as_str());
-            let (_, row) = start.write();
             params.extend([&accounts as &dyn Param, &sources]);
-            params.extend(row);
             let sql = format!(
                 "WITH entered AS ({sql} RETURNING seq), targets AS (
                      INSERT INTO password_change_target (change_seq, account_id, source_id, state)
                      SELECT entered.seq, target.account_id, target.source_id, 0 FROM entered,
                          unnest(string_to_array($11, ' '), string_to_array($12, ' '))
-                             AS target (account_id, source_id)), start AS (
-                     INSERT INTO audit (at, actor, action, object, detail, failure, origin, mac)
-                     SELECT CAST($13 AS BIGINT), $14, $15, $16, $17, $18, $19, CAST($20 AS BYTEA)
-                     FROM entered)
+                             AS target (account_id, source_id))
                  SELECT seq AS value FROM entered"
             );
-            // What is superseded is locked, so that no worker claims it meanwhile.
-            let locked = format!("{OLDER} FOR UPDATE OF c");
-            let older: Vec<Write<'_>> = targets
-                .iter()
-                .map(|target| (locked.as_str(), vec![&target.account_id as &dyn Param, id]))
-                .collect();
-            let (entered, older) = self.both::<One<i64>, _>(&(&sql, params), &older)?;
-            let seq = entered.first().map(|One(seq)| *seq);
+            let seq = self.maybe::<One<i64>>(&sql, &params)?.map(|One(seq)| seq);
             #[cfg(rekey_proof)]
             let seq = self.take_early(seq)?;
-            return Ok(seq.map(|seq| Entered { seq, older }));
+            return Ok(seq);
         }
         let Some(seq) = self.insert(sql, &params)? else { return Ok(None) };
-        self.run_each(&[start.write()])?;
-        let mut older = Vec::new();
-        for Target { account_id, source_id } in targets {
+        for target in targets {
             let sql =
                 "INSERT INTO password_change_target (change_seq, account_id, source_id, state)
                        VALUES ($1, $2, $3, 0)";
-            self.run_one(sql, &[&seq, account_id, source_id])?;
-            older.extend(self.all::<Older>(OLDER, &[account_id, id])?);
+            self.run_one(sql, &[&seq, &target.account_id, &target.source_id])?;
         }
-        Ok(Some(Entered { seq, older }))
-    }
-
-    /// Lets a newer change take the place of the older ones; the kinds of the sources of those that
-    /// it ended.
-    pub fn supersede(&mut self, entered: &Entered, newer: &ChangeId) -> Result<Vec<String>> {
-        let mut ended = Vec::new();
-        for Older { seq, account_id, source_kind } in &entered.older {
-            if *seq < entered.seq {
-                self.supersede_target(*seq, account_id, newer)?;
-                if self.end_if_done(*seq)?.is_some() {
-                    ended.push(source_kind.clone());
-                }
-            }
-        }
-        Ok(ended)
+        Ok(Some(seq))
     }
 
     /// Whether an `Idempotency-Key` of a caller is new, or came with this very body before.
@@ -186,5 +142,32 @@ impl Tx<'_> {
     pub fn change_with_digest(&mut self, digest: &[u8]) -> Result<KnownChange> {
         let sql = "SELECT id, caller, identity_id, account_id, state, created FROM password_change WHERE digest = $1";
         self.one(sql, &[&digest])
+    }
+
+    /// Lets a newer change take the place of older ones of this account that no worker holds and
+    /// that have written nothing there; the kinds of the sources of those that it ended.
+    pub fn supersede_older(
+        &mut self,
+        account: &AccountId,
+        seq: i64,
+        newer: &ChangeId,
+    ) -> Result<Vec<String>> {
+        let sql = "SELECT t.change_seq AS seq,
+                       COALESCE((SELECT connector FROM source WHERE id = c.source_id), '') AS source_kind
+                   FROM password_change_target t
+                   JOIN password_change c ON c.seq = t.change_seq
+                   WHERE t.account_id = $1 AND t.change_seq < $2 AND t.state < 2 AND t.state = 0 AND c.state = 0
+                     AND c.claimed_by IS NULL";
+        // On PostgreSQL the row is locked first, so that no worker claims it meanwhile.
+        let sql =
+            if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql.to_owned() };
+        let mut ended = Vec::new();
+        for Older { seq, source_kind } in self.all(&sql, &[account, &seq])? {
+            self.supersede_target(seq, account, newer)?;
+            if self.end_if_done(seq)?.is_some() {
+                ended.push(source_kind);
+            }
+        }
+        Ok(ended)
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         policies::in_force,
         row::{One, part_of},
         sources,
-        tx::Write,
+        tx::Query,
     },
 };
 
@@ -78,9 +78,9 @@ impl Tx<'_> {
         let Claimed { key_id, identity_id, account_id, source_id, .. } = change;
         let (targets, mut parties) = self.both(
             &(&TARGETS, vec![&change.seq]),
-            &[(&PARTIES, vec![key_id, identity_id, account_id, source_id])],
+            &(&PARTIES, vec![key_id, identity_id, account_id, source_id]),
         )?;
-        Ok((targets, parties.pop().ok_or(Error::Rows(0))?))
+        Ok((targets, parties.pop().ok_or_else(|| Error::Corrupt("no row of nothing".into()))?))
     }
 
     /// Whether anything may be claimed now.
@@ -143,7 +143,7 @@ impl Tx<'_> {
         let intend =
             "UPDATE password_change_target SET state = 1, salt = $3, stamp = $4, announced = $5
                       WHERE change_seq = $1 AND account_id = $2 AND state < 2";
-        let mut writes: Vec<Write<'_>> =
+        let mut writes: Vec<Query<'_>> =
             vec![(renew, vec![&change.seq, &node, &change.attempt, &until])];
         for Intent { account_id, salt, stamp } in intents {
             writes.push((intend, vec![&change.seq, account_id, salt, stamp, &now]));
@@ -179,7 +179,7 @@ impl Tx<'_> {
         let (number, errors) = (state.number(), Json(errors));
         let end = format!("{END} AND claimed_by = $2 AND attempt = $3");
         // The change goes first: who lets a newer one take its place holds it before its accounts.
-        let mut writes: Vec<Write<'_>> = vec![if ended {
+        let mut writes: Vec<Query<'_>> = vec![if ended {
             (&end, vec![&change.seq, &node, &change.attempt, &number, &errors, &now])
         } else {
             (RELEASE, vec![&change.seq, &node, &change.attempt, &due])
