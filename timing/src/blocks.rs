@@ -131,13 +131,17 @@ impl Kind {
         Ok(block)
     }
 
-    /// Chance, but for the first byte, with which no UTF-8 begins: a message of no class is text,
-    /// and neither is what stands in for one but once in 400 times.
+    /// Chance, as what stands in for a message is, so that nothing but the padding differs: where one
+    /// begins with a byte that no text has, the other must not go on longer. A message of no class is
+    /// text, and what stands in for one is but once in 400 times.
     fn bytes(&self) -> Result<Vec<u8>, Error> {
-        let mut bytes = random::<SIZE>()?.to_vec();
-        bytes.truncate(self.message);
-        set(&mut bytes, 0, 0xff);
-        Ok(bytes)
+        loop {
+            let mut bytes = random::<SIZE>()?.to_vec();
+            bytes.truncate(self.message);
+            if bytes.is_empty() || str::from_utf8(&bytes).is_err() {
+                return Ok(bytes);
+            }
+        }
     }
 }
 
