@@ -70,4 +70,4 @@ cargo xtask test --all          those, too, that take minutes each
 cargo xtask test --list         the suites
 cargo xtask test --only NAME    one suite; may be given more than once
 cargo xtask timing              whether time tells if a padding was right; --samples N, 100,000 by default
-cargo xtask timing --http       the same over HTTP, and who exists";
+cargo xtask timing --http       the same over HTTP, and who exists; --only paddings|existence|sign-in";

@@ -17,11 +17,12 @@ const BLIND: i32 = 2;
 
 pub(crate) fn run(options: &[&str]) -> Result {
     let (mut samples, mut padding) = (None, None);
-    let mut http = false;
+    let (mut http, mut only) = (false, Vec::new());
     let mut options = options.iter();
     while let Some(option) = options.next() {
         match *option {
             "--http" => http = true,
+            "--only" => only.push(*options.next().ok_or("--only takes a name")?),
             "--samples" => {
                 let number = options.next().and_then(|number| number.parse().ok());
                 samples = Some(number.ok_or("--samples takes a number")?);
@@ -31,7 +32,9 @@ pub(crate) fn run(options: &[&str]) -> Result {
         }
     }
     if http {
-        over_http(samples.unwrap_or(20_000))
+        over_http(samples.unwrap_or(20_000), padding, &only)
+    } else if !only.is_empty() {
+        Err("--only is for what --http measures".to_owned())
     } else {
         in_process(samples.unwrap_or(100_000), padding, true)
     }
@@ -65,12 +68,15 @@ fn in_process(samples: usize, padding: Option<&str>, strict: bool) -> Result {
     }
 }
 
-/// The same classes through the front door of the real binary, and who exists.
-fn over_http(samples: usize) -> Result {
+/// The same classes, or one padding's, through the front door of the real binary, and who exists; or
+/// `only` some of it.
+fn over_http(samples: usize, padding: Option<&str>, only: &[&str]) -> Result {
     shell::run(cargo().args(["build", "--release", "--package", "rekey"]))?;
     let proof = build("proof", "rekey-proof", "--cfg rekey_proof")?;
     let mut proof = Command::new(proof);
     proof.args(["timing", "--samples", &samples.to_string()]);
+    proof.args(padding.iter().flat_map(|name| ["--padding", name]));
+    proof.args(only.iter().flat_map(|one| ["--only", one]));
     proof.env("REKEY_BINARY", shell::target().join("release/rekey"));
     // A store in memory: a disk is noise.
     if Path::new(MEMORY).is_dir() {

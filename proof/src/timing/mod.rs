@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use rekey_drive::{Connection, Result};
 use rekey_timing::{End, Machine, Race};
-use rekey_vault::{random, sha256};
+use rekey_vault::{Padding, random, sha256};
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,13 @@ pub(crate) struct Options {
     /// Only these; all of them without.
     #[arg(long)]
     only: Vec<Which>,
+    /// Only this padding; all of them without.
+    #[arg(long, value_parser = padding_by_name)]
+    padding: Option<Padding>,
+}
+
+fn padding_by_name(name: &str) -> std::result::Result<Padding, String> {
+    Padding::parse(name).ok_or_else(|| format!("there is no padding {name:?}"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,7 +48,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let wanted = |which| options.only.is_empty() || options.only.contains(&which);
     let mut end = End::Alike;
     if wanted(Which::Paddings) {
-        end = end.worse(paddings(&site, options.samples).await?);
+        end = end.worse(paddings(&site, options.padding, options.samples).await?);
     }
     if wanted(Which::Existence) {
         end = end.worse(existence::tokens(&site, options.samples).await?);
@@ -57,13 +64,13 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 }
 
 #[cfg(rekey_proof)]
-async fn paddings(site: &Site, samples: usize) -> Result<End> {
-    paddings::run(site, samples).await
+async fn paddings(site: &Site, only: Option<Padding>, samples: usize) -> Result<End> {
+    paddings::run(site, only, samples).await
 }
 
 #[cfg(not(rekey_proof))]
 #[expect(clippy::unused_async, reason = "as the other one")]
-async fn paddings(_: &Site, _: usize) -> Result<End> {
+async fn paddings(_: &Site, _: Option<Padding>, _: usize) -> Result<End> {
     Err("malformed ciphertexts need a look inside the vault: `cargo xtask timing --http` builds it"
         .into())
 }
