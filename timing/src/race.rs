@@ -4,8 +4,8 @@ use crate::statistics::{friedman, holm, median_interval, real, sign, two_sided, 
 
 /// Below this, corrected for the number of classes, a difference is no chance.
 const CHANCE: f64 = 0.001;
-/// A difference within so many nanoseconds tells nobody anything, however certain it is: an attacker on
-/// the same machine needs dozens, one on a network far more.
+/// A difference within so many nanoseconds tells nobody anything, however certain it is, unless the
+/// race says otherwise: an attacker on the same machine needs dozens, one on a network far more.
 const HARMLESS: i64 = 50;
 
 /// Something whose time is compared.
@@ -32,6 +32,8 @@ pub struct Race {
     classes: Vec<Class>,
     /// One value a class, in nanoseconds.
     rounds: Vec<Vec<u64>>,
+    /// What tells nobody anything, in nanoseconds.
+    harmless: i64,
 }
 
 /// What one class' times say.
@@ -43,6 +45,8 @@ pub struct Verdict<'a> {
     z: (f64, f64),
     /// The smaller of their probabilities, corrected by Holm.
     chance: f64,
+    /// What tells nobody anything, in nanoseconds.
+    harmless: i64,
 }
 
 /// What a race proves.
@@ -91,7 +95,14 @@ impl End {
 impl Race {
     /// Nothing measured yet.
     pub fn new(classes: Vec<Class>) -> Self {
-        Self { classes, rounds: Vec::new() }
+        Self { classes, rounds: Vec::new(), harmless: HARMLESS }
+    }
+
+    /// A difference within so many nanoseconds, instead of 50, tells nobody anything, however certain it
+    /// is.
+    #[must_use]
+    pub fn harmless_within(self, harmless: i64) -> Self {
+        Self { harmless, ..self }
     }
 
     /// The classes.
@@ -148,6 +159,7 @@ impl Race {
             interval: median_interval(&differences),
             z: (sign(&differences), wilcoxon(&differences)),
             chance: 1.0,
+            harmless: self.harmless,
         }
     }
 
@@ -184,7 +196,7 @@ impl Race {
         }
         let told = verdicts.iter().any(Verdict::is_told);
         let together = chances.iter().any(|chance| *chance < CHANCE / real(chances.len()))
-            && verdicts.iter().any(|verdict| !verdict.is_good(HARMLESS));
+            && verdicts.iter().any(|verdict| !verdict.is_good(self.harmless));
         if told || together {
             End::Told
         } else if verdicts.iter().all(|verdict| verdict.is_good(bound)) {
@@ -207,7 +219,7 @@ impl Verdict<'_> {
 
     /// Whether time tells what it must not.
     fn is_told(&self) -> bool {
-        self.class.expected == Expected::Alike && self.differs() && !self.is_within(HARMLESS)
+        self.class.expected == Expected::Alike && self.differs() && !self.is_within(self.harmless)
     }
 
     fn is_good(&self, bound: i64) -> bool {
@@ -287,6 +299,15 @@ mod tests {
         // Negative control: as certain, and not harmless.
         assert_eq!(race_with(100, [0, 60, 100]).end(50), End::Told);
         assert_eq!(race_with(100, [0, 60, 100]).end(500), End::Told);
+    }
+
+    #[test]
+    fn what_is_harmless_may_be_said() {
+        let race = |slower| race_with(100, [0, slower, 1_000]).harmless_within(500);
+        assert_eq!(race(60).end(500), End::Alike);
+        assert_eq!(race(600).end(500), End::Told);
+        // Nor does what is harmless count where the interval must be narrower.
+        assert_eq!(race(60).end(50), End::Blind);
     }
 
     #[test]
