@@ -12,8 +12,8 @@ use super::{
     timed, without_ids,
 };
 
-/// A difference that lies within so many nanoseconds is none over a network: what is looked for by a
-/// key and found takes about a microsecond more than what is not.
+/// A difference that lies within so many nanoseconds is none over a network: some of what is there
+/// takes about a microsecond more than what is not.
 const BOUND: i64 = 20_000;
 /// What the control takes longer.
 const SLOWER: Duration = Duration::from_micros(40);
