@@ -48,8 +48,8 @@ impl BuiltIn {
         Self { store, source }
     }
 
-    /// Whether `password` is the one in force. Takes the same time whether or not there is such
-    /// an account.
+    /// Whether `password` is the one in force. The same work is done whether or not there is such
+    /// an account; a row that is there still takes some microseconds to read.
     pub async fn sign_in(&self, native_identity: &str, password: &Password) -> Result<bool, Fault> {
         let stored = self.stored(native_identity).await?;
         let (verifier, exists) = match &stored {

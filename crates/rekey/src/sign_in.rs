@@ -2,7 +2,8 @@
 //!
 //! A name that fails again and again is locked softly: 1 s, then 3, 5 and 10, and after 100
 //! failures in a day for the rest of it (NIST SP 800-63B-4, section 3.2.2, allows 100). Nothing
-//! tells a locked name from a wrong password, nor either from a name nobody has.
+//! tells a locked name from a wrong password, nor either from a name nobody has: the same work is
+//! done for all, and they are told on a beat, which hides the microseconds in which it differs.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -11,7 +12,10 @@ use std::{
 
 use quick_cache::sync::Cache;
 use rekey_vault::Password;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     App, Error, audit,
@@ -31,6 +35,9 @@ const MOST: u32 = 100;
 const DAY: Duration = Duration::from_hours(24);
 /// Names with failures remembered; the least used are forgotten first.
 const NAMES: usize = 100_000;
+/// Whoever may not sign in is told so a whole number of these after they asked. One is more than
+/// the password's verifier takes where nothing waits.
+const BEAT: Duration = Duration::from_millis(50);
 
 /// Who failed to sign in on this node.
 pub struct SignIns {
@@ -46,8 +53,22 @@ impl Default for SignIns {
 }
 
 impl App {
-    /// The person, if the name and the password are right and they may sign in.
+    /// The person, if the name and the password are right and they may sign in; else nobody, on
+    /// the next beat.
     pub async fn sign_in(
+        &self,
+        alias: &str,
+        password: &Password,
+    ) -> Result<Option<Identity>, Error> {
+        let asked = Instant::now();
+        let who = self.who_signs_in(alias, password).await;
+        if !matches!(who, Ok(Some(_))) {
+            sleep_until(asked + next_beat(asked.elapsed())).await;
+        }
+        who
+    }
+
+    async fn who_signs_in(
         &self,
         alias: &str,
         password: &Password,
@@ -98,6 +119,12 @@ impl App {
             })
             .await
     }
+}
+
+/// The first beat that is not over after so long.
+fn next_beat(elapsed: Duration) -> Duration {
+    let over = elapsed.as_nanos() / BEAT.as_nanos();
+    BEAT * u32::try_from(over).unwrap_or(0).saturating_add(1)
 }
 
 impl SignIns {
@@ -156,6 +183,18 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_beat_hides_how_long_the_work_took() {
+        let (millisecond, hair) = (Duration::from_millis(1), Duration::from_nanos(1));
+        for early in [Duration::ZERO, 18 * millisecond, 18 * millisecond + hair, 49 * millisecond] {
+            assert_eq!(next_beat(early), BEAT, "{early:?}");
+        }
+        for late in [BEAT, 99 * millisecond] {
+            assert_eq!(next_beat(late), 2 * BEAT, "{late:?}");
+        }
+        assert_eq!(next_beat(1_001 * millisecond), 1_050 * millisecond);
+    }
 
     #[test]
     fn the_pause_grows_and_ends() {

@@ -1,6 +1,6 @@
 //! A person signs in, and an application gets a token that speaks for them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use form_urlencoded::Serializer;
@@ -24,6 +24,7 @@ on_both_stores!(
     a_code_serves_its_own_request_only,
     wrong_names_and_wrong_passwords_read_alike,
     a_name_that_fails_is_locked_for_a_moment,
+    whoever_may_not_sign_in_is_told_so_on_the_beat,
     nobody_is_sent_to_a_strange_address,
     other_mistakes_go_back_to_the_application,
     a_form_from_another_site_is_refused,
@@ -157,6 +158,16 @@ async fn a_name_that_fails_is_locked_for_a_moment(site: Site) {
     abby.enabled = false;
     site.write(move |tx| Ok(tx.update_identity(&abby)?)).await;
     assert!(!says(WORD).await, "disabled");
+}
+
+/// What is refused at once would tell a name that nobody has from a wrong password.
+async fn whoever_may_not_sign_in_is_told_so_on_the_beat(site: Site) {
+    abby(&site).await;
+    for (who, word) in [("nobody", WORD), ("abby", "wrong"), ("abby", WORD)] {
+        let asked = Instant::now();
+        assert!(site.app.sign_in(who, &Password::new(word.into())).await.unwrap().is_none());
+        assert!(asked.elapsed() >= Duration::from_millis(50), "{who}");
+    }
 }
 
 async fn nobody_is_sent_to_a_strange_address(site: Site) {
