@@ -11,7 +11,7 @@ use rekey_drive::{Place, Result, Server};
 use super::{Nodes, Race, site};
 use crate::dice::Dice;
 
-/// The lease of a claim is 30 s: a node that stands still for longer has lost all of its claims.
+/// A claim lasts 25 s: a node that stands still for longer has lost all of its claims.
 const PAST_THE_LEASE: (Duration, Duration) = (Duration::from_secs(32), Duration::from_secs(45));
 /// A claim of a node that died must have been taken over and carried out after this.
 const TAKE_OVER: Duration = Duration::from_secs(45);

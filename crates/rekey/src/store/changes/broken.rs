@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -12,8 +12,10 @@ use crate::{
     store::{Result, Tx, row::One},
 };
 
-/// How long every other one waits after it has drawn: long enough for a later one to be done.
+/// How long some wait after they have drawn: long enough for a later one to be done.
 const OVERTAKEN: Duration = Duration::from_millis(400);
+/// One in so many waits: what shares its transaction waits, too, and a node has few connections.
+const RARELY: usize = 16;
 
 thread_local! {
     /// The place that the deed on this thread has drawn too early.
@@ -23,12 +25,12 @@ thread_local! {
 impl Tx<'_> {
     /// Draws a place before the accounts are locked.
     pub(super) fn draw_early(&mut self) -> Result<()> {
-        static WAITS: AtomicBool = AtomicBool::new(false);
+        static DRAWS: AtomicUsize = AtomicUsize::new(0);
         if self.is_postgres() && proof::asks_for("early_sequence") {
             let sql = "SELECT nextval(pg_get_serial_sequence('password_change', 'seq')) AS value";
             let One(seq) = self.one(sql, &[])?;
             DRAWN.set(Some(seq));
-            if WAITS.fetch_xor(true, Ordering::Relaxed) {
+            if DRAWS.fetch_add(1, Ordering::Relaxed).is_multiple_of(RARELY) {
                 thread::sleep(OVERTAKEN);
             }
         }
