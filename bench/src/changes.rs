@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rekey_connectors::{Change, Connector, Outcome, Stamp};
+use rekey_connectors::{Account, Change, Connector, Outcome, Stamp};
 use rekey_vault::{Padding, Password, PrivateKey, PublicKey};
 use serde_json::{Value, json};
 
@@ -87,19 +87,21 @@ async fn raw(
         tasks.push(tokio::spawn(async move {
             while started.elapsed() < seconds() {
                 let password = Password::new(chance()?);
+                let account =
+                    Account { native_identity: &dn, stable_id: None, correlated_by: None };
                 let mut before = Stamp::default();
                 if whole {
                     let (key, ciphertext) = (key.clone(), ciphertext.clone());
                     tokio::task::spawn_blocking(move || decrypt(&key, &ciphertext)).await??;
-                    before = connector.observe(&dn).await?;
+                    before = connector.observe(&account).await?.stamp;
                 }
-                let change = Change { native_identity: &dn, password: &password, salt: [0; 16] };
+                let change = Change { account, password: &password, salt: [0; 16] };
                 let by = Instant::now() + Duration::from_secs(10);
                 let outcome = connector.apply(&change, &before, by).await;
                 if !matches!(outcome, Outcome::Applied) {
                     return Err(format!("{outcome:?}").into());
                 }
-                if whole && connector.observe(&dn).await? == before {
+                if whole && connector.observe(&account).await?.stamp == before {
                     return Err("nothing changed".into());
                 }
                 done.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use rekey::{
     access::Level,
     account::Account,
     clock::Clock,
-    id::{AccountId, IdentityId},
+    id::IdentityId,
     identity::Identity,
     keys::KeyPadding,
     store::{Json, Store},
@@ -52,16 +52,9 @@ pub(crate) async fn fill(place: &Place, source: &'static str, accounts: u64) -> 
                         modified: now,
                     })?;
                     tx.insert_account(&Account {
-                        id: AccountId::new(),
-                        source_id: id.clone(),
                         identity_id: Some(identity_id),
-                        native_identity: native(who),
                         name: format!("Person {who}"),
-                        attributes: Json::default(),
-                        disabled: false,
-                        locked: false,
-                        created: now,
-                        modified: now,
+                        ..Account::new(id.clone(), &native(who), now)
                     })?;
                 }
                 Ok::<_, rekey::Error>(())

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rekey_connectors::{Change, Connector, Stamp, kind};
+use rekey_connectors::{Account, Change, Connector, kind};
 use rekey_vault::Password;
 use serde_json::{Value, json};
 use tokio::{
@@ -66,9 +66,10 @@ fn try_all(name: &str, attributes: impl Fn(u16) -> Value, account: &str, answers
             kind.open(attributes(port)).unwrap_or_else(|fault| panic!("{}", fault.message));
         let begun = Instant::now();
         let password = Password::new("not of this world".to_owned());
-        let change = Change { native_identity: account, password: &password, salt: [7; 16] };
-        let observed = timeout(SOON, connector.observe(account)).await.expect("no answer in time");
-        let stamp = observed.unwrap_or_else(|_| Stamp(String::new()));
+        let known = Account { native_identity: account, stable_id: None, correlated_by: None };
+        let change = Change { account: known, password: &password, salt: [7; 16] };
+        let observed = timeout(SOON, connector.observe(&known)).await.expect("no answer in time");
+        let stamp = observed.map(|observed| observed.stamp).unwrap_or_default();
         let by = Instant::now() + SOON;
         let outcome = timeout(SOON, connector.apply(&change, &stamp, by)).await;
         let said = format!("{:?}", outcome.expect("no outcome in time"));

@@ -7,6 +7,7 @@
 mod crash;
 mod dice;
 mod faults;
+mod hostile;
 mod model;
 mod order;
 mod power;
@@ -28,6 +29,8 @@ enum Proof {
     Faults(faults::Options),
     /// A full disk, a store that is away: nothing accepted is lost, and rekey recovers by itself.
     FaultsOfTheStore(faults::store::Options),
+    /// Hostile connected systems, clients and networks.
+    Hostile(hostile::Options),
     /// Clients that race for the same account on several nodes, which are stopped and killed.
     Order(order::Options),
     /// The power goes while the server works, again and again.
@@ -42,6 +45,7 @@ async fn main() -> ExitCode {
         Proof::Crash(options) => crash::run(options).await,
         Proof::Faults(options) => faults::run(options).await,
         Proof::FaultsOfTheStore(options) => faults::store::run(options).await,
+        Proof::Hostile(options) => hostile::run(options).await,
         Proof::Order(options) => order::run(options).await,
         Proof::Power(options) => power::run(options).await,
         Proof::Timing(options) => timing::run(options).await,

@@ -5,7 +5,7 @@ use rekey::{
     Error,
     access::{ALL, Caller},
     account::Account,
-    clock::{Clock, Micros},
+    clock::Clock,
     id::{AccountId, ClientId, IdentityId, KeyId, PolicyId, SourceId, SyncGroupId},
     identity::Identity,
     keys,
@@ -181,6 +181,7 @@ fn source(source: usize) -> Source {
         policy_id: None,
         deadline: None,
         version: 1,
+        generation: 1,
         healthy: true,
         status: "SOURCE_STATE_HEALTHY".into(),
         created: BEGIN,
@@ -191,14 +192,7 @@ fn source(source: usize) -> Source {
 fn account(source: usize, person: usize) -> Account {
     Account {
         id: Land::account_id(source, person),
-        source_id: Land::source_id(source),
         identity_id: Some(Land::identity_id(person)),
-        native_identity: format!("n{person}"),
-        name: format!("n{person}"),
-        attributes: Json::default(),
-        disabled: false,
-        locked: false,
-        created: Micros(0),
-        modified: Micros(0),
+        ..Account::new(Land::source_id(source), &format!("n{person}"), BEGIN)
     }
 }

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rekey_connectors::{
-    Change, Connector, Fault, FaultKind, Listed, Outcome, Rejection, Stamp, Verdict, Verification,
+    Account as Named, Change, Connector, Fault, FaultKind, Listed, Observed, Outcome, Rejection,
+    Stamp, Verdict, Verification,
 };
 use tokio::{
     sync::mpsc, sync::oneshot, task::yield_now, time::Instant, time::sleep, time::timeout,
@@ -299,9 +300,11 @@ impl Connector for Way {
         self.trip().await
     }
 
-    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
+    async fn observe(&self, account: &Named<'_>) -> Result<Observed, Fault> {
         self.trip().await?;
-        Ok(self.world.source(self.source, |source| source.stamp(person_of(native_identity))))
+        let person = person_of(account.native_identity);
+        let stamp = self.world.source(self.source, |source| source.stamp(person));
+        Ok(Observed { stamp, ..Observed::default() })
     }
 
     async fn apply(
@@ -310,7 +313,7 @@ impl Connector for Way {
         observed: &Stamp,
         deadline: std::time::Instant,
     ) -> Outcome {
-        let (person, password) = (person_of(change.native_identity), number_of(change));
+        let (person, password) = (person_of(change.account.native_identity), number_of(change));
         if let Err(fault) = self.trip().await {
             return Outcome::NotApplied(fault);
         }
@@ -347,7 +350,7 @@ impl Connector for Way {
     }
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
-        let (person, password) = (person_of(change.native_identity), number_of(change));
+        let (person, password) = (person_of(change.account.native_identity), number_of(change));
         self.trip().await?;
         Ok(self.world.source(self.source, |source| match source.manner.verification {
             Verification::Exact if source.manner.stamps => {

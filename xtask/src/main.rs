@@ -10,6 +10,7 @@ mod ci;
 mod crash;
 mod faults;
 mod fuzz;
+mod hostile;
 mod order;
 mod power;
 mod proof;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ["power", options @ ..] => power::run(options),
         ["simulate", options @ ..] => simulate::run(options),
         ["fuzz", options @ ..] => fuzz::run(options),
+        ["hostile", options @ ..] => hostile::run(options),
         ["targets"] => test::targets(),
         ["test", options @ ..] => test::run(options),
         ["timing", options @ ..] => timing::run(options),
@@ -64,6 +66,7 @@ cargo xtask crash               kill -9 under load; --cycles N, --store sqlite|p
 cargo xtask power               the power goes, and what was not synced with it; --cycles N, --control
 cargo xtask simulate            the pipeline in a world without time; --seeds N, --from S, --seed S to see one
 cargo xtask fuzz                arbitrary bytes for everything that reads; --seconds N each, --target NAME
+cargo xtask hostile             hostile systems, clients and networks; --only NAME
 cargo xtask targets             only the target systems, for as long as you want them
 cargo xtask test                the tests, against real servers it starts itself
 cargo xtask test --all          those, too, that take minutes each

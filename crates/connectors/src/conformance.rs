@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use rekey_vault::Password;
 use serde_json::Value;
 
-use crate::{Change, Connector, Entry, Fault, FaultKind, Outcome, Stamp, Verdict};
+use crate::{Account, Change, Connector, Entry, Fault, FaultKind, Outcome, Stamp, Verdict};
 
 mod broken;
 mod changes;
@@ -180,7 +180,7 @@ impl<'a> Suite<'a> {
     }
 
     async fn observe(&self, account: &str) -> Stamp {
-        succeeded("observe", self.connector.observe(account).await)
+        succeeded("observe", self.connector.observe(&named(account)).await).stamp
     }
 
     fn note(&self, password: &str) {
@@ -222,7 +222,12 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 fn change<'a>(native_identity: &'a str, password: &'a Password) -> Change<'a> {
-    Change { native_identity, password, salt: *b"0123456789abcdef" }
+    Change { account: named(native_identity), password, salt: *b"0123456789abcdef" }
+}
+
+/// An account of which only the name is known.
+fn named(native_identity: &str) -> Account<'_> {
+    Account { native_identity, stable_id: None, correlated_by: None }
 }
 
 fn soon() -> Instant {

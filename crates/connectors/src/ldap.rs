@@ -29,8 +29,8 @@ use self::{
     ppolicy::Refusal,
 };
 use crate::{
-    Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Outcome, Rejection, Stamp, Verdict,
-    Verification,
+    Account, Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
+    Rejection, Stamp, Verdict, Verification,
     net::OPERATION,
     scrub::{plain, scrub},
 };
@@ -62,6 +62,8 @@ impl Kind for Directory {
     const DISPLAY_NAME: &'static str = "OpenLDAP";
     const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
     const SECRETS: &'static [&'static str] = &["bindPassword"];
+    const STABLE_ID: bool = false;
+    const IGNORES_CASE: bool = true;
     const VERIFICATION: Verification = Verification::Stamp;
     type Config = Config;
 
@@ -122,11 +124,11 @@ impl Connector for Directory {
         if answer.rc == 0 { Ok(()) } else { Err(answer::fault(&answer, &plain(&answer.text))) }
     }
 
-    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
-        self.check_scope(native_identity)?;
-        let (lease, found) = self.account(native_identity).await?;
+    async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault> {
+        self.check_scope(account.native_identity)?;
+        let (lease, found) = self.account(account.native_identity).await?;
         lease.give_back(&self.pool);
-        changeable(found.as_ref())
+        Ok(Observed { stamp: changeable(found.as_ref())?, ..Observed::default() })
     }
 
     async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
@@ -137,19 +139,19 @@ impl Connector for Directory {
                 reused: false,
             });
         }
-        match self.prepared(change.native_identity, observed, deadline).await {
+        match self.prepared(change.account.native_identity, observed, deadline).await {
             Ok(lease) => self.modify(lease, change, deadline).await,
             Err(fault) => Outcome::NotApplied(fault),
         }
     }
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
-        self.check_scope(change.native_identity)?;
+        self.check_scope(change.account.native_identity)?;
         if change.password.expose().is_empty() {
             // RFC 4513, section 5.1.2: an empty password signs in nobody, with success.
             return Ok(Verdict::No);
         }
-        let (lease, found) = self.account(change.native_identity).await?;
+        let (lease, found) = self.account(change.account.native_identity).await?;
         lease.give_back(&self.pool);
         let entry = found.ok_or_else(no_account)?;
         if entry.first("pwdAccountLockedTime").is_some() {
@@ -236,7 +238,7 @@ impl Directory {
     /// The write: sent once, whatever happens, and not late.
     async fn modify(&self, mut lease: Lease, change: &Change<'_>, deadline: Instant) -> Outcome {
         let request = PasswordModify {
-            user_id: Some(change.native_identity),
+            user_id: Some(change.account.native_identity),
             old_pass: None,
             new_pass: Some(change.password.expose()),
         };
@@ -263,7 +265,7 @@ impl Directory {
         let bind = connection
             .ldap
             .with_controls(ppolicy::request())
-            .simple_bind(change.native_identity, change.password.expose());
+            .simple_bind(change.account.native_identity, change.password.expose());
         let answer = within(OPERATION, bind).await.map_err(|broken| broken.fault)?;
         Ok(match (answer.rc, ppolicy::refusal(&answer)) {
             // The policy tells an expired password only to who knows it.
@@ -277,6 +279,7 @@ impl Directory {
         let locked = entry.first("pwdAccountLockedTime");
         Listed {
             native_identity: entry.dn.clone(),
+            stable_id: None,
             name: entry.first(&self.config.name_attribute).unwrap_or(&entry.dn).to_owned(),
             attributes: entry.listed(wanted),
             disabled: locked == Some(LOCKED_FOR_GOOD),

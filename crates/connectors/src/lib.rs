@@ -51,12 +51,14 @@ pub trait Connector: Send + Sync {
     /// Sends every account, in bounded memory: the channel pushes back.
     async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault>;
 
-    /// Proves that the account is there and could be changed now, and reads its change stamp:
-    /// a text that differs after every change of the password. Changes nothing.
-    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault>;
+    /// Proves that the account is there and could be changed now, and reads its change stamp and
+    /// whose account it is. Changes nothing.
+    /// The caller compares what it returns with what it knows.
+    async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault>;
 
     /// Sets the password, once, if the stamp is still the one observed (where the source can
-    /// compare and set). Sends nothing after `deadline`.
+    /// compare and set), and the account is still the one with its stable id. Sends nothing after
+    /// `deadline`.
     ///
     /// `Unknown` whenever something may have been sent and the answer is missing: rekey then
     /// observes and verifies before anything else, and never repeats blindly.
@@ -77,6 +79,11 @@ pub trait Kind: Connector + Sized + 'static {
     const FEATURES: &'static [Feature];
     /// The top-level connector attributes that are secrets.
     const SECRETS: &'static [&'static str];
+    /// Whether the system gives each account an id that outlives a rename and is never used again
+    /// for another account, and the connector reads and compares it.
+    const STABLE_ID: bool;
+    /// Whether the system compares names and attributes without regard to ASCII case.
+    const IGNORES_CASE: bool;
     /// How a change that the source confirmed is verified.
     const VERIFICATION: Verification;
     /// The source's `connectorAttributes`, without `correlation`, which the host reads.
@@ -86,10 +93,41 @@ pub trait Kind: Connector + Sized + 'static {
     fn open(config: Self::Config) -> Result<Self, Fault>;
 }
 
+/// An account as rekey knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// The source's own name for it: it may be given to another account later.
+    pub native_identity: &'a str,
+    /// The system's id that outlives a rename; none where it has none or rekey has not read it yet.
+    pub stable_id: Option<&'a str>,
+    /// The attribute whose values [`Connector::observe`] returns, spelled as a source's correlation
+    /// spells it: an attribute that accounts are listed with, or `name` for the account's name.
+    pub correlated_by: Option<&'a str>,
+}
+
+/// What [`Connector::observe`] read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The change stamp: it differs after every change of the password.
+    pub stamp: Stamp,
+    /// The system's id of the account, where it has one.
+    pub stable_id: Option<String>,
+    /// The values of [`Account::correlated_by`], as the system has them.
+    pub correlation: Vec<String>,
+}
+
+/// The fault of an account whose name now belongs to another account.
+pub fn another_account() -> Fault {
+    Fault::new(
+        FaultKind::NoAccount,
+        "the name of the account belongs to another account now: aggregate the source",
+    )
+}
+
 /// One password for one account.
 pub struct Change<'a> {
-    /// The source's own name for the account.
-    pub native_identity: &'a str,
+    /// Which account.
+    pub account: Account<'a>,
     /// The new password.
     pub password: &'a Password,
     /// Random bytes that stay the same for every attempt of this change, so that a verifier made
@@ -102,6 +140,8 @@ pub struct Change<'a> {
 pub struct Listed {
     /// The source's own name for it: a DN, a login, a role. The wire's `accountId`.
     pub native_identity: String,
+    /// The system's id that outlives a rename, at most 128 characters, where it has one.
+    pub stable_id: Option<String>,
     /// The name people read. The wire's `accountName`.
     pub name: String,
     /// Its attributes: texts, numbers, booleans or arrays of texts. Never a password or verifier.
@@ -188,6 +228,10 @@ pub struct Entry {
     pub features: &'static [Feature],
     /// See [`Kind::SECRETS`].
     pub secrets: &'static [&'static str],
+    /// See [`Kind::STABLE_ID`].
+    pub stable_id: bool,
+    /// See [`Kind::IGNORES_CASE`].
+    pub ignores_case: bool,
     /// See [`Kind::VERIFICATION`].
     pub verification: Verification,
     open: fn(Value) -> Result<Arc<dyn Connector>, Fault>,
@@ -201,6 +245,8 @@ impl Entry {
             display_name: K::DISPLAY_NAME,
             features: K::FEATURES,
             secrets: K::SECRETS,
+            stable_id: K::STABLE_ID,
+            ignores_case: K::IGNORES_CASE,
             verification: K::VERIFICATION,
             open: |attributes| Ok(Arc::new(K::open(parse(attributes)?)?)),
         }

@@ -21,8 +21,8 @@ use self::{
     role::{LIST, ROLE, ROLE_WITHOUT_VERIFIER, Role, listed, stamp},
 };
 use crate::{
-    Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Outcome, Rejection, Stamp, Verdict,
-    Verification, net::OPERATION, scrub::scrub,
+    Account, Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
+    Rejection, Stamp, Verdict, Verification, net::OPERATION, scrub::scrub,
 };
 
 mod answer;
@@ -47,6 +47,8 @@ impl Kind for Database {
     const DISPLAY_NAME: &'static str = "PostgreSQL";
     const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
     const SECRETS: &'static [&'static str] = &["password"];
+    const STABLE_ID: bool = false;
+    const IGNORES_CASE: bool = false;
     const VERIFICATION: Verification = Verification::Exact;
     type Config = Config;
 
@@ -90,11 +92,13 @@ impl Connector for Database {
         }
     }
 
-    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
-        let (lease, role) = self.role(native_identity).await?;
+    async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault> {
+        let name = account.native_identity;
+        let (lease, role) = self.role(name).await?;
         let rights = lease.connection.rights;
         lease.give_back(&self.pool);
-        self.changeable(native_identity, role, rights.is_superuser).map(|role| role.stamp)
+        let role = self.changeable(name, role, rights.is_superuser)?;
+        Ok(Observed { stamp: role.stamp, ..Observed::default() })
     }
 
     async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
@@ -105,15 +109,15 @@ impl Connector for Database {
             });
         }
         let verifier = scram::verifier(change.password, &change.salt);
-        let lease = match self.prepared(change.native_identity, deadline).await {
+        let lease = match self.prepared(change.account.native_identity, deadline).await {
             Ok(lease) => lease,
             Err(fault) => return Outcome::NotApplied(fault),
         };
-        self.alter(lease, change.native_identity, &verifier, observed, deadline).await
+        self.alter(lease, change.account.native_identity, &verifier, observed, deadline).await
     }
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
-        let (lease, role) = self.role(change.native_identity).await?;
+        let (lease, role) = self.role(change.account.native_identity).await?;
         let reads = lease.connection.rights.reads;
         lease.give_back(&self.pool);
         let role = role.ok_or_else(no_account)?;
@@ -128,7 +132,7 @@ impl Connector for Database {
             // everybody answers as for a right one.
             return Ok(Verdict::CannotTell);
         }
-        self.sign_in_once(change.native_identity, change.password).await
+        self.sign_in_once(change.account.native_identity, change.password).await
     }
 }
 

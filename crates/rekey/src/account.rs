@@ -25,6 +25,8 @@ pub struct Account {
     pub identity_id: Option<IdentityId>,
     /// The source's name for it: a DN, a login, a role. The wire's `accountId`.
     pub native_identity: String,
+    /// The system's id of it, which outlives a rename; none where it has none or none was read yet.
+    pub stable_id: Option<String>,
     /// The name people read. The wire's `accountName`.
     pub name: String,
     /// Its attributes.
@@ -33,6 +35,20 @@ pub struct Account {
     pub disabled: bool,
     /// Whether the source locked it.
     pub locked: bool,
+    /// The correlation generation of its source that it was last confirmed in: while the source has
+    /// a newer one, its password cannot be changed.
+    pub generation: i64,
+    /// The person that its correlation attribute names; an aggregation that saw all accounts makes
+    /// them its owner if no other account of the source names them.
+    pub claims: Option<IdentityId>,
+    /// Whether an administrator said whose it is; aggregations leave that alone.
+    pub manually_correlated: bool,
+    /// Whether it came from another person and nobody confirmed that yet: it takes no part in sync
+    /// groups until then.
+    pub unconfirmed: bool,
+    /// Why it belongs to nobody, where an aggregation took it from its person or gave it to none of
+    /// several.
+    pub uncorrelated_because: Option<String>,
     /// When rekey first saw it.
     pub created: Micros,
     /// When rekey last saw a change of it.
@@ -44,13 +60,44 @@ from_row!(Account {
     source_id,
     identity_id,
     native_identity,
+    stable_id,
     name,
     attributes,
     disabled,
     locked,
+    generation,
+    claims,
+    manually_correlated,
+    unconfirmed,
+    uncorrelated_because,
     created,
     modified,
 });
+
+impl Account {
+    /// An account that belongs to nobody, first seen at `now`, under the name that its source gives
+    /// it; confirmed in the first correlation generation.
+    pub fn new(source_id: SourceId, native_identity: &str, now: Micros) -> Self {
+        Self {
+            id: AccountId::new(),
+            source_id,
+            identity_id: None,
+            native_identity: native_identity.to_owned(),
+            stable_id: None,
+            name: native_identity.to_owned(),
+            attributes: Json::default(),
+            disabled: false,
+            locked: false,
+            generation: 1,
+            claims: None,
+            manually_correlated: false,
+            unconfirmed: false,
+            uncorrelated_because: None,
+            created: now,
+            modified: now,
+        }
+    }
+}
 
 /// An account with what it refers to.
 #[derive(Clone, Debug)]
@@ -125,16 +172,11 @@ pub fn insert_built_in(
     let mut attributes = Map::new();
     attributes.insert("alias".into(), person.alias.clone().into());
     let account = Account {
-        id: AccountId::new(),
-        source_id: source.id.clone(),
         identity_id: Some(person.id.clone()),
-        native_identity: person.alias.clone(),
         name: person.name.clone(),
         attributes: Json(attributes),
         disabled: !person.enabled,
-        locked: false,
-        created: now,
-        modified: now,
+        ..Account::new(source.id.clone(), &person.alias, now)
     };
     tx.insert_account(&account)?;
     Ok(account)

@@ -9,8 +9,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use rekey_connectors::{
-    Change, Connector, Entry, Fault, FaultKind, Feature, Kind, Listed, Outcome, Stamp, Verdict,
-    Verification,
+    Account, Change, Connector, Entry, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
+    Stamp, Verdict, Verification,
 };
 use rekey_vault::Password;
 use serde_json::{Map, Value};
@@ -75,6 +75,8 @@ impl Kind for BuiltIn {
     const DISPLAY_NAME: &'static str = "IdentityNow";
     const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
     const SECRETS: &'static [&'static str] = &[];
+    const STABLE_ID: bool = false;
+    const IGNORES_CASE: bool = false;
     const VERIFICATION: Verification = Verification::Exact;
     type Config = Map<String, Value>;
 
@@ -97,6 +99,7 @@ impl Connector for BuiltIn {
             attributes.insert("alias".into(), person.alias.clone().into());
             let listed = Listed {
                 native_identity: person.alias,
+                stable_id: None,
                 name: person.name,
                 attributes,
                 disabled: !person.enabled,
@@ -109,9 +112,10 @@ impl Connector for BuiltIn {
         Ok(())
     }
 
-    async fn observe(&self, native_identity: &str) -> Result<Stamp, Fault> {
-        let changes = self.stored(native_identity).await?.map_or(0, |(_, changes)| changes);
-        Ok(Stamp(changes.to_string()))
+    async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault> {
+        let stored = self.stored(account.native_identity).await?;
+        let changes = stored.map_or(0, |(_, changes)| changes);
+        Ok(Observed { stamp: Stamp(changes.to_string()), ..Observed::default() })
     }
 
     async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
@@ -122,7 +126,7 @@ impl Connector for BuiltIn {
         if Instant::now() >= deadline {
             return Outcome::NotApplied(Fault::new(FaultKind::Unreachable, "rekey was too slow"));
         }
-        let (source, native) = (self.source.clone(), change.native_identity.to_owned());
+        let (source, native) = (self.source.clone(), change.account.native_identity.to_owned());
         let expected = observed.0.parse().unwrap_or(0);
         let done = self
             .store
@@ -139,7 +143,7 @@ impl Connector for BuiltIn {
     }
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
-        let yes = self.sign_in(change.native_identity, change.password).await?;
+        let yes = self.sign_in(change.account.native_identity, change.password).await?;
         Ok(if yes { Verdict::Yes } else { Verdict::No })
     }
 }

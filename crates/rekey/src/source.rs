@@ -60,6 +60,9 @@ pub struct Source {
     pub deadline: Option<i64>,
     /// Moves with every change of how rekey reaches it.
     pub version: i64,
+    /// The correlation generation: it rises when the source may list other accounts than before,
+    /// and an account that was confirmed in an older one cannot be changed.
+    pub generation: i64,
     /// Whether the last check went well.
     pub healthy: bool,
     /// One of the contract's `SOURCE_STATE_…`.
@@ -82,6 +85,7 @@ from_row!(Source {
     policy_id,
     deadline,
     version,
+    generation,
     healthy,
     status,
     created,

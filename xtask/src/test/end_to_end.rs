@@ -86,6 +86,7 @@ fn script(suite: Suite) -> Result<Script> {
         Suite::Schemathesis => (clients::python(SCHEMATHESIS)?, ours.join("schemathesis/run.py")),
         Suite::Crash
         | Suite::Faults
+        | Suite::Hostile
         | Suite::Order
         | Suite::Power
         | Suite::Fuzz

@@ -1,6 +1,6 @@
 //! The suites, in the order in which they run.
 
-use crate::{crash, faults, fuzz, order, power, shell::Result, timing};
+use crate::{crash, faults, fuzz, hostile, order, power, shell::Result, timing};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suite {
@@ -8,6 +8,7 @@ pub(crate) enum Suite {
     Crash,
     Faults,
     Fuzz,
+    Hostile,
     Malformed,
     Node,
     OpenSsl,
@@ -30,6 +31,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite::Malformed,
     Suite::Schemathesis,
     Suite::Canary,
+    Suite::Hostile,
     Suite::Crash,
     Suite::Power,
     Suite::Order,
@@ -47,6 +49,7 @@ impl Suite {
             Self::Faults => "faults",
             Self::Malformed => "malformed",
             Self::Fuzz => "fuzz",
+            Self::Hostile => "hostile",
             Self::Node => "node-1.4.15",
             Self::OpenSsl => "openssl",
             Self::Order => "order",
@@ -67,6 +70,9 @@ impl Suite {
             Self::Faults => "trouble on the wire at every moment of a write: no verdict is wrong",
             Self::Malformed => "broken and smuggled HTTP, and JSON that is none: no fault, no hang",
             Self::Fuzz => "arbitrary bytes for everything that reads: the corpus, then 10 s each",
+            Self::Hostile => {
+                "hostile systems, clients and networks: rekey lives on, and others are served"
+            }
             Self::Node => "the official TypeScript client: v3, beta and v2024",
             Self::OpenSsl => "the documented command lines: curl, openssl and base64",
             Self::Order => {
@@ -94,6 +100,7 @@ impl Suite {
             Self::Timing => Some("it needs a quiet machine, and two builds of its own"),
             Self::Canary
             | Self::Crash
+            | Self::Hostile
             | Self::Malformed
             | Self::Node
             | Self::OpenSsl
@@ -113,6 +120,7 @@ impl Suite {
             Self::Order => Some(order::quick),
             Self::Store => Some(faults::store),
             Self::Crash => Some(crash::quick),
+            Self::Hostile => Some(hostile::all),
             Self::Power => Some(power::quick),
             Self::Fuzz => Some(fuzz::quick),
             Self::Timing => Some(timing::quick),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, time::sleep};
 
 use super::{
-    INITIAL, Suite, failed, open,
+    INITIAL, Suite, failed, named, open,
     proxy::{Direction, Proxy},
     succeeded,
 };
@@ -73,8 +73,9 @@ async fn is_unreachable(suite: &Suite<'_>, connector: &dyn Connector) {
     let account = suite.account().await;
     let password = suite.password();
     let unknown = Stamp::default();
+    let known = named(&account);
     let (observed, outcome) = tokio::join!(
-        connector.observe(&account),
+        connector.observe(&known),
         suite.apply(connector, &account, &password, &unknown)
     );
     let fault = failed("observe", observed);
@@ -88,7 +89,7 @@ pub(super) async fn survives_a_restart_of_the_server(suite: &Suite<'_>) {
     let account = suite.account().await;
     let (proxy, connector) = suite.behind_proxy().await;
     for pause in [0, 50] {
-        let observed = succeeded("observe", connector.observe(&account).await);
+        let observed = succeeded("observe", connector.observe(&named(&account)).await).stamp;
         proxy.cut();
         sleep(Duration::from_millis(pause)).await;
         let password = suite.password();
@@ -96,7 +97,7 @@ pub(super) async fn survives_a_restart_of_the_server(suite: &Suite<'_>) {
         assert!(matches!(outcome, Outcome::Applied), "{outcome:?}");
         proxy.cut();
         sleep(Duration::from_millis(pause)).await;
-        succeeded("observe", connector.observe(&account).await);
+        succeeded("observe", connector.observe(&named(&account)).await).stamp;
         assert!(suite.bench.logs_in(&account, &password).await);
     }
 }
@@ -123,7 +124,7 @@ async fn cut_everywhere(suite: &Suite<'_>, direction: Direction) {
     // of an account may be shorter than all later ones.
     let mut length = 0;
     for _ in 0..2 {
-        let observed = succeeded("observe", connector.observe(&account).await);
+        let observed = succeeded("observe", connector.observe(&named(&account)).await).stamp;
         let before = proxy.passed(direction);
         let password = suite.password();
         let outcome = suite.apply(&*connector, &account, &password, &observed).await;
@@ -138,7 +139,7 @@ async fn cut_everywhere(suite: &Suite<'_>, direction: Direction) {
     // The write, or its answer, is at the end.
     for bytes in (0..end).step_by(step).chain((end..length + 2).step_by(6)) {
         // A fresh connection is in the pool: the cut falls into the change itself.
-        let observed = succeeded("observe", connector.observe(&account).await);
+        let observed = succeeded("observe", connector.observe(&named(&account)).await).stamp;
         proxy.cut_after(direction, bytes.try_into().unwrap_or(0));
         let password = suite.password();
         let outcome = suite.apply(&*connector, &account, &password, &observed).await;
@@ -158,7 +159,7 @@ async fn cut_everywhere(suite: &Suite<'_>, direction: Direction) {
             }
             Outcome::Unknown(_) => {
                 unknown += 1;
-                let stamp = succeeded("observe", connector.observe(&account).await);
+                let stamp = succeeded("observe", connector.observe(&named(&account)).await).stamp;
                 if stamp.is_known() {
                     assert_eq!(stamp != observed, is_in_force, "{bytes} bytes: wrong stamp");
                 }

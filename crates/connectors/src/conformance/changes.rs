@@ -5,7 +5,7 @@ use std::{env, time::Instant};
 use futures_util::future::join_all;
 use rekey_vault::Password;
 
-use super::{INITIAL, Suite, change, failed, passwords};
+use super::{INITIAL, Suite, change, failed, named, passwords};
 use crate::{FaultKind, Outcome, Stamp, Verdict};
 
 /// How many nasty passwords are tried, unless `REKEY_NASTY` says another number.
@@ -94,7 +94,7 @@ pub(super) async fn tells_a_password_it_had_before(suite: &Suite<'_>) {
 
 pub(super) async fn knows_no_unknown_account(suite: &Suite<'_>) {
     let account = suite.bench.missing(&suite.name());
-    let fault = failed("observe", suite.connector.observe(&account).await);
+    let fault = failed("observe", suite.connector.observe(&named(&account)).await);
     assert_eq!(fault.kind, FaultKind::NoAccount, "{fault:?}");
     let password = suite.password();
     let outcome = suite.apply(&*suite.connector, &account, &password, &Stamp::default()).await;
@@ -104,7 +104,7 @@ pub(super) async fn knows_no_unknown_account(suite: &Suite<'_>) {
     let fault = failed("verify", suite.connector.verify(&change(&account, &password)).await);
     assert_eq!(fault.kind, FaultKind::NoAccount, "{fault:?}");
     for odd in ["", "\0", "'", "\"", "*", "a=b", "\u{1f511}", &"x".repeat(5_000)] {
-        let fault = failed(odd, suite.connector.observe(odd).await);
+        let fault = failed(odd, suite.connector.observe(&named(odd)).await);
         assert!(!fault.is_transient(), "{odd:?}: {fault:?}");
     }
 }
@@ -113,7 +113,7 @@ pub(super) async fn leaves_a_locked_account_alone(suite: &Suite<'_>) {
     let account = suite.account().await;
     let observed = suite.observe(&account).await;
     let kind = suite.bench.lock(&account).await;
-    let fault = failed("observe", suite.connector.observe(&account).await);
+    let fault = failed("observe", suite.connector.observe(&named(&account)).await);
     assert_eq!(fault.kind, kind, "{fault:?}");
     for observed in [observed, Stamp::default()] {
         let password = suite.password();

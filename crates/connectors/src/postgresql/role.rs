@@ -64,5 +64,12 @@ pub(super) fn listed(row: &Row) -> Listed {
     let name: String = row.get(0);
     let mut attributes = Map::new();
     attributes.insert("rolname".to_owned(), Value::from(name.as_str()));
-    Listed { native_identity: name.clone(), name, attributes, disabled: row.get(1), locked: false }
+    Listed {
+        native_identity: name.clone(),
+        stable_id: None,
+        name,
+        attributes,
+        disabled: row.get(1),
+        locked: false,
+    }
 }

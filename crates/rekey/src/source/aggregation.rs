@@ -10,7 +10,7 @@ use crate::{
     App, Error,
     access::Caller,
     account::Account,
-    id::{AccountId, IdentityId, JobId, SourceId},
+    id::{IdentityId, JobId, SourceId},
     identity::name_key,
     store::{Audit, Job, Json, Tx},
 };
@@ -29,30 +29,47 @@ pub async fn aggregate(app: &App, caller: &Caller, id: SourceId) -> Result<Job, 
             if let Some(job) = tx.unfinished_job(AGGREGATION, &source.id)? {
                 return Ok(job);
             }
-            let now = tx.now()?;
-            let job = Job {
-                id: JobId::new(),
-                kind: AGGREGATION.into(),
-                payload: Json(Map::new()),
-                source_id: Some(source.id.clone()),
-                launcher: caller.name.clone(),
-                attempt: 0,
-                claimed_by: None,
-                due: now,
-                created: now,
-                launched: None,
-                completed: None,
-                completion_status: None,
-                messages: Json(Vec::new()),
-                result: Json(Map::new()),
-            };
-            tx.insert_job(&job)?;
+            let job = enqueue(tx, &source.id, &caller.name)?;
             let detail = serde_json::json!({ "name": source.name, "task": job.id });
             let (actor, object) = (caller.principal(), source.id.as_str());
             tx.audit(Audit { actor, action: "SOURCE_ACCOUNT_AGGREGATE", object, detail })?;
             Ok(job)
         })
         .await
+}
+
+fn enqueue(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<Job, Error> {
+    let now = tx.now()?;
+    let job = Job {
+        id: JobId::new(),
+        kind: AGGREGATION.into(),
+        payload: Json(Map::new()),
+        source_id: Some(source.clone()),
+        launcher: launcher.to_owned(),
+        attempt: 0,
+        claimed_by: None,
+        due: now,
+        created: now,
+        launched: None,
+        completed: None,
+        completion_status: None,
+        messages: Json(Vec::new()),
+        result: Json(Map::new()),
+    };
+    tx.insert_job(&job)?;
+    Ok(job)
+}
+
+/// Begins a new correlation generation of a source, inside the caller's transaction: none of its
+/// accounts can be changed until the aggregation that this enqueues has confirmed it.
+pub fn reconfirm(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<(), Error> {
+    tx.raise_generation(source)?;
+    // One that is under way read the source as it was, and keeps nothing more.
+    let waiting = tx.unfinished_job(AGGREGATION, source)?.filter(|job| job.claimed_by.is_none());
+    if waiting.is_none() {
+        enqueue(tx, source, launcher)?;
+    }
+    Ok(())
 }
 
 /// Who an account belongs to.
@@ -147,17 +164,15 @@ pub fn keep(
     for listed in batch {
         let old = tx.account_on(source, &listed.native_identity)?;
         let whose = old.as_ref().and_then(|old| old.identity_id.as_ref());
+        let kept = old.clone();
         let account = Account {
-            id: old.as_ref().map_or_else(AccountId::new, |old| old.id.clone()),
-            source_id: source.clone(),
             identity_id: correlator.person(tx, listed, whose)?,
-            native_identity: listed.native_identity.clone(),
             name: listed.name.clone(),
             attributes: Json(listed.attributes.clone()),
             disabled: listed.disabled,
             locked: listed.locked,
-            created: old.as_ref().map_or(now, |old| old.created),
             modified: now,
+            ..kept.unwrap_or_else(|| Account::new(source.clone(), &listed.native_identity, now))
         };
         match old {
             None => {

@@ -144,6 +144,7 @@ pub fn prepare(app: &App, new: NewSource) -> Result<Source, Error> {
         policy_id: new.policy_id,
         deadline: check_deadline(new.deadline)?,
         version: 1,
+        generation: 1,
         healthy: false,
         status: UNCHECKED.into(),
         created: Micros(0),

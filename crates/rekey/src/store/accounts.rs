@@ -11,7 +11,9 @@ use crate::{
     identity::Identity,
 };
 
-pub(super) const COLUMNS: &str = "id, source_id, identity_id, native_identity, name, attributes, disabled, locked, created, modified";
+pub(super) const COLUMNS: &str =
+    "id, source_id, identity_id, native_identity, stable_id, name, attributes, disabled, locked, generation, claims, manually_correlated,
+     unconfirmed, uncorrelated_because, created, modified";
 
 impl Tx<'_> {
     /// An account by its id.
@@ -41,6 +43,16 @@ impl Tx<'_> {
         self.maybe(&sql, &[source, &native])
     }
 
+    /// An account by the system's own id of it, which outlives a rename.
+    pub fn account_with_stable_id(
+        &mut self,
+        source: &SourceId,
+        stable_id: &str,
+    ) -> Result<Option<Account>> {
+        let sql = format!("SELECT {COLUMNS} FROM account WHERE source_id = $1 AND stable_id = $2");
+        self.maybe(&sql, &[source, &stable_id])
+    }
+
     /// A person's accounts on a source, by name.
     pub fn accounts_of(
         &mut self,
@@ -55,32 +67,45 @@ impl Tx<'_> {
 
     /// Adds an account.
     pub fn insert_account(&mut self, account: &Account) -> Result<()> {
-        let sql = "INSERT INTO account (id, source_id, identity_id, native_identity, name, attributes, disabled,
-                       locked, created, modified)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let sql = format!(
+            "INSERT INTO account ({COLUMNS})
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+        );
         let Account {
             id,
             source_id,
             identity_id,
             native_identity,
+            stable_id,
             name,
             attributes,
             disabled,
             locked,
+            generation,
+            claims,
+            manually_correlated,
+            unconfirmed,
+            uncorrelated_because,
             created,
             modified,
         } = account;
         self.run_one(
-            sql,
+            &sql,
             &[
                 id,
                 source_id,
                 identity_id,
                 native_identity,
+                stable_id,
                 name,
                 attributes,
                 disabled,
                 locked,
+                generation,
+                claims,
+                manually_correlated,
+                unconfirmed,
+                uncorrelated_because,
                 created,
                 modified,
             ],
@@ -96,10 +121,48 @@ impl Tx<'_> {
 
     /// Keeps what an aggregation found anew.
     pub fn update_account(&mut self, account: &Account) -> Result<()> {
-        let sql = "UPDATE account SET identity_id = $2, name = $3, attributes = $4, disabled = $5,
-                       locked = $6, modified = $7 WHERE id = $1";
-        let Account { id, identity_id, name, attributes, disabled, locked, modified, .. } = account;
-        self.run_one(sql, &[id, identity_id, name, attributes, disabled, locked, modified])
+        let sql =
+            "UPDATE account SET identity_id = $2, native_identity = $3, stable_id = $4, name = $5,
+                       attributes = $6, disabled = $7, locked = $8, generation = $9,
+                       claims = $10, manually_correlated = $11, unconfirmed = $12,
+                       uncorrelated_because = $13, modified = $14 WHERE id = $1";
+        let Account {
+            id,
+            source_id: _,
+            identity_id,
+            native_identity,
+            stable_id,
+            name,
+            attributes,
+            disabled,
+            locked,
+            generation,
+            claims,
+            manually_correlated,
+            unconfirmed,
+            uncorrelated_because,
+            created: _,
+            modified,
+        } = account;
+        self.run_one(
+            sql,
+            &[
+                id,
+                identity_id,
+                native_identity,
+                stable_id,
+                name,
+                attributes,
+                disabled,
+                locked,
+                generation,
+                claims,
+                manually_correlated,
+                unconfirmed,
+                uncorrelated_because,
+                modified,
+            ],
+        )
     }
 
     /// Up to `limit` accounts of a source after one of them, by native identity.

@@ -75,10 +75,12 @@ impl Tx<'_> {
         self.maybe(&format!("SELECT {COLUMNS} FROM job WHERE id = $1"), &[id])
     }
 
-    /// The unfinished job of a kind about a source.
+    /// The unfinished job of a kind about a source; one that nobody has claimed rather than one
+    /// that is under way.
     pub fn unfinished_job(&mut self, kind: &str, source: &SourceId) -> Result<Option<Job>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM job WHERE kind = $1 AND source_id = $2 AND completed IS NULL ORDER BY created"
+            "SELECT {COLUMNS} FROM job WHERE kind = $1 AND source_id = $2 AND completed IS NULL
+             ORDER BY CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END, created"
         );
         self.maybe(&sql, &[&kind, source])
     }

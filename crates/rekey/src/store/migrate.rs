@@ -21,6 +21,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0002_audit.sql"),
         postgres: include_str!("../../migrations/postgres/0002_audit.sql"),
     },
+    Migration {
+        number: 3,
+        sqlite: include_str!("../../migrations/sqlite/0003_stable_ids.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_stable_ids.sql"),
+    },
 ];
 
 struct Applied {

@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) const COLUMNS: &str =
     "id, name, description, connector, owner_id, features, connector_attributes, extra, policy_id,
-     deadline, version, healthy, status, created, modified";
+     deadline, version, generation, healthy, status, created, modified";
 
 impl Tx<'_> {
     /// A source by its id.
@@ -49,8 +49,9 @@ impl Tx<'_> {
     /// Adds a source.
     pub fn insert_source(&mut self, source: &Source) -> Result<()> {
         let sql = "INSERT INTO source (id, name, name_key, description, connector, owner_id, features,
-                       connector_attributes, extra, policy_id, deadline, version, healthy, status, created, modified)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+                       connector_attributes, extra, policy_id, deadline, version, generation, healthy,
+                       status, created, modified)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
         self.run_one(
             sql,
             &[
@@ -66,6 +67,7 @@ impl Tx<'_> {
                 &source.policy_id,
                 &source.deadline,
                 &source.version,
+                &source.generation,
                 &source.healthy,
                 &source.status,
                 &source.created,
@@ -98,6 +100,11 @@ impl Tx<'_> {
                 &source.modified,
             ],
         )
+    }
+
+    /// Begins a new correlation generation.
+    pub fn raise_generation(&mut self, id: &SourceId) -> Result<()> {
+        self.run_one("UPDATE source SET generation = generation + 1 WHERE id = $1", &[id])
     }
 
     /// Removes a source with its accounts, keys and verifiers.

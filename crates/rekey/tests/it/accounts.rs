@@ -28,6 +28,7 @@ fn listed(native: &str, uid: &str) -> Listed {
     attributes.insert("uid".into(), json!([uid]));
     Listed {
         native_identity: native.into(),
+        stable_id: None,
         name: uid.into(),
         attributes,
         disabled: false,

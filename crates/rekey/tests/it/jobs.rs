@@ -75,6 +75,7 @@ async fn accounts_stay_when_their_source_cannot_be_read(site: Quiet) {
     let id = site.source("Directory", "ldap", attributes).await;
     let listed = Listed {
         native_identity: "cn=1".into(),
+        stable_id: None,
         name: "one".into(),
         attributes: Map::new(),
         disabled: false,

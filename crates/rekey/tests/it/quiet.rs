@@ -10,7 +10,7 @@ use rekey::{
     builtin::{self, BuiltIn},
     clock::Clock,
     config::Config,
-    id::{AccountId, ClientId, IdentityId, PolicyId, SourceId, SyncGroupId},
+    id::{ClientId, IdentityId, PolicyId, SourceId, SyncGroupId},
     identity::Identity,
     jobs::change_password,
     keys,
@@ -114,6 +114,7 @@ impl Quiet {
             policy_id: None,
             deadline: None,
             version: 1,
+            generation: 1,
             healthy: true,
             status: "SOURCE_STATE_HEALTHY".into(),
             created: now,
@@ -153,18 +154,8 @@ impl Quiet {
 
     pub(crate) async fn account(&self, who: &IdentityId, source: &SourceId, native: &str) {
         let now = self.app.clock.now();
-        let account = Account {
-            id: AccountId::new(),
-            source_id: source.clone(),
-            identity_id: Some(who.clone()),
-            native_identity: native.into(),
-            name: native.into(),
-            attributes: Json::default(),
-            disabled: false,
-            locked: false,
-            created: now,
-            modified: now,
-        };
+        let account =
+            Account { identity_id: Some(who.clone()), ..Account::new(source.clone(), native, now) };
         self.write(move |tx| Ok(tx.insert_account(&account)?)).await;
     }
 

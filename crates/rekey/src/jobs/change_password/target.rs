@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use rekey_connectors::{Change, Fault, FaultKind, Outcome, Stamp, Verdict, Verification};
+use rekey_connectors::{Account, Change, Fault, FaultKind, Outcome, Stamp, Verdict, Verification};
 use rekey_vault::Password;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -108,8 +108,13 @@ impl Target {
         }
     }
 
+    fn account(&self) -> Account<'_> {
+        Account { native_identity: &self.row.native_identity, stable_id: None, correlated_by: None }
+    }
+
     fn change<'a>(&'a self, password: &'a Password) -> Change<'a> {
-        Change { native_identity: &self.row.native_identity, password, salt: self.salt }
+        let account = self.account();
+        Change { account, password, salt: self.salt }
     }
 }
 
@@ -140,8 +145,8 @@ async fn observe(target: &mut Target, password: &Password, now: Micros) {
             return target.fail(&why);
         }
     };
-    let stamp = match link.looked(link.connector.observe(&target.row.native_identity)).await {
-        Ok(stamp) => stamp,
+    let stamp = match link.looked(link.connector.observe(&target.account())).await {
+        Ok(observed) => observed.stamp,
         Err(fault) => {
             target.failed(&link, &fault);
             tracing::warn!(error = &fault as &dyn StdError, "a source cannot be observed");
@@ -250,7 +255,7 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
 
 async fn confirm(link: &Link, change: &Change<'_>, before: &Stamp) -> Found {
     let now = if link.verification == Verification::Stamp {
-        link.verified(link.connector.observe(change.native_identity)).await.ok()
+        link.verified(link.connector.observe(&change.account)).await.ok().map(|now| now.stamp)
     } else {
         None
     };

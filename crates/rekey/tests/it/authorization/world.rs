@@ -163,18 +163,7 @@ impl World {
         let now = self.site.app.clock.now();
         let (source, member) =
             (source(&self.site, person, "rekey"), source(&self.site, person, "ldap"));
-        let account = Account {
-            id: AccountId::new(),
-            source_id: source.id.clone(),
-            identity_id: None,
-            native_identity: "someone".into(),
-            name: "someone".into(),
-            attributes: Json(Map::new()),
-            disabled: false,
-            locked: false,
-            created: now,
-            modified: now,
-        };
+        let account = Account::new(source.id.clone(), "someone", now);
         let task = Job {
             id: JobId::new(),
             kind: AGGREGATION.into(),
@@ -263,6 +252,7 @@ fn source(site: &Site, owner: &Identity, connector: &str) -> Source {
         policy_id: None,
         deadline: None,
         version: 1,
+        generation: 1,
         healthy: true,
         status: "SOURCE_STATE_HEALTHY".into(),
         created: now,

@@ -1,0 +1,46 @@
+//! Hostile connected systems, clients and networks against the real binary.
+//!
+//! Each case starts a rekey of its own, attacks it, and checks that the process lives on, that its
+//! memory stays bounded, and that what was asked of it ends in words. A case must fail on a build
+//! without the bound that it tries; `REKEY_BINARY` names the build.
+
+use std::{future::Future, pin::Pin};
+
+use clap::Args;
+use rekey_drive::Result;
+
+/// Which cases to run.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Runs only the cases whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// One attack under way.
+type Running = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// An attack: its name, and what it tries.
+struct Case {
+    name: &'static str,
+    run: fn() -> Running,
+}
+
+/// Every attack.
+const CASES: &[Case] = &[];
+
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let is_wanted =
+        |case: &&Case| options.only.as_ref().is_none_or(|only| case.name.contains(only.as_str()));
+    let mut failed = Vec::new();
+    for case in CASES.iter().filter(is_wanted) {
+        match (case.run)().await {
+            Ok(()) => println!("{:<44} held", case.name),
+            Err(error) => {
+                println!("{:<44} BROKE: {error}", case.name);
+                failed.push(case.name);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join(", ").into()) }
+}
