@@ -13,19 +13,20 @@ use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use rekey_vault::Password;
-use tokio::{sync::mpsc, time::timeout};
-use tokio_postgres::Error;
+use tokio::sync::mpsc;
+use tokio_postgres::SimpleQueryRow;
 
 use self::{
-    door::{Door, Lease, Pool},
-    role::{LIST, ROLE, ROLE_WITHOUT_VERIFIER, Role, listed, stamp},
+    door::{Door, Failed, Lease, Pool, Rights, text},
+    role::{Role, list, listed, role, stamp},
 };
 use crate::{
     Account, Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
-    Rejection, Stamp, Verdict, Verification, net::OPERATION, scrub::scrub,
+    Rejection, Stamp, Verdict, Verification, another_account, scrub::scrub,
 };
 
 mod answer;
+mod bounded;
 mod config;
 mod door;
 mod role;
@@ -33,8 +34,9 @@ mod scram;
 
 pub use self::config::Config;
 
-/// How many accounts one page holds, and so the most that wait in memory.
-const PAGE: i64 = 1_000;
+/// How many accounts one page holds, and so the most that wait in memory. A page takes about a tenth
+/// of what one answer may have.
+const PAGE: usize = 1_000;
 
 /// A database server.
 pub struct Database {
@@ -47,7 +49,7 @@ impl Kind for Database {
     const DISPLAY_NAME: &'static str = "PostgreSQL";
     const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
     const SECRETS: &'static [&'static str] = &["password"];
-    const STABLE_ID: bool = false;
+    const STABLE_ID: bool = true;
     const IGNORES_CASE: bool = false;
     const VERIFICATION: Verification = Verification::Exact;
     type Config = Config;
@@ -76,16 +78,19 @@ impl Connector for Database {
     }
 
     async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
-        let mut last = String::new();
+        let mut last = 0;
         loop {
-            // Also proves that a pooled connection is alive.
-            let (lease, _) = self.role(&self.config.user).await?;
-            let page = within(lease.connection.client.query(LIST, &[&last, &PAGE])).await?;
+            let (lease, page) = self.ask(PAGE, |_| list(last, PAGE), |_, row| listed(row)).await?;
             lease.give_back(&self.pool);
-            let Some(row) = page.last() else { return Ok(()) };
-            last = row.get(0);
-            for row in &page {
-                if to.send(listed(row)).await.is_err() {
+            if page.is_empty() {
+                return Ok(());
+            }
+            for (oid, account) in page {
+                if oid <= last {
+                    return Err(answer::unexpected());
+                }
+                last = oid;
+                if to.send(account).await.is_err() {
                     return Ok(());
                 }
             }
@@ -93,12 +98,14 @@ impl Connector for Database {
     }
 
     async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault> {
-        let name = account.native_identity;
-        let (lease, role) = self.role(name).await?;
-        let rights = lease.connection.rights;
+        let (lease, role) = self.role(account.native_identity).await?;
         lease.give_back(&self.pool);
-        let role = self.changeable(name, role, rights.is_superuser)?;
-        Ok(Observed { stamp: role.stamp, ..Observed::default() })
+        let role = changeable(role)?;
+        let correlation = match account.correlated_by {
+            Some("name" | "rolname") => vec![role.name],
+            Some(_) | None => Vec::new(),
+        };
+        Ok(Observed { stamp: role.stamp, stable_id: Some(role.id), correlation })
     }
 
     async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
@@ -109,11 +116,10 @@ impl Connector for Database {
             });
         }
         let verifier = scram::verifier(change.password, &change.salt);
-        let lease = match self.prepared(change.account.native_identity, deadline).await {
-            Ok(lease) => lease,
-            Err(fault) => return Outcome::NotApplied(fault),
-        };
-        self.alter(lease, change.account.native_identity, &verifier, observed, deadline).await
+        match self.prepared(&change.account, deadline).await {
+            Ok(lease) => self.alter(lease, &change.account, &verifier, observed, deadline).await,
+            Err(fault) => Outcome::NotApplied(fault),
+        }
     }
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
@@ -121,6 +127,7 @@ impl Connector for Database {
         let reads = lease.connection.rights.reads;
         lease.give_back(&self.pool);
         let role = role.ok_or_else(no_account)?;
+        check_same(&role, &change.account)?;
         if reads {
             let Some(stored) = role.verifier else { return Ok(Verdict::No) };
             if let Some(is_it) = scram::is_verifier_of(&stored, change.password) {
@@ -136,73 +143,40 @@ impl Connector for Database {
     }
 }
 
-/// Its row stays ours until the transaction ends.
-const LOCK: &str =
-    "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1::text::name FOR UPDATE";
-
-/// `ALTER ROLE` takes no parameters: the server itself quotes the name and the verifier.
-const STATEMENT: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)";
-
 impl Database {
-    /// Reads a role, on a connection that has just proved to be alive. A pooled one that turns out
-    /// to be dead is replaced.
-    async fn role(&self, name: &str) -> Result<(Lease, Option<Role>), Fault> {
+    /// Asks on a connection that works: a pooled one that turns out to be dead is replaced.
+    async fn ask<T>(
+        &self,
+        most: usize,
+        statement: impl Fn(Rights) -> String,
+        read: impl Fn(Rights, &SimpleQueryRow) -> Result<T, Fault>,
+    ) -> Result<(Lease, Vec<T>), Fault> {
         let mut lease = self.pool.take().await?;
         loop {
-            let is_readable = lease.connection.rights.reads;
-            let query = if is_readable { ROLE } else { ROLE_WITHOUT_VERIFIER };
-            match timeout(OPERATION, lease.connection.client.query_opt(query, &[&name])).await {
-                Ok(Ok(row)) => {
-                    let role = row.map(|row| Role::read(&row, is_readable));
-                    return Ok((lease, role));
-                }
-                Ok(Err(error)) if error.as_db_error().is_some() => {
-                    return Err(answer::fault(error));
-                }
-                Ok(Err(_)) | Err(_) if lease.is_reused => lease = self.pool.renew(lease).await?,
-                Ok(Err(error)) => return Err(answer::fault(error)),
-                Err(_) => return Err(silent()),
+            let rights = lease.connection.rights;
+            let statement = statement(rights);
+            let asked = lease.connection.ask(&statement, most, |row| read(rights, row)).await;
+            match asked {
+                Ok(rows) => return Ok((lease, rows)),
+                Err(Failed::Broken(_)) if lease.is_reused => lease = self.pool.renew(lease).await?,
+                Err(failed) => return Err(failed.into()),
             }
         }
     }
 
-    /// Refuses what rekey must not or cannot change.
-    fn changeable(
-        &self,
-        name: &str,
-        role: Option<Role>,
-        is_superuser: bool,
-    ) -> Result<Role, Fault> {
-        let role = role.ok_or_else(no_account)?;
-        if name == self.config.user {
-            return Err(Fault::new(
-                FaultKind::NotPermitted,
-                "this is the role that rekey itself signs in with",
-            ));
-        }
-        if !role.can_log_in {
-            return Err(Fault::new(
-                FaultKind::Unsupported,
-                "the role cannot log in (NOLOGIN): a password would be of no use",
-            ));
-        }
-        if role.is_superuser && !is_superuser {
-            return Err(Fault::new(
-                FaultKind::NotPermitted,
-                "the role is a superuser: only a superuser may change its password",
-            ));
-        }
-        Ok(role)
+    async fn role(&self, name: &str) -> Result<(Lease, Option<Role>), Fault> {
+        let statement = |rights: Rights| role(name, rights.reads);
+        let (lease, mut roles) =
+            self.ask(1, statement, |rights, row| Role::read(row, rights.reads)).await?;
+        Ok((lease, roles.pop()))
     }
 
     /// Everything before the transaction: a live connection, a role that can be changed, in time.
-    async fn prepared(&self, name: &str, deadline: Instant) -> Result<Lease, Fault> {
+    async fn prepared(&self, account: &Account<'_>, deadline: Instant) -> Result<Lease, Fault> {
         check_deadline(deadline)?;
-        let (lease, role) = self.role(name).await?;
-        let checked = self
-            .changeable(name, role, lease.connection.rights.is_superuser)
-            .and_then(|_| check_deadline(deadline));
-        match checked {
+        let (lease, role) = self.role(account.native_identity).await?;
+        let checked = changeable(role).and_then(|role| check_same(&role, account));
+        match checked.and_then(|()| check_deadline(deadline)) {
             Ok(()) => Ok(lease),
             Err(fault) => {
                 lease.give_back(&self.pool);
@@ -215,48 +189,62 @@ impl Database {
     /// lost in a way that matters.
     async fn alter(
         &self,
-        mut lease: Lease,
-        name: &str,
+        lease: Lease,
+        account: &Account<'_>,
         verifier: &str,
         observed: &Stamp,
         deadline: Instant,
     ) -> Outcome {
-        let rights = lease.connection.rights;
-        let committed = async {
-            let transaction = within(lease.connection.client.transaction()).await?;
-            if rights.locks {
-                let row = within(transaction.query_opt(LOCK, &[&name])).await?;
-                let current: Option<String> = row.ok_or_else(no_account)?.get(0);
-                if observed.is_known() && stamp(current.as_deref()) != *observed {
-                    return Err(crate::fault::conflict());
-                }
-            }
-            let row = within(transaction.query_one(STATEMENT, &[&name, &verifier])).await?;
-            let statement: String = row.get(0);
-            check_deadline(deadline)?;
-            within(transaction.batch_execute(&statement)).await?;
-            check_deadline(deadline)?;
-            crate::proof::pause_at("postgresql.commit");
-            Ok(timeout(OPERATION, transaction.commit()).await)
-        }
-        .await;
-        let committed = match committed {
-            Ok(committed) => committed,
+        let altered = self.alter_uncommitted(&lease, account, verifier, observed, deadline).await;
+        if let Err(fault) = altered.and_then(|()| check_deadline(deadline)) {
             // Dropping the lease ends the connection, and with it the transaction.
-            Err(fault) => return Outcome::NotApplied(fault),
-        };
-        match committed {
-            Ok(Ok(())) => {
+            return Outcome::NotApplied(fault);
+        }
+        crate::proof::pause_at("postgresql.commit");
+        match lease.connection.run("COMMIT").await {
+            Ok(()) => {
                 lease.give_back(&self.pool);
                 Outcome::Applied
             }
             // The server's own word: it rolled back.
-            Ok(Err(error)) if error.as_db_error().is_some_and(is_certain) => {
-                Outcome::NotApplied(answer::fault(error))
-            }
-            Ok(Err(error)) => Outcome::Unknown(answer::fault(error)),
-            Err(_) => Outcome::Unknown(silent()),
+            Err(Failed::Refused(code, fault)) if is_certain(&code) => Outcome::NotApplied(fault),
+            Err(failed) => Outcome::Unknown(failed.into()),
         }
+    }
+
+    async fn alter_uncommitted(
+        &self,
+        lease: &Lease,
+        account: &Account<'_>,
+        verifier: &str,
+        observed: &Stamp,
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        let (connection, rights) = (&lease.connection, lease.connection.rights);
+        connection.run("BEGIN").await?;
+        let (name, verifier) = (text(account.native_identity), text(verifier));
+        if rights.locks {
+            // The row stays ours until the transaction ends.
+            let lock = format!(
+                "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = {name}::name \
+                 FOR UPDATE"
+            );
+            let locked = connection.ask(&lock, 1, |row| Ok(stamp(answer::column(row, 0)?)));
+            let current = locked.await?.pop().ok_or_else(no_account)?;
+            if observed.is_known() && current != *observed {
+                return Err(crate::fault::conflict());
+            }
+        }
+        // `ALTER ROLE` takes no expressions: the server itself quotes the name and the verifier.
+        let quote = format!("SELECT format('ALTER ROLE %I PASSWORD %L', {name}, {verifier})");
+        let quoted = connection.ask(&quote, 1, |row| Ok(answer::value(row, 0)?.to_owned()));
+        let statement = quoted.await?.pop().ok_or_else(answer::unexpected)?;
+        check_deadline(deadline)?;
+        connection.run(&statement).await?;
+        // Only now is it certain which role that was: until the commit, its row is locked.
+        let again = role(account.native_identity, rights.reads);
+        let changed = connection.ask(&again, 1, |row| Role::read(row, rights.reads)).await?.pop();
+        check_same(&changeable(changed)?, account)
     }
 
     /// One login with the password, on a connection of its own.
@@ -280,22 +268,42 @@ impl Database {
     }
 }
 
+/// Refuses a role that was given the name of the account's.
+fn check_same(role: &Role, account: &Account<'_>) -> Result<(), Fault> {
+    let is_same = account.stable_id.is_none_or(|id| id == role.id);
+    if is_same { Ok(()) } else { Err(another_account()) }
+}
+
+/// Refuses what rekey must not or cannot change.
+fn changeable(role: Option<Role>) -> Result<Role, Fault> {
+    let role = role.ok_or_else(no_account)?;
+    if role.is_own {
+        return Err(Fault::new(
+            FaultKind::NotPermitted,
+            "this is the role that rekey itself signs in with",
+        ));
+    }
+    if role.is_privileged {
+        return Err(Fault::new(
+            FaultKind::NotPermitted,
+            "the role is protected, since it is or may become a superuser, a role with CREATEROLE, \
+             REPLICATION or BYPASSRLS, or one of the server's own (pg_...): change its password on \
+             the server",
+        ));
+    }
+    if !role.can_log_in {
+        return Err(Fault::new(
+            FaultKind::Unsupported,
+            "the role cannot log in (NOLOGIN): a password would be of no use",
+        ));
+    }
+    Ok(role)
+}
+
 /// Whether an error that answers a commit says that nothing was committed. A shutdown (class 57)
 /// may come after the commit record was written.
-fn is_certain(answer: &tokio_postgres::error::DbError) -> bool {
-    let code = answer.code().code();
+fn is_certain(code: &str) -> bool {
     !code.starts_with("57") && !code.starts_with("08")
-}
-
-async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
-    match timeout(OPERATION, call).await {
-        Ok(answer) => answer.map_err(answer::fault),
-        Err(_) => Err(silent()),
-    }
-}
-
-fn silent() -> Fault {
-    Fault::new(FaultKind::Unreachable, "the server did not answer within 10 seconds")
 }
 
 fn no_account() -> Fault {

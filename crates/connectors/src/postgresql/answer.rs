@@ -2,16 +2,43 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Error;
+use tokio_postgres::{Error, SimpleQueryRow};
 
 use crate::{Fault, FaultKind, scrub::plain, tls};
 
+/// The fault of a connection that broke, `why` if rekey ended it.
+pub(super) fn broken(error: Error, why: Option<&str>) -> Fault {
+    Fault::new(FaultKind::Unreachable, why.unwrap_or("the connection to the server broke"))
+        .caused_by(error)
+}
+
+/// The fault of an answer that is none to what was asked.
+pub(super) fn unexpected() -> Fault {
+    Fault::new(FaultKind::Unreachable, "the server answered what it was not asked for")
+}
+
+/// A column of an answer; `None` for NULL.
+pub(super) fn column(row: &SimpleQueryRow, index: usize) -> Result<Option<&str>, Fault> {
+    row.try_get(index).map_err(|_| unexpected())
+}
+
+/// A column that has a value.
+pub(super) fn value(row: &SimpleQueryRow, index: usize) -> Result<&str, Fault> {
+    column(row, index)?.ok_or_else(unexpected)
+}
+
+/// A column with a truth value, as the server writes it.
+pub(super) fn is_true(row: &SimpleQueryRow, index: usize) -> Result<bool, Fault> {
+    match value(row, index)? {
+        "t" => Ok(true),
+        "f" => Ok(false),
+        _ => Err(unexpected()),
+    }
+}
+
 /// The fault of a statement that failed.
 pub(super) fn fault(error: Error) -> Fault {
-    let Some(answer) = error.as_db_error() else {
-        return Fault::new(FaultKind::Unreachable, "the connection to the server broke")
-            .caused_by(error);
-    };
+    let Some(answer) = error.as_db_error() else { return broken(error, None) };
     let code = answer.code().code();
     let (kind, advice) = match code {
         "42501" => (

@@ -1,20 +1,30 @@
 //! Connections to one server: TCP, TLS, the sign-in, and what rekey's own role may do there.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, pin::pin, sync::Arc};
 
+use futures_util::TryStreamExt as _;
 use rustls::ClientConfig;
-use tokio::{net::TcpStream, task::AbortHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::AbortHandle,
+    time::timeout,
+};
 use tokio_postgres::{
-    Client, Error, NoTls,
+    Client, Error, NoTls, SimpleQueryMessage, SimpleQueryRow,
     config::{ChannelBinding, SslMode},
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{answer, config::Config};
+use super::{
+    answer::{self, is_true},
+    bounded::{Allowance, Bounded, BoundedTls},
+    config::Config,
+};
 use crate::{
     Fault, FaultKind,
-    net::{CONNECT, dial},
+    net::{CONNECT, OPERATION, dial},
     pool,
 };
 
@@ -41,9 +51,76 @@ pub(super) struct Door {
 
 /// A connection, and what drives it. Dropped, it closes, and the server rolls back.
 pub(super) struct Connection {
-    pub(super) client: Client,
+    client: Client,
     driver: AbortHandle,
+    allowance: Arc<Allowance>,
     pub(super) rights: Rights,
+}
+
+/// Why a statement has no answer.
+pub(super) enum Failed {
+    /// The connection broke, or the answer was none.
+    Broken(Fault),
+    /// The server refused, with this SQLSTATE.
+    Refused(String, Fault),
+}
+
+impl From<Failed> for Fault {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Broken(fault) | Failed::Refused(_, fault) => fault,
+        }
+    }
+}
+
+/// A text as an expression of SQL. Hexadecimal digits need no quoting in any mode of the server.
+pub(super) fn text(value: &str) -> String {
+    let mut digits = String::with_capacity(value.len() * 2);
+    for byte in value.bytes() {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    format!("convert_from(decode('{digits}', 'hex'), 'UTF8')")
+}
+
+impl Connection {
+    /// Sends statements and reads every row of the answer, `most` at most.
+    ///
+    /// They go by the simple protocol: with the extended one, the client asks the server about each
+    /// type it does not know, and about the types in that, as deep as a server cares to answer.
+    pub(super) async fn ask<T>(
+        &self,
+        statements: &str,
+        most: usize,
+        read: impl Fn(&SimpleQueryRow) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Failed> {
+        self.allowance.renew();
+        let asking = async {
+            let mut answer =
+                pin!(self.client.simple_query_raw(statements).await.map_err(self.failed())?);
+            let mut rows = Vec::new();
+            while let Some(part) = answer.try_next().await.map_err(self.failed())? {
+                let SimpleQueryMessage::Row(row) = part else { continue };
+                if rows.len() == most {
+                    return Err(Failed::Broken(answer::unexpected()));
+                }
+                rows.push(read(&row).map_err(Failed::Broken)?);
+            }
+            Ok(rows)
+        };
+        timeout(OPERATION, asking).await.unwrap_or_else(|_| Err(Failed::Broken(silent())))
+    }
+
+    /// Sends statements whose answers hold no rows.
+    pub(super) async fn run(&self, statements: &str) -> Result<(), Failed> {
+        self.ask(statements, 0, |_| Ok(())).await.map(drop)
+    }
+
+    fn failed(&self) -> impl Fn(Error) -> Failed {
+        |error| match error.code().map(|code| code.code().to_owned()) {
+            Some(code) => Failed::Refused(code, answer::fault(error)),
+            None => Failed::Broken(answer::broken(error, self.allowance.refused())),
+        }
+    }
 }
 
 impl Drop for Connection {
@@ -68,6 +145,18 @@ pub(super) struct Rights {
     pub(super) creates_roles: bool,
 }
 
+impl Rights {
+    /// From a row of [`RIGHTS`].
+    fn read(row: &SimpleQueryRow) -> Result<Self, Fault> {
+        Ok(Self {
+            reads: is_true(row, 0)?,
+            locks: is_true(row, 1)?,
+            is_superuser: is_true(row, 2)?,
+            creates_roles: is_true(row, 3)?,
+        })
+    }
+}
+
 impl pool::Door for Door {
     type Connection = Connection;
     const BUSY: &'static str = "every connection to the server was busy for 10 seconds: raise \
@@ -75,19 +164,13 @@ impl pool::Door for Door {
 
     async fn open(&self) -> Result<Connection, Fault> {
         let opening = async {
-            let (client, driver) = self
+            let mut connection = self
                 .connect(&self.config.user, self.config.password.expose())
                 .await?
                 .map_err(answer::sign_in_fault)?;
-            let mut connection = Connection { client, driver, rights: Rights::default() };
-            connection.client.batch_execute(SESSION).await.map_err(answer::fault)?;
-            let row = connection.client.query_one(RIGHTS, &[]).await.map_err(answer::fault)?;
-            connection.rights = Rights {
-                reads: row.get(0),
-                locks: row.get(1),
-                is_superuser: row.get(2),
-                creates_roles: row.get(3),
-            };
+            connection.run(SESSION).await?;
+            let rights = connection.ask(RIGHTS, 1, Rights::read).await?.pop();
+            connection.rights = rights.ok_or_else(answer::unexpected)?;
             Ok(connection)
         };
         timeout(CONNECT, opening).await.unwrap_or_else(|_| Err(slow()))
@@ -106,12 +189,7 @@ impl Door {
         password: &str,
     ) -> Result<Result<(), Error>, Fault> {
         match timeout(CONNECT, self.connect(role, password)).await {
-            Ok(Ok(Ok((_, driver)))) => {
-                driver.abort();
-                Ok(Ok(()))
-            }
-            Ok(Ok(Err(error))) => Ok(Err(error)),
-            Ok(Err(fault)) => Err(fault),
+            Ok(connected) => Ok(connected?.map(drop)),
             Err(_) => Err(slow()),
         }
     }
@@ -120,8 +198,9 @@ impl Door {
         &self,
         user: &str,
         password: &str,
-    ) -> Result<Result<(Client, AbortHandle), Error>, Fault> {
+    ) -> Result<Result<Connection, Error>, Fault> {
         let stream = dial(&self.config.host, self.config.port).await?;
+        let allowance = Allowance::new();
         let mut settings = tokio_postgres::Config::new();
         settings
             .user(user)
@@ -130,32 +209,43 @@ impl Door {
             .application_name("rekey");
         let Some(tls) = &self.tls else {
             settings.ssl_mode(SslMode::Disable).channel_binding(ChannelBinding::Disable);
-            return Ok(drive(&settings, stream, NoTls).await);
+            let stream = Bounded::new(stream, Arc::clone(&allowance));
+            return Ok(drive(&settings, stream, NoTls, allowance).await);
         };
         // Channel binding leaves the server no way to ask for the password itself, or for MD5.
         settings.ssl_mode(SslMode::Require).channel_binding(ChannelBinding::Require);
         let mut connector = MakeRustlsConnect::new(ClientConfig::clone(tls));
         match MakeTlsConnect::<TcpStream>::make_tls_connect(&mut connector, &self.config.host) {
-            Ok(tls) => Ok(drive(&settings, stream, tls).await),
+            Ok(tls) => {
+                let tls = BoundedTls { tls, allowance: Arc::clone(&allowance) };
+                Ok(drive(&settings, stream, tls, allowance).await)
+            }
             Err(impossible) => match impossible {},
         }
     }
 }
 
-async fn drive<T>(
+async fn drive<S, T>(
     settings: &tokio_postgres::Config,
-    stream: TcpStream,
+    stream: S,
     tls: T,
-) -> Result<(Client, AbortHandle), Error>
+    allowance: Arc<Allowance>,
+) -> Result<Connection, Error>
 where
-    T: TlsConnect<TcpStream>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: TlsConnect<S>,
     T::Stream: Send + 'static,
 {
     let (client, connection) = settings.connect_raw(stream, tls).await?;
     // It ends with the connection; why it ended shows in the next call.
-    Ok((client, tokio::spawn(connection).abort_handle()))
+    let driver = tokio::spawn(connection).abort_handle();
+    Ok(Connection { client, driver, allowance, rights: Rights::default() })
 }
 
 fn slow() -> Fault {
     Fault::new(FaultKind::Unreachable, "the server did not finish the sign-in within 5 seconds")
+}
+
+fn silent() -> Fault {
+    Fault::new(FaultKind::Unreachable, "the server did not answer within 10 seconds")
 }

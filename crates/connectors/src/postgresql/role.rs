@@ -4,50 +4,81 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
-use tokio_postgres::Row;
+use tokio_postgres::SimpleQueryRow;
 
-use crate::{Listed, Stamp};
+use super::{
+    answer::{column, is_true, unexpected, value},
+    door::text,
+};
+use crate::{Fault, Listed, Stamp};
 
-/// The roles that can log in, after `$1`, `$2` at most.
-pub(super) const LIST: &str = "SELECT rolname::text, coalesce(rolvaliduntil < now(), false) \
-     FROM pg_catalog.pg_roles \
-     WHERE rolcanlogin AND rolname::text COLLATE \"C\" > $1::text AND rolname !~ '^pg_' \
-     ORDER BY rolname::text COLLATE \"C\" LIMIT $2::bigint";
+/// The next `most` roles that can log in, in the order of their oids: it is the same in every
+/// encoding, and a role that is renamed meanwhile keeps its place.
+pub(super) fn list(after: u32, most: usize) -> String {
+    format!(
+        "SELECT oid, rolname, coalesce(rolvaliduntil < now(), false) FROM pg_catalog.pg_roles \
+         WHERE rolcanlogin AND oid > {after} AND rolname !~ '^pg_' ORDER BY oid LIMIT {most}"
+    )
+}
 
-/// One role, with its verifier. Longer names would be cut off, and then mean another role.
-pub(super) const ROLE: &str = "SELECT rolcanlogin, rolsuper, coalesce(rolvaliduntil < now(), false), rolpassword \
-     FROM pg_catalog.pg_authid \
-     WHERE rolname = $1::text::name AND octet_length($1::text) <= 63";
-
-/// One role, where verifiers may not be read.
-pub(super) const ROLE_WITHOUT_VERIFIER: &str = "SELECT rolcanlogin, rolsuper, \
-     coalesce(rolvaliduntil < now(), false), NULL::text \
-     FROM pg_catalog.pg_roles \
-     WHERE rolname = $1::text::name AND octet_length($1::text) <= 63";
+/// One role, with its verifier where that may be read. Longer names would be cut off, and then mean
+/// another role.
+///
+/// It is privileged if it is, or is a member of, a role whose password is worth as much as the
+/// server: below 16384 are the oids of the roles that the server came with.
+pub(super) fn role(name: &str, is_readable: bool) -> String {
+    let (table, verifier) =
+        if is_readable { ("pg_authid", "rolpassword") } else { ("pg_roles", "NULL") };
+    let name = text(name);
+    format!(
+        "SELECT oid, rolname, rolcanlogin, coalesce(rolvaliduntil < now(), false), {verifier}, \
+         rolname IN (session_user, current_user), \
+         EXISTS (SELECT FROM pg_catalog.pg_roles other WHERE (other.rolsuper \
+           OR other.rolcreaterole OR other.rolreplication OR other.rolbypassrls \
+           OR other.oid < 16384 AND other.rolname <> 'pg_database_owner') \
+           AND pg_has_role(this.oid, other.oid, 'MEMBER')) \
+         FROM pg_catalog.{table} this \
+         WHERE rolname = {name}::name AND octet_length({name}) <= 63"
+    )
+}
 
 /// What rekey needs to know of a role.
+#[derive(Debug)]
 pub(super) struct Role {
+    /// Its oid: it survives a rename, and no other role ever has it.
+    pub(super) id: String,
+    pub(super) name: String,
     pub(super) can_log_in: bool,
-    pub(super) is_superuser: bool,
     pub(super) is_expired: bool,
     /// `None` where there is no password, or it may not be read.
     pub(super) verifier: Option<String>,
     pub(super) stamp: Stamp,
+    /// Rekey itself signs in with it.
+    pub(super) is_own: bool,
+    /// Its password is worth as much as the server.
+    pub(super) is_privileged: bool,
 }
 
 impl Role {
-    /// From a row of [`ROLE`] or [`ROLE_WITHOUT_VERIFIER`].
-    pub(super) fn read(row: &Row, is_readable: bool) -> Self {
-        let verifier: Option<String> = row.get(3);
-        let stamp = if is_readable { stamp(verifier.as_deref()) } else { Stamp::default() };
-        Self {
-            can_log_in: row.get(0),
-            is_superuser: row.get(1),
-            is_expired: row.get(2),
-            verifier,
-            stamp,
-        }
+    /// From a row of [`role`].
+    pub(super) fn read(row: &SimpleQueryRow, is_readable: bool) -> Result<Self, Fault> {
+        let verifier = column(row, 4)?;
+        Ok(Self {
+            id: oid(row)?.to_string(),
+            name: value(row, 1)?.to_owned(),
+            can_log_in: is_true(row, 2)?,
+            is_expired: is_true(row, 3)?,
+            verifier: verifier.map(str::to_owned),
+            stamp: if is_readable { stamp(verifier) } else { Stamp::default() },
+            is_own: is_true(row, 5)?,
+            is_privileged: is_true(row, 6)?,
+        })
     }
+}
+
+/// The first column.
+fn oid(row: &SimpleQueryRow) -> Result<u32, Fault> {
+    value(row, 0)?.parse().map_err(|_| unexpected())
 }
 
 /// The hash of a verifier: it tells a change and tells nothing else.
@@ -59,17 +90,13 @@ pub(super) fn stamp(verifier: Option<&str>) -> Stamp {
     }))
 }
 
-/// An account, from a row of [`LIST`].
-pub(super) fn listed(row: &Row) -> Listed {
-    let name: String = row.get(0);
+/// An account with its oid, from a row of [`list`].
+pub(super) fn listed(row: &SimpleQueryRow) -> Result<(u32, Listed), Fault> {
+    let (oid, name) = (oid(row)?, value(row, 1)?.to_owned());
     let mut attributes = Map::new();
     attributes.insert("rolname".to_owned(), Value::from(name.as_str()));
-    Listed {
-        native_identity: name.clone(),
-        stable_id: None,
-        name,
-        attributes,
-        disabled: row.get(1),
-        locked: false,
-    }
+    let disabled = is_true(row, 2)?;
+    let stable_id = Some(oid.to_string());
+    let native_identity = name.clone();
+    Ok((oid, Listed { native_identity, stable_id, name, attributes, disabled, locked: false }))
 }
