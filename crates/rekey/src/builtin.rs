@@ -15,7 +15,7 @@ use rekey_connectors::{
 use rekey_vault::Password;
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -33,8 +33,9 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Hashes at once: each takes its 19 MiB, and anyone may ask for one by trying to sign in.
-static HASHES: Semaphore = Semaphore::const_new(2);
+/// Hashes at once for changes: each takes its 19 MiB. Those for sign-ins have turns of their own, so
+/// that strangers who try to sign in hold up no change.
+static CHANGES: Semaphore = Semaphore::const_new(2);
 
 /// One built-in source.
 pub struct BuiltIn {
@@ -48,17 +49,22 @@ impl BuiltIn {
         Self { store, source }
     }
 
-    /// Whether `password` is the one in force. The same work is done whether or not there is such
-    /// an account; a row that is there still takes some microseconds to read.
-    pub async fn sign_in(&self, native_identity: &str, password: &Password) -> Result<bool, Fault> {
+    /// Whether `password` is the one in force, and the turn. The same work is done whether or not
+    /// there is such an account; a row that is there still takes some microseconds to read.
+    pub async fn compare<T: Send + 'static>(
+        &self,
+        native_identity: &str,
+        password: &Password,
+        turn: T,
+    ) -> Result<(bool, T), Fault> {
         let stored = self.stored(native_identity).await?;
         let (verifier, exists) = match &stored {
             Some((verifier, _)) => (verifier.clone(), true),
             None => (format!("{}$", BASE64_STANDARD_NO_PAD.encode([0; 16])), false),
         };
         let salt = salt_of(&verifier).unwrap_or_default();
-        let made = hash(password, salt).await?;
-        Ok(bool::from(made.as_bytes().ct_eq(verifier.as_bytes())) && exists)
+        let (made, turn) = hash_in(password, salt, turn).await?;
+        Ok((bool::from(made.as_bytes().ct_eq(verifier.as_bytes())) && exists, turn))
     }
 
     async fn stored(&self, native_identity: &str) -> Result<Option<(String, i64)>, Fault> {
@@ -143,17 +149,28 @@ impl Connector for BuiltIn {
     }
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
-        let yes = self.sign_in(change.account.native_identity, change.password).await?;
+        let account = change.account.native_identity;
+        let (yes, _) = self.compare(account, change.password, turn().await?).await?;
         Ok(if yes { Verdict::Yes } else { Verdict::No })
     }
 }
 
+/// The right to make one hash for a change.
+async fn turn() -> Result<SemaphorePermit<'static>, Fault> {
+    CHANGES.acquire().await.map_err(|_| stopping())
+}
+
 /// `SALT$HASH`, both base64 without padding. Off the threads that serve requests.
 pub async fn hash(password: &Password, salt: [u8; 16]) -> Result<String, Fault> {
-    let _turn = HASHES
-        .acquire()
-        .await
-        .map_err(|_| Fault::new(FaultKind::Unreachable, "rekey is stopping"))?;
+    Ok(hash_in(password, salt, turn().await?).await?.0)
+}
+
+/// The turn goes with the work: it is not over when a client goes away and nobody waits any more.
+async fn hash_in<T: Send + 'static>(
+    password: &Password,
+    salt: [u8; 16],
+    turn: T,
+) -> Result<(String, T), Fault> {
     let clear = Zeroizing::new(password.expose().to_owned());
     tokio::task::spawn_blocking(move || {
         let broken = |_| Fault::new(FaultKind::Misconfigured, "Argon2id failed");
@@ -164,10 +181,14 @@ pub async fn hash(password: &Password, salt: [u8; 16]) -> Result<String, Fault> 
             .map_err(broken)?;
         let (salt, made) =
             (BASE64_STANDARD_NO_PAD.encode(salt), BASE64_STANDARD_NO_PAD.encode(made.as_ref()));
-        Ok(format!("{salt}${made}"))
+        Ok((format!("{salt}${made}"), turn))
     })
     .await
-    .map_err(|_| Fault::new(FaultKind::Unreachable, "rekey is stopping"))?
+    .map_err(|_| stopping())?
+}
+
+fn stopping() -> Fault {
+    Fault::new(FaultKind::Unreachable, "rekey is stopping")
 }
 
 fn salt_of(verifier: &str) -> Option<[u8; 16]> {

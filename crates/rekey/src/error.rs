@@ -15,6 +15,9 @@ pub enum Error {
         /// What is wrong and what to do, for the caller.
         text: String,
     },
+    /// Too much is asked for at once; the text is for the caller.
+    #[error("{0}: try again in a few seconds")]
+    Busy(&'static str),
     /// A connector said no, outside a password change.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -99,7 +99,7 @@ pub fn prepare(new: NewIdentity) -> Result<Identity, Error> {
     if alias.is_empty() {
         return Err(Error::bad(BadRequest::Missing, "alias is missing: give the login name"));
     }
-    if alias.chars().count() > LONGEST || holds_controls(&alias) {
+    if !may_be_alias(&alias) || holds_controls(&alias) {
         return Err(Error::bad(
             BadRequest::Length,
             format!("alias: give at most {LONGEST} characters, none of them a control character"),
@@ -241,6 +241,11 @@ const LONGEST: usize = 128;
 /// How names are compared: without regard to case.
 pub fn name_key(name: &str) -> String {
     name.trim().to_lowercase()
+}
+
+/// Whether a name is no longer than a login name may be.
+pub fn may_be_alias(name: &str) -> bool {
+    name.trim().chars().count() <= LONGEST
 }
 
 /// Whether a name could break a line or show itself as another: control characters, ends of lines,

@@ -91,6 +91,13 @@ impl IntoResponse for Error {
             Self::BadRequest { code, text } => {
                 answer(StatusCode::BAD_REQUEST, detail_code(code), text)
             }
+            error @ Self::Busy(_) => {
+                let text = error.to_string();
+                let mut response =
+                    answer(StatusCode::SERVICE_UNAVAILABLE, "503 Service unavailable", text);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+                response
+            }
             Self::Fault(fault) => {
                 tracing::warn!(error = &fault as &dyn std::error::Error, "a connector failed");
                 answer(StatusCode::BAD_REQUEST, "400.1 Bad request content", fault.message)

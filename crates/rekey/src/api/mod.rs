@@ -45,7 +45,10 @@ pub use self::{
     measure::metrics_router,
     path::normalise,
 };
-pub(crate) use self::{limit::Limits, oauth::Parameters};
+pub(crate) use self::{
+    limit::{Limits, client_address},
+    oauth::Parameters,
+};
 
 /// Every endpoint that needs a token. This is the table of contents.
 fn table() -> Table {

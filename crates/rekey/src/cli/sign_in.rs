@@ -6,7 +6,7 @@ use rekey_vault::Password;
 use serde_json::json;
 
 use super::out::{self, say};
-use crate::{App, Error};
+use crate::{App, Error, sign_in::Network};
 
 /// Longer than any password.
 const LONGEST: u64 = 4096;
@@ -20,7 +20,7 @@ pub(super) struct SignIn {
 impl SignIn {
     pub(super) async fn run(self, app: &App, json: bool) -> Result<ExitCode, Error> {
         let password = read_password()?;
-        let yes = app.sign_in(&self.user, &password).await?.is_some();
+        let yes = app.sign_in(Network::LOCAL, &self.user, &password).await?.is_some();
         if json {
             out::json(&json!({ "user": self.user, "signedIn": yes }));
         } else if yes {

@@ -17,14 +17,17 @@ use rekey_vault::Password;
 
 use super::{is_ours, notice, show};
 use crate::{
-    App,
-    api::{Limits, Parameters},
+    App, Error,
+    api::{Limits, Parameters, client_address},
     bootstrap,
     grant::{self, Ask, Asked, Denied, Refusal},
     identity::Identity,
+    sign_in::Network,
 };
 
 const TITLE: &str = "You cannot sign in here";
+/// The field of the password.
+const PASSWORD: &str = "password";
 /// The parameters of an application, which the form carries.
 const CARRIED: [&str; 7] = [
     "client_id",
@@ -60,6 +63,7 @@ struct FirstPassword<'a> {
 /// The form.
 pub(crate) async fn page(State(app): State<App>, request: Request) -> Response {
     let parameters = match Parameters::of_query(request.uri()) {
+        Ok(parameters) if parameters.get(PASSWORD).is_some() => return in_address(&app),
         Ok(parameters) => parameters,
         Err(refusal) => return unreadable(&app, refusal),
     };
@@ -85,20 +89,25 @@ pub(crate) async fn submit(
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         return response;
     }
-    let mut parameters = match Parameters::read(request).await {
+    if Parameters::of_query(request.uri()).is_ok_and(|query| query.get(PASSWORD).is_some()) {
+        return in_address(&app);
+    }
+    let from = Network::from(client_address(request.extensions()));
+    let mut parameters = match Parameters::of_body(request).await {
         Ok(Ok(parameters)) => parameters,
         Ok(Err(refusal)) => return unreadable(&app, refusal),
         Err(response) => return response,
     };
-    let password = Password::new(parameters.take("password").unwrap_or_default());
+    let password = Password::new(parameters.take(PASSWORD).unwrap_or_default());
     let asked = match asked(&app, &parameters).await {
         Ok(asked) => asked,
         Err(response) => return response,
     };
     let user_name = parameters.get("userName").unwrap_or_default();
-    let who = match app.sign_in(user_name, &password).await {
+    let who = match app.sign_in(from, user_name, &password).await {
         Ok(Some(who)) => who,
         Ok(None) => return form(&app, &parameters, asked.as_ref(), StatusCode::FORBIDDEN),
+        Err(Error::Busy(_)) => return busy(&app),
         Err(error) => return error.into_response(),
     };
     let first = match bootstrap::is_first_password(&app, &who).await {
@@ -163,6 +172,19 @@ fn first_password(app: &App, who: &Identity, to: Option<String>) -> Response {
 fn redirect(to: &str) -> Response {
     let headers = [(header::LOCATION, to), (header::CACHE_CONTROL, "no-store")];
     (StatusCode::FOUND, headers).into_response()
+}
+
+/// What stands in an address stands in histories and in the logs of proxies.
+fn in_address(app: &App) -> Response {
+    let text = "A password was sent in the address of the page, where others may read it. Change that password, and type it into the form only.";
+    notice(app, StatusCode::BAD_REQUEST, TITLE, text)
+}
+
+fn busy(app: &App) -> Response {
+    let text = "Too many people try to sign in just now. Wait a few seconds and try again.";
+    let mut response = notice(app, StatusCode::SERVICE_UNAVAILABLE, TITLE, text);
+    response.headers_mut().insert(header::RETRY_AFTER, 2.into());
+    response
 }
 
 fn unreadable(app: &App, refusal: Refusal) -> Response {

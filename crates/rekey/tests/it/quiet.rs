@@ -259,7 +259,7 @@ impl Quiet {
 
     pub(crate) async fn signs_in(&self, source: &SourceId, native: &str, clear: &str) -> bool {
         let link = BuiltIn::new(self.app.store.clone(), source.clone());
-        link.sign_in(native, &Password::new(clear.into())).await.unwrap()
+        link.compare(native, &Password::new(clear.into()), ()).await.unwrap().0
     }
 
     /// A number the store counts.

@@ -86,6 +86,11 @@ impl Site {
         Self { app, base, http, store_url, folder, _stop: stop }
     }
 
+    /// `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     pub(crate) fn get(&self, path: &str) -> Ask<'_> {
         self.ask(Method::GET, path)
     }

@@ -44,6 +44,17 @@ impl Parameters {
         .await)
     }
 
+    /// Reads the body only.
+    pub(crate) async fn of_body(request: Request) -> Result<Result<Self, Refusal>, Response> {
+        let (parts, body) = request.into_parts();
+        let bytes = body::read(body, LIMIT).await?;
+        Ok(async {
+            let values = once(form(&parts.headers, bytes).await?)?;
+            Ok(Self { values, basic: None })
+        }
+        .await)
+    }
+
     /// Reads the query only.
     pub(crate) fn of_query(uri: &Uri) -> Result<Self, Refusal> {
         Ok(Self { values: once(query(uri)?)?, basic: None })
