@@ -165,8 +165,9 @@ impl Connector for Directory {
 const ANY: &str = "(objectClass=*)";
 
 impl Directory {
-    /// Refuses what is no account: everything outside `baseDn`, and rekey's own.
+    /// Refuses everything outside `baseDn`, rekey's own account and those that are protected.
     fn check_scope(&self, native_identity: &str) -> Result<(), Fault> {
+        self.config.protected_accounts.check(native_identity)?;
         if dn::is_same(native_identity, &self.config.bind_dn) {
             return Err(Fault::new(
                 FaultKind::NotPermitted,

@@ -26,6 +26,8 @@ mod pool;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 mod proof;
+#[cfg(any(feature = "ldap", feature = "postgresql"))]
+mod protected;
 mod scrub;
 mod secret;
 mod tls;

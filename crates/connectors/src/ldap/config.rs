@@ -11,6 +11,7 @@ use super::dn;
 use crate::{
     Fault,
     net::{check_host, misconfigured},
+    protected::Protected,
     secret::secret,
     tls,
 };
@@ -48,6 +49,9 @@ pub struct Config {
     /// How many connections are open at once, 1 to 64.
     #[serde(default = "max_connections")]
     pub(super) max_connections: usize,
+    /// Accounts that are never changed, whatever rekey is asked.
+    #[serde(default)]
+    pub(super) protected_accounts: Protected,
 }
 
 /// How the connection is secured.
@@ -168,6 +172,7 @@ mod tests {
             (json!({"allowInsecure": false}), "tls"),
             (json!({"attributes": ["userPassword"]}), "attributes"),
             (json!({"maxConnections": 0}), "maxConnections"),
+            (json!({"protectedAccounts": [""]}), "protectedAccounts"),
             (json!({"surprise": 1}), "surprise"),
             (json!({"tls": "ldaps", "caCertificate": "no"}), "caCertificate"),
         ] {
