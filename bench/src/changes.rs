@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rekey_connectors::{Account, Change, Connector, Outcome, Stamp};
+use rekey_connectors::{Account, Change, Connector, Egress, Outcome, Stamp};
 use rekey_vault::{Padding, Password, PrivateKey, PublicKey};
 use serde_json::{Value, json};
 
@@ -26,8 +26,9 @@ pub(crate) async fn run(file: &str) -> Result<()> {
     let directory: Value = serde_json::from_str(&fs::read_to_string(file)?)?;
     let people: Vec<String> = (1..=AT_ONCE).map(|n| format!("u{n}")).collect();
 
-    let connector =
-        rekey_connectors::kind("ldap").ok_or("no ldap")?.open(attributes(&directory))?;
+    let connector = rekey_connectors::kind("ldap")
+        .ok_or("no ldap")?
+        .open(attributes(&directory), &Egress::default())?;
     let base = text(&directory, "baseDn");
     let writes = raw(&connector, &people, &base, false).await?;
     let same = raw(&connector, &people, &base, true).await?;

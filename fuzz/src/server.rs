@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rekey_connectors::{Account, Change, Connector, kind};
+use rekey_connectors::{Account, Change, Connector, Egress, kind};
 use rekey_vault::Password;
 use serde_json::{Value, json};
 use tokio::{
@@ -62,8 +62,9 @@ fn try_all(name: &str, attributes: impl Fn(u16) -> Value, account: &str, answers
         let port = listener.local_addr().expect("an address").port();
         let server = tokio::spawn(answer(listener, answers.to_vec()));
         let kind = kind(name).expect("the kind");
-        let connector: Arc<dyn Connector> =
-            kind.open(attributes(port)).unwrap_or_else(|fault| panic!("{}", fault.message));
+        let connector: Arc<dyn Connector> = kind
+            .open(attributes(port), &Egress::default())
+            .unwrap_or_else(|fault| panic!("{}", fault.message));
         let begun = Instant::now();
         let password = Password::new("not of this world".to_owned());
         let known = Account { native_identity: account, stable_id: None, correlated_by: None };

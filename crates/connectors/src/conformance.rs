@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use rekey_vault::Password;
 use serde_json::Value;
 
-use crate::{Account, Change, Connector, Entry, Fault, FaultKind, Outcome, Stamp, Verdict};
+use crate::{Account, Change, Connector, Egress, Entry, Fault, FaultKind, Outcome, Stamp, Verdict};
 
 mod broken;
 mod changes;
@@ -214,7 +214,7 @@ impl<'a> Suite<'a> {
 const INITIAL: &str = "Initial-Passw0rd-0";
 
 fn open(kind: &Entry, attributes: Value) -> Arc<dyn Connector> {
-    succeeded("open", kind.open(attributes))
+    succeeded("open", kind.open(attributes, &Egress::default()))
 }
 
 fn read(path: &Path) -> Vec<u8> {

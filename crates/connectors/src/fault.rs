@@ -12,6 +12,8 @@ pub struct Fault {
     pub message: String,
     /// How long the source asked to be left alone.
     pub retry_after: Option<Duration>,
+    /// Whether the message may say something about the network around the source.
+    is_about_endpoint: bool,
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -40,7 +42,22 @@ pub enum FaultKind {
 impl Fault {
     /// A fault that nothing lower down caused.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None }
+        let is_about_endpoint = kind == FaultKind::Unreachable;
+        Self { kind, message: message.into(), retry_after: None, is_about_endpoint, source: None }
+    }
+
+    /// Marks a fault of another kind whose message may say something about the network around the
+    /// source: that a certificate did not verify, that the operator does not allow the host.
+    #[must_use]
+    pub(crate) fn about_endpoint(mut self) -> Self {
+        self.is_about_endpoint = true;
+        self
+    }
+
+    /// The message for callers who must not learn what answers where: the same one whether a
+    /// connection was refused or filtered, TLS failed, or another protocol answered.
+    pub fn public(&self) -> &str {
+        if self.is_about_endpoint { "the source cannot be reached" } else { &self.message }
     }
 
     /// Keeps the error underneath, for the operator's log.

@@ -29,7 +29,7 @@ use self::{
     ppolicy::Refusal,
 };
 use crate::{
-    Account, Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
+    Account, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
     Rejection, Stamp, Verdict, Verification,
     net::OPERATION,
     scrub::{plain, scrub},
@@ -67,10 +67,10 @@ impl Kind for Directory {
     const VERIFICATION: Verification = Verification::Stamp;
     type Config = Config;
 
-    fn open(config: Config) -> Result<Self, Fault> {
+    fn open(config: Config, egress: &Egress) -> Result<Self, Fault> {
         let tls = config.check()?;
         let config = Arc::new(config);
-        let door = Door { config: Arc::clone(&config), tls };
+        let door = Door { config: Arc::clone(&config), tls, egress: egress.clone() };
         Ok(Self { pool: Pool::new(door, config.max_connections), config })
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 mod certificate;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod egress;
 mod fault;
 #[cfg(feature = "ldap")]
 pub mod ldap;
@@ -33,6 +34,7 @@ mod secret;
 mod tls;
 
 pub use self::certificate::certificate_end;
+pub use self::egress::Egress;
 pub use self::fault::{Fault, FaultKind};
 
 /// Every kind of connector in this crate and build.
@@ -91,8 +93,9 @@ pub trait Kind: Connector + Sized + 'static {
     /// The source's `connectorAttributes`, without `correlation`, which the host reads.
     type Config: DeserializeOwned;
 
-    /// Checks the configuration; connects no earlier than the first call.
-    fn open(config: Self::Config) -> Result<Self, Fault>;
+    /// Checks the configuration; connects no earlier than the first call, and nowhere that `egress`
+    /// does not allow.
+    fn open(config: Self::Config, egress: &Egress) -> Result<Self, Fault>;
 }
 
 /// An account as rekey knows it.
@@ -236,7 +239,7 @@ pub struct Entry {
     pub ignores_case: bool,
     /// See [`Kind::VERIFICATION`].
     pub verification: Verification,
-    open: fn(Value) -> Result<Arc<dyn Connector>, Fault>,
+    open: fn(Value, &Egress) -> Result<Arc<dyn Connector>, Fault>,
 }
 
 impl Entry {
@@ -250,13 +253,13 @@ impl Entry {
             stable_id: K::STABLE_ID,
             ignores_case: K::IGNORES_CASE,
             verification: K::VERIFICATION,
-            open: |attributes| Ok(Arc::new(K::open(parse(attributes)?)?)),
+            open: |attributes, egress| Ok(Arc::new(K::open(parse(attributes)?, egress)?)),
         }
     }
 
     /// Checks the connector attributes and makes the link; connects at the first call.
-    pub fn open(&self, attributes: Value) -> Result<Arc<dyn Connector>, Fault> {
-        (self.open)(attributes)
+    pub fn open(&self, attributes: Value, egress: &Egress) -> Result<Arc<dyn Connector>, Fault> {
+        (self.open)(attributes, egress)
     }
 }
 

@@ -12,7 +12,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Fault, FaultKind};
+use crate::{
+    Fault, FaultKind,
+    egress::{Egress, is_forbidden},
+};
 
 /// How long reaching a target may take: the name, the TCP handshake, then the TLS handshake and
 /// the sign-in, each on its own.
@@ -21,34 +24,42 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 /// How long a target may take to answer one request.
 pub(crate) const OPERATION: Duration = Duration::from_secs(10);
 
-/// Opens a TCP connection to `host`, without Nagle's delay.
+/// Opens a TCP connection to `host`, without Nagle's delay, if the operator lets rekey reach it.
+///
+/// The address that was checked is the one connected to: the name is not resolved again.
 ///
 /// Bytes that the target has not acknowledged within [`OPERATION`] are given up by the kernel, so
 /// that a request cannot arrive long after its deadline.
-pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, Fault> {
+pub(crate) async fn dial(egress: &Egress, host: &str, port: u16) -> Result<TcpStream, Fault> {
     let unreachable = |error: io::Error| {
         Fault::new(FaultKind::Unreachable, format!("{host}:{port} cannot be reached: {error}"))
             .caused_by(error)
     };
     let connect = async {
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in lookup_host((host, port)).await? {
-            if is_forbidden(address.ip()) {
-                last = io::Error::other("link-local and metadata addresses are not allowed");
-                continue;
-            }
-            match open(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
+        let mut last = unreachable(io::Error::from(io::ErrorKind::NotFound));
+        for address in lookup_host((host, port)).await.map_err(unreachable)? {
+            last = if is_forbidden(address.ip()) {
+                refused(format!("{host} has a link-local or metadata address: rekey reaches none"))
+            } else if egress.lets(host, address.ip()) {
+                match open(address).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => unreachable(error),
+                }
+            } else {
+                refused(format!("egress.allow does not let rekey reach {host}: add it there"))
+            };
         }
         Err(last)
     };
     match timeout(CONNECT, connect).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(unreachable(error)),
+        Ok(connected) => connected,
         Err(_) => Err(unreachable(io::Error::other("no answer within 5 seconds"))),
     }
+}
+
+/// The fault of a host that rekey must not reach.
+fn refused(message: String) -> Fault {
+    misconfigured(message).about_endpoint()
 }
 
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
@@ -58,16 +69,6 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     SockRef::from(&stream).set_tcp_user_timeout(Some(OPERATION))?;
     SockRef::from(&stream).set_keepalive(true)?;
     Ok(stream)
-}
-
-/// Addresses at which clouds serve their machines' credentials: no directory lives there.
-fn is_forbidden(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => {
-            v6.is_unicast_link_local() || v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
-        }
-    }
 }
 
 /// Checks a configured host: a name or an address, nothing that could change a URL.
@@ -99,16 +100,6 @@ mod tests {
         }
         for host in ["", "ldap://x", "x/y", "x:389", "x@y", "a b", "::1", "x?y", "é"] {
             assert_eq!(check_host(host).unwrap_err().kind, FaultKind::Misconfigured, "{host}");
-        }
-    }
-
-    #[test]
-    fn metadata_addresses_are_refused() {
-        for address in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254"] {
-            assert!(is_forbidden(address.parse().unwrap()), "{address}");
-        }
-        for address in ["127.0.0.1", "10.0.0.1", "fd00::1"] {
-            assert!(!is_forbidden(address.parse().unwrap()), "{address}");
         }
     }
 }

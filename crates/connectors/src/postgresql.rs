@@ -21,7 +21,7 @@ use self::{
     role::{Role, list, listed, role, stamp},
 };
 use crate::{
-    Account, Change, Connector, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
+    Account, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
     Rejection, Stamp, Verdict, Verification, another_account, scrub::scrub,
 };
 
@@ -54,10 +54,10 @@ impl Kind for Database {
     const VERIFICATION: Verification = Verification::Exact;
     type Config = Config;
 
-    fn open(config: Config) -> Result<Self, Fault> {
+    fn open(config: Config, egress: &Egress) -> Result<Self, Fault> {
         let tls = config.check()?;
         let config = Arc::new(config);
-        let door = Door { config: Arc::clone(&config), tls };
+        let door = Door { config: Arc::clone(&config), tls, egress: egress.clone() };
         Ok(Self { pool: Pool::new(door, config.max_connections), config })
     }
 }

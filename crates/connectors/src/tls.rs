@@ -76,7 +76,8 @@ pub(crate) fn fault(error: impl Error + Send + Sync + 'static) -> Fault {
         Some(reason) => misconfigured(format!(
             "the server's certificate was not accepted ({reason}): check host and caCertificate"
         ))
-        .caused_by(error),
+        .caused_by(error)
+        .about_endpoint(),
         None => Fault::new(FaultKind::Unreachable, format!("TLS could not be set up: {error}"))
             .caused_by(error),
     }

@@ -9,8 +9,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use rekey_connectors::{
-    Account, Change, Connector, Entry, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
-    Stamp, Verdict, Verification,
+    Account, Change, Connector, Egress, Entry, Fault, FaultKind, Feature, Kind, Listed, Observed,
+    Outcome, Stamp, Verdict, Verification,
 };
 use rekey_vault::Password;
 use serde_json::{Map, Value};
@@ -86,7 +86,7 @@ impl Kind for BuiltIn {
     const VERIFICATION: Verification = Verification::Exact;
     type Config = Map<String, Value>;
 
-    fn open(_: Self::Config) -> Result<Self, Fault> {
+    fn open(_: Self::Config, _: &Egress) -> Result<Self, Fault> {
         Err(Fault::new(FaultKind::Unsupported, "the built-in source is opened with its store"))
     }
 }

@@ -2,11 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use rekey_connectors::Egress;
 use serde::Deserialize;
 
 pub use self::value::parse_span;
 use self::value::{
-    address, collector, crowd, deadline, file, grace, lifetime, no_or_address, web_url, workers,
+    address, collector, crowd, deadline, egress, file, grace, lifetime, no_or_address, web_url,
+    workers,
 };
 
 mod read;
@@ -25,6 +27,8 @@ pub struct Config {
     pub store: StoreSettings,
     /// How changes are carried out.
     pub changes: Changes,
+    /// Which systems it may reach.
+    pub egress: EgressSettings,
     /// How much is too much.
     pub limits: Limits,
     /// How source keys are kept.
@@ -101,6 +105,16 @@ impl Default for Changes {
     fn default() -> Self {
         Self { deadline: Duration::from_mins(15), workers: 64, per_source: 8 }
     }
+}
+
+/// `[egress]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EgressSettings {
+    /// Hosts and networks that sources may reach; empty for all but link-local and metadata
+    /// addresses.
+    #[serde(deserialize_with = "egress")]
+    pub allow: Egress,
 }
 
 /// `[limits]`

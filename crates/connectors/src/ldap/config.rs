@@ -144,7 +144,7 @@ fn is_listable(name: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::{FaultKind, kind};
+    use crate::{Egress, FaultKind, kind};
 
     fn open(change: &Value) -> Result<(), String> {
         let mut attributes = json!({
@@ -154,7 +154,7 @@ mod tests {
         for (name, value) in change.as_object().unwrap() {
             attributes[name] = value.clone();
         }
-        kind("ldap").unwrap().open(attributes).map(drop).map_err(|fault| {
+        kind("ldap").unwrap().open(attributes, &Egress::default()).map(drop).map_err(|fault| {
             assert_eq!(fault.kind, FaultKind::Misconfigured);
             fault.message
         })

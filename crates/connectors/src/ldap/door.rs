@@ -12,7 +12,7 @@ use super::{
     config::{Config, Tls},
 };
 use crate::{
-    Fault, FaultKind,
+    Egress, Fault, FaultKind,
     net::{CONNECT, dial},
     pool,
     scrub::plain,
@@ -28,6 +28,7 @@ pub(super) type Lease = pool::Lease<Door>;
 pub(super) struct Door {
     pub(super) config: Arc<Config>,
     pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) egress: Egress,
 }
 
 /// A connection, and what drives it.
@@ -85,7 +86,7 @@ impl Door {
     /// A new connection that is nobody's yet.
     pub(super) async fn connect(&self) -> Result<Connection, Fault> {
         let (host, port) = (&self.config.host, self.config.port());
-        let stream = dial(host, port).await?.into_std().map_err(|error| {
+        let stream = dial(&self.egress, host, port).await?.into_std().map_err(|error| {
             Fault::new(FaultKind::Unreachable, format!("{host}:{port} cannot be reached: {error}"))
         })?;
         let mut settings = LdapConnSettings::new()

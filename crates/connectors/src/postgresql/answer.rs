@@ -77,7 +77,7 @@ pub(super) fn sign_in_fault(error: Error) -> Fault {
     }
     let Some(answer) = error.as_db_error() else {
         let message = format!("the server could not be signed in to: {}", reason(&error));
-        return Fault::new(sign_in_kind(&error), message).caused_by(error);
+        return Fault::new(sign_in_kind(&error), message).caused_by(error).about_endpoint();
     };
     let text = plain(answer.message());
     match answer.code().code() {

@@ -95,7 +95,7 @@ impl Config {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::{FaultKind, kind};
+    use crate::{Egress, FaultKind, kind};
 
     fn open(change: &Value) -> Result<(), String> {
         let mut attributes = json!({
@@ -105,10 +105,12 @@ mod tests {
         for (name, value) in change.as_object().unwrap() {
             attributes[name] = value.clone();
         }
-        kind("postgresql").unwrap().open(attributes).map(drop).map_err(|fault| {
-            assert_eq!(fault.kind, FaultKind::Misconfigured);
-            fault.message
-        })
+        kind("postgresql").unwrap().open(attributes, &Egress::default()).map(drop).map_err(
+            |fault| {
+                assert_eq!(fault.kind, FaultKind::Misconfigured);
+                fault.message
+            },
+        )
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
     config::Config,
 };
 use crate::{
-    Fault, FaultKind,
+    Egress, Fault, FaultKind,
     net::{CONNECT, OPERATION, dial},
     pool,
 };
@@ -47,6 +47,7 @@ const RIGHTS: &str = "SELECT has_column_privilege('pg_catalog.pg_authid', 'rolpa
 pub(super) struct Door {
     pub(super) config: Arc<Config>,
     pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) egress: Egress,
 }
 
 /// A connection, and what drives it. Dropped, it closes, and the server rolls back.
@@ -199,7 +200,7 @@ impl Door {
         user: &str,
         password: &str,
     ) -> Result<Result<Connection, Error>, Fault> {
-        let stream = dial(&self.config.host, self.config.port).await?;
+        let stream = dial(&self.egress, &self.config.host, self.config.port).await?;
         let allowance = Allowance::new();
         let mut settings = tokio_postgres::Config::new();
         settings

@@ -153,16 +153,20 @@ fn in_file(file: &str, text: &str) -> Result<Vec<Given>, String> {
     Ok(given)
 }
 
-/// `None` for what no setting is: a table, a list, a time.
+/// `None` for what no setting is: a table, a time, a list of anything but texts.
 fn owned(value: &Spanned<toml::de::DeValue<'_>>) -> Option<Value> {
     use toml::de::DeValue;
     match value.get_ref() {
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| owned(item).filter(Value::is_str));
+            items.collect::<Option<_>>().map(Value::Array)
+        }
         DeValue::String(text) => Some(Value::String(text.to_string())),
         DeValue::Integer(number) => {
             i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Integer)
         }
         DeValue::Boolean(yes) => Some(Value::Boolean(*yes)),
-        DeValue::Array(_) | DeValue::Datetime(_) | DeValue::Float(_) | DeValue::Table(_) => None,
+        DeValue::Datetime(_) | DeValue::Float(_) | DeValue::Table(_) => None,
     }
 }
 
@@ -186,7 +190,11 @@ fn in_environment(
         let value = match default {
             Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
             Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
-            Value::Array(_) | Value::Datetime(_) | Value::Float(_) | Value::Table(_) => None,
+            Value::Array(_) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Some(items.map(Value::from).collect::<Vec<_>>().into())
+            }
+            Value::Datetime(_) | Value::Float(_) | Value::Table(_) => None,
             Value::String(_) => Some(Value::String(text.to_owned())),
         };
         let value = value.ok_or_else(|| format!("{name}: it must be {}", example(default)))?;
@@ -235,14 +243,13 @@ fn meant(name: &str, what: &str, all: &Table) -> String {
 
 fn example(default: &Value) -> String {
     match default {
+        Value::Array(_) => "a list of texts, like [\"one\", \"another\"]".into(),
         Value::Boolean(_) => "true or false".into(),
         Value::Integer(number) => format!("a whole number, like {number}"),
         Value::String(text) if text.is_empty() => "a text in quotes".into(),
-        Value::Array(_)
-        | Value::Datetime(_)
-        | Value::Float(_)
-        | Value::String(_)
-        | Value::Table(_) => format!("a text in quotes, like {default}"),
+        Value::Datetime(_) | Value::Float(_) | Value::String(_) | Value::Table(_) => {
+            format!("a text in quotes, like {default}")
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use rekey_connectors::Egress;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, IntoDeserializer},
@@ -81,6 +82,10 @@ pub(super) fn no_or_address<'de, D: Deserializer<'de>>(
         return Ok(None);
     }
     address(text.into_deserializer()).map(Some)
+}
+
+pub(super) fn egress<'de, D: Deserializer<'de>>(from: D) -> Result<Egress, D::Error> {
+    Egress::new(&Vec::deserialize(from)?).map_err(D::Error::custom)
 }
 
 pub(super) fn web_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

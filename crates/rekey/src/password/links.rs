@@ -133,7 +133,7 @@ pub fn open(app: &App, source: &Source) -> Result<Arc<dyn Connector>, Error> {
         return Ok(Arc::new(BuiltIn::new(app.store.clone(), source.id.clone())));
     }
     let attributes = secrets::open(&app.sealer, &source.id, &source.connector_attributes.0)?;
-    Ok(source::kind(&source.connector)?.open(attributes)?)
+    Ok(source::kind(&source.connector)?.open(attributes, &app.config.egress.allow)?)
 }
 
 impl Link {

@@ -285,7 +285,7 @@ pub(super) fn check_attributes(app: &App, source: &Source) -> Result<(), Error> 
         });
     }
     let open = secrets::open(&app.sealer, &source.id, &source.connector_attributes.0)?;
-    match super::kind(&source.connector)?.open(open) {
+    match super::kind(&source.connector)?.open(open, &app.config.egress.allow) {
         Ok(_) => Ok(()),
         Err(fault) if fault.message.starts_with("connectorAttributes") => {
             Err(illegal(fault.message))

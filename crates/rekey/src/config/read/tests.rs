@@ -42,7 +42,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_is_meant() {
         ("[sever]\n", "rekey.toml line 1: there is no section [sever]: did you mean server?"),
         (
             "[zzz]\n",
-            "rekey.toml line 1: there is no section [zzz]: the sections are changes, keys, limits, log, metrics, server, store, traces",
+            "rekey.toml line 1: there is no section [zzz]: the sections are changes, egress, keys, limits, log, metrics, server, store, traces",
         ),
         (
             "\n[limits]\nzzz = 1\n",
@@ -55,6 +55,10 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_is_meant() {
         (
             "[changes]\nworkers = \"many\"",
             "rekey.toml line 2: changes.workers must be a whole number, like 64",
+        ),
+        (
+            "[egress]\nallow = [\"10.0.0.0/33\"]",
+            "rekey.toml line 2: egress.allow: `10.0.0.0/33` is no host or network: write it like ldap.example.com, 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1",
         ),
         ("[log]\njson = 1", "rekey.toml line 2: log.json must be true or false"),
         (
