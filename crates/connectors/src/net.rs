@@ -102,4 +102,30 @@ mod tests {
             assert_eq!(check_host(host).unwrap_err().kind, FaultKind::Misconfigured, "{host}");
         }
     }
+
+    #[tokio::test]
+    async fn only_what_the_operator_lets_through_is_dialled() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for (allowed, host, is_let) in [
+            (&[][..], "127.0.0.1", true),
+            (&["127.0.0.0/8"], "localhost", true),
+            (&["localhost"], "localhost", true),
+            (&["localhost"], "127.0.0.1", false),
+            (&["10.0.0.0/8", "ldap.example.com"], "localhost", false),
+        ] {
+            let list: Vec<_> = allowed.iter().map(|&text| text.to_owned()).collect();
+            match dial(&Egress::new(&list).unwrap(), host, port).await {
+                Ok(_) => assert!(is_let, "{allowed:?} {host}"),
+                Err(fault) => {
+                    assert!(!is_let, "{allowed:?} {host}: {fault}");
+                    let expected =
+                        format!("egress.allow does not let rekey reach {host}: add it there");
+                    assert_eq!(fault.message, expected);
+                    assert_eq!(fault.public(), "the source cannot be reached");
+                    assert_eq!(fault.kind, FaultKind::Misconfigured);
+                }
+            }
+        }
+    }
 }

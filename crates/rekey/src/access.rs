@@ -79,6 +79,12 @@ impl Caller {
             || self.has_level(&[Level::Helpdesk, Level::OrgAdmin, Level::SourceAdmin])
     }
 
+    /// Whether the caller may learn what answers where in the network around a source. Others could
+    /// use sources to scan it.
+    pub fn may_know_endpoints(&self) -> bool {
+        self.is_api_authority() || self.has_level(&[Level::OrgAdmin])
+    }
+
     /// Whether the caller is this person.
     pub fn is(&self, identity: &IdentityId) -> bool {
         self.identity_id.as_ref() == Some(identity)

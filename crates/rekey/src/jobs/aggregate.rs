@@ -1,8 +1,8 @@
 //! Reading every account of a source, in bounded memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use rekey_connectors::Listed;
+use rekey_connectors::{Fault, Listed};
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -14,7 +14,7 @@ use crate::{
         self, Source,
         aggregation::{Correlator, Counted, Seen, count_unseen, keep, remove_unseen},
     },
-    store::{Job, Tx},
+    store::{Job, Message, Tx},
 };
 
 /// Accounts in one transaction.
@@ -37,7 +37,7 @@ pub(super) async fn run(
     app: &App,
     job: &Job,
     counts: &mut Map<String, Value>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Message>, Error> {
     let id = job.source_id.clone();
     let source = app
         .store
@@ -51,7 +51,7 @@ pub(super) async fn run(
     let Some(source) = source else { return Ok(Some("the source was removed".into())) };
     let connector = match links::open(app, &source) {
         Ok(connector) => connector,
-        Err(Error::Fault(fault)) => return Ok(Some(fault.message)),
+        Err(Error::Fault(fault)) => return Ok(Some(failed(&fault))),
         Err(other) => return Err(other),
     };
     let (sender, accounts) = mpsc::channel(CHANNEL);
@@ -64,23 +64,28 @@ pub(super) async fn run(
     }
     let seen = match read? {
         Ok(seen) => seen,
-        Err(why) => return Ok(Some(why)),
+        Err(why) => return Ok(Some(why.into())),
     };
     // Only now is it known whether that was all of them.
     let listed = listing.await;
     let failure = match listed {
         Ok(Ok(())) => None,
-        Ok(Err(fault)) => Some(fault.message),
-        Err(_) => Some("the connector broke".to_owned()),
+        Ok(Err(fault)) => Some(failed(&fault)),
+        Err(_) => Some("the connector broke".into()),
     };
     if !source::keep_health(app, &reading.source, failure.is_none()).await? {
         return Ok(Some(CHANGED.into()));
     }
     // Accounts of a built-in source come and go with their people.
     if failure.is_none() && !reading.source.is_built_in() {
-        return reading.remove(seen).await;
+        return Ok(reading.remove(seen).await?.map(Message::from));
     }
     Ok(failure)
+}
+
+fn failed(fault: &Fault) -> Message {
+    tracing::warn!(error = fault as &dyn StdError, "the accounts of a source cannot be read");
+    fault.into()
 }
 
 struct Reading<'a> {

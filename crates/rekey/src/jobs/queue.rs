@@ -62,7 +62,7 @@ pub async fn carry_out(app: &App, job: Job) {
     let done = match job.kind.as_str() {
         _ if job.attempt > ATTEMPTS => Ok(Some("it was tried three times and never ended".into())),
         AGGREGATION => aggregate::run(app, &job, &mut counts).await,
-        other => Ok(Some(format!("this build knows no job of kind {other}"))),
+        other => Ok(Some(format!("this build knows no job of kind {other}").into())),
     };
     let ended = match done {
         Ok(failure) => {

@@ -102,20 +102,17 @@ pub fn rejected(rejection: &Rejection, after_unknown: bool) -> Option<Found> {
     Some(Found::Failed(rejection.message.clone()))
 }
 
-/// A fault before anything was written.
+/// A fault before anything was written. People read these words: the full ones are in the log.
 pub fn faulted(fault: &Fault) -> Found {
-    if fault.is_transient() {
-        Found::NotYet(fault.message.clone())
-    } else {
-        Found::Failed(fault.message.clone())
-    }
+    let words = fault.public().to_owned();
+    if fault.is_transient() { Found::NotYet(words) } else { Found::Failed(words) }
 }
 
 /// A fault instead of a write. After a lost answer the earlier write may still arrive: the next
 /// look decides, against the same stamp.
 pub fn not_applied(fault: &Fault, after_unknown: bool) -> Found {
     if after_unknown && fault.is_transient() {
-        return Found::Unknown(fault.message.clone());
+        return Found::Unknown(fault.public().to_owned());
     }
     faulted(fault)
 }

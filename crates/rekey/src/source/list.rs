@@ -1,6 +1,9 @@
 //! Looking at sources.
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error as StdError,
+    time::{Duration, Instant},
+};
 
 use super::Source;
 use crate::{
@@ -75,7 +78,11 @@ pub async fn check(app: &App, caller: &Caller, id: SourceId) -> Result<Check, Er
     let tested = match links::open(app, &source) {
         Ok(connector) => match tokio::time::timeout(PATIENCE, connector.test()).await {
             Ok(Ok(())) => None,
-            Ok(Err(fault)) => Some(fault.message),
+            Ok(Err(fault)) => {
+                tracing::warn!(error = &fault as &dyn StdError, "a source failed its check");
+                let may_know = caller.may_know_endpoints();
+                Some(if may_know { fault.message } else { fault.public().to_owned() })
+            }
             Err(_) => Some(format!("it did not answer within {} s", PATIENCE.as_secs())),
         },
         Err(Error::Fault(fault)) => Some(fault.message),

@@ -5,7 +5,7 @@ use crate::{
     App, Error,
     access::Caller,
     id::JobId,
-    store::{Asked, Job, Listing, Page},
+    store::{Asked, Job, Listing, Message, Page},
 };
 
 /// The tasks a caller may see: those about the sources they may see.
@@ -14,7 +14,8 @@ pub async fn tasks(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Job
     if let Some(owner) = only_own(caller) {
         listing = listing.only_owned(owner);
     }
-    app.store.read(move |tx| Ok(tx.jobs_page(&listing)?)).await
+    let (jobs, count) = app.store.read(move |tx| tx.jobs_page(&listing)).await?;
+    Ok((jobs.into_iter().map(|job| shown(job, caller)).collect(), count))
 }
 
 /// A task a caller may see.
@@ -30,7 +31,15 @@ pub async fn task(app: &App, caller: &Caller, id: JobId) -> Result<Job, Error> {
                 }
                 None => return Err(Error::NotFound("task")),
             }
-            Ok(job)
+            Ok(shown(job, &caller))
         })
         .await
+}
+
+/// A task as this caller may read it.
+fn shown(mut job: Job, caller: &Caller) -> Job {
+    if !caller.may_know_endpoints() {
+        job.messages.0 = job.messages.0.into_iter().map(Message::into_public).collect();
+    }
+    job
 }

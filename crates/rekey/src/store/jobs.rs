@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rekey_connectors::Fault;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -44,10 +46,64 @@ pub struct Job {
     /// How it ended: one of the contract's `completionStatus`.
     pub completion_status: Option<String>,
     /// What is to be said about it.
-    pub messages: Json<Vec<String>>,
+    pub messages: Json<Vec<Message>>,
     /// What it counted so far.
     pub result: Json<Map<String, Value>>,
 }
+
+/// A sentence about a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Message {
+    /// Whoever may see the job may read it.
+    Public(String),
+    /// Only administrators may: it says what answers in the network around a source.
+    Restricted {
+        /// What they read.
+        full: String,
+        /// What everybody else reads.
+        public: String,
+    },
+}
+
+impl Message {
+    /// The whole sentence.
+    pub fn full(&self) -> &str {
+        match self {
+            Self::Public(text) | Self::Restricted { full: text, .. } => text,
+        }
+    }
+
+    /// The same for callers who are no administrators.
+    #[must_use]
+    pub fn into_public(self) -> Self {
+        match self {
+            Self::Public(text) | Self::Restricted { public: text, .. } => Self::Public(text),
+        }
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Public(text)
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Public(text.to_owned())
+    }
+}
+
+impl From<&Fault> for Message {
+    fn from(fault: &Fault) -> Self {
+        if fault.public() == fault.message {
+            return Self::Public(fault.message.clone());
+        }
+        Self::Restricted { full: fault.message.clone(), public: fault.public().to_owned() }
+    }
+}
+
 from_row!(Job {
     id,
     kind,
@@ -150,7 +206,7 @@ impl Tx<'_> {
         &mut self,
         job: &Job,
         status: &str,
-        messages: &[String],
+        messages: &[Message],
         result: &Map<String, Value>,
     ) -> Result<()> {
         let now = self.now()?;

@@ -56,7 +56,7 @@ pub use self::{
     codes::AuthorizationCode,
     groups::SyncGroup,
     health::QueueHealth,
-    jobs::Job,
+    jobs::{Job, Message},
     keys::SigningKey,
     listing::{Asked, Listing, Page},
     migrate::schema,

@@ -13,7 +13,7 @@ use rekey::{
         self,
         aggregation::{Correlator, keep},
     },
-    store::Job,
+    store::{Job, Message},
 };
 use rekey_connectors::Listed;
 use serde_json::{Map, json};
@@ -138,7 +138,7 @@ async fn accounts_stay_when_their_source_shows_none_or_few(site: Quiet) {
         let (job, accounts) = aggregated(&site, &id).await;
         let ended = job.completion_status.as_deref();
         assert_eq!((ended, accounts), (Some(status), left), "{people:?} {:?}", job.messages);
-        let said = job.messages.0.first().map(String::as_str).unwrap_or_default();
+        let said = job.messages.0.first().map(Message::full).unwrap_or_default();
         assert_eq!(said.contains("nothing was removed"), status == "ERROR", "{said}");
     }
 }
@@ -152,7 +152,7 @@ async fn a_source_that_changed_meanwhile_keeps_its_accounts(site: Quiet) {
     let changed = id.clone();
     directory.before_listing(site.app.store.clone(), changed);
     let (job, accounts) = aggregated(&site, &id).await;
-    assert_eq!(job.messages.0, ["the source was changed meanwhile: aggregate again"]);
+    assert_eq!(job.messages.0, ["the source was changed meanwhile: aggregate again".into()]);
     assert_eq!((job.completion_status.as_deref(), accounts), (Some("ERROR"), 100));
     assert_eq!(aggregated(&site, &id).await.1, 99);
 }

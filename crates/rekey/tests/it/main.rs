@@ -18,6 +18,7 @@ mod cli;
 mod contract;
 mod directory;
 mod doctor;
+mod endpoints;
 mod front_door;
 mod jobs;
 mod layers;

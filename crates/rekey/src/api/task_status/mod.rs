@@ -47,7 +47,8 @@ fn wire(job: &Job) -> Value {
         (Some(_), None) => Some("Reading accounts"),
         (None, None) => Some("Waiting"),
     };
-    let messages = job.messages.0.iter().map(|text| {
+    let messages = job.messages.0.iter().map(|message| {
+        let text = message.full();
         json!({
             "type": "ERROR",
             "key": text,

@@ -240,14 +240,14 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
                 None => match link.verified(link.connector.verify(&change)).await {
                     Ok(Verdict::Yes) => Found::Applied,
                     Ok(_) => Found::Failed(rejection.message),
-                    Err(fault) => Found::Unknown(fault.message),
+                    Err(fault) => Found::Unknown(fault.public().to_owned()),
                 },
             }
         }
         Outcome::Unknown(fault) => {
             tracing::warn!(error = &fault as &dyn StdError, "the answer of a source was lost");
             target.failed(&link, &fault);
-            Found::Unknown(fault.message)
+            Found::Unknown(fault.public().to_owned())
         }
     };
     target.found = Some(found);
