@@ -14,6 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rekey::serve::Bounds;
 use rekey_drive::{Connection, Result, server::free_address};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
@@ -26,7 +27,8 @@ pub(crate) async fn serve(address: &str) -> Result<()> {
     let router =
         Router::new().route("/healthz", get(async || "ok")).route("/set-password", post(accepted));
     let (_stop, stopped) = watch::channel(false);
-    rekey::serve::answer(router, TcpListener::bind(address).await?, stopped).await;
+    rekey::serve::answer(router, TcpListener::bind(address).await?, Bounds::default(), stopped)
+        .await;
     Ok(())
 }
 

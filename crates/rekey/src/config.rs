@@ -2,13 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use rekey_connectors::Egress;
 use serde::Deserialize;
 
 pub use self::value::parse_span;
 use self::value::{
-    address, collector, crowd, deadline, egress, file, grace, lifetime, no_or_address, web_url,
-    workers,
+    address, collector, crowd, deadline, egress, file, grace, lifetime, networks, no_or_address,
+    web_url, workers,
 };
 
 mod read;
@@ -51,11 +52,18 @@ pub struct Server {
     /// The URL clients use, without a trailing slash; empty for `http://LISTEN`.
     #[serde(deserialize_with = "web_url")]
     pub base_url: String,
+    /// The networks of the proxies whose word on a client's address counts; empty for none.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), base_url: String::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            base_url: String::new(),
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 
@@ -123,11 +131,13 @@ pub struct EgressSettings {
 pub struct Limits {
     /// Requests per client and API version in 10 s; 0 for none.
     pub requests_per_10s: u32,
+    /// Connections at once from one IPv4 address or one /64 of IPv6; 0 for no such limit.
+    pub connections_per_network: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_10s: 100 }
+        Self { requests_per_10s: 100, connections_per_network: 256 }
     }
 }
 

@@ -1,10 +1,8 @@
 //! What a failure looks like on the wire (contract, section 1.5).
 
-use std::net::SocketAddr;
-
 use axum::{
     Json,
-    extract::{ConnectInfo, Request},
+    extract::Request,
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -12,7 +10,10 @@ use axum::{
 use serde::Serialize;
 use tracing::{Instrument, field::Empty};
 
-use super::measure::{known_method, route};
+use super::{
+    client_address::ClientAddress,
+    measure::{known_method, route},
+};
 use crate::{Error, audit::Origin, error::BadRequest};
 
 const TRACKING_HEADER: HeaderName = HeaderName::from_static("slpt-request-id");
@@ -47,8 +48,7 @@ pub async fn tracking(request: Request, next: Next) -> Response {
         request_id = Empty,
         status = Empty,
     );
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let ip = peer.map(|peer| peer.0.ip().to_canonical());
+    let ip = request.extensions().get::<ClientAddress>().map(|client| client.0);
     let user_agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok());
     let origin = Origin::of_request(id.clone(), ip, user_agent);
     let mut response = origin.scope(next.run(request).instrument(span.clone())).await;

@@ -5,7 +5,7 @@
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderValue, StatusCode, Version, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
     middleware::Next,
     response::Response,
 };
@@ -14,17 +14,23 @@ use super::error::answer;
 
 /// Lets only requests through that everyone reads alike.
 pub(super) async fn unambiguous(request: Request, next: Next) -> Response {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
+    let hosts = count(&request, header::HOST);
     let why = if !is_plain(request.headers()) {
         "Transfer-Encoding must come once, and be chunked"
     } else if request.version() == Version::HTTP_11 && hosts != 1 {
         "the request must have exactly one Host"
+    } else if count(&request, header::AUTHORIZATION) > 1 {
+        "the request must have at most one Authorization: send only that of the client that asks"
     } else {
         return next.run(request).await;
     };
     let mut response = answer(StatusCode::BAD_REQUEST, "400.0 Bad request syntax", why);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+fn count(request: &Request, name: HeaderName) -> usize {
+    request.headers().get_all(name).iter().count()
 }
 
 /// Whether the body comes as it is, or in chunks and nothing else.

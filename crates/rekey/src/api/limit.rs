@@ -2,15 +2,16 @@
 
 use std::{
     hash::Hash,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU32,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use axum::{extract::ConnectInfo, http::Extensions};
+use axum::http::Extensions;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 
+use super::client_address::client_address;
 use crate::{api::path::Style, config, id::ClientId};
 
 /// Failed tries for a token per network (/24, /64) and second.
@@ -86,12 +87,6 @@ impl<K: Hash + Eq + Clone> Limit<K> {
     }
 }
 
-/// The address a request comes from.
-pub(crate) fn client_address(extensions: &Extensions) -> IpAddr {
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip().to_canonical())
-}
-
 /// The network a request comes from: what one party is usually given.
 fn network(extensions: &Extensions) -> IpAddr {
     match client_address(extensions) {
@@ -102,11 +97,15 @@ fn network(extensions: &Extensions) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderMap;
+
     use super::*;
+    use crate::api::ClientAddress;
 
     #[test]
     fn a_burst_passes_and_the_next_waits() {
-        let limits = Limits::new(&config::Limits { requests_per_10s: 100 });
+        let limits =
+            Limits::new(&config::Limits { requests_per_10s: 100, ..config::Limits::default() });
         let (one, other) = (ClientId::new(), ClientId::new());
         for _ in 0..100 {
             assert_eq!(limits.request(&one, Style::V3), Ok(()));
@@ -125,7 +124,8 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        let limits = Limits::new(&config::Limits { requests_per_10s: 0 });
+        let limits =
+            Limits::new(&config::Limits { requests_per_10s: 0, ..config::Limits::default() });
         let client = ClientId::new();
         assert!((0..1000).all(|_| limits.request(&client, Style::V3).is_ok()));
     }
@@ -134,7 +134,7 @@ mod tests {
     fn neighbours_share_a_network() {
         let of = |ip: &str| {
             let mut extensions = Extensions::new();
-            extensions.insert(ConnectInfo(SocketAddr::new(ip.parse().unwrap(), 1)));
+            extensions.insert(ClientAddress::of(ip.parse().unwrap(), &HeaderMap::new(), &[]));
             network(&extensions).to_string()
         };
         assert_eq!(of("192.0.2.7"), "192.0.2.0");

@@ -19,6 +19,7 @@ mod account_aggregations;
 mod accounts;
 mod body;
 mod caller;
+mod client_address;
 mod error;
 mod framing;
 mod health;
@@ -40,14 +41,12 @@ mod sources;
 mod task_status;
 
 pub(crate) use self::{body::parse, patch::patched};
+pub(crate) use self::{client_address::client_address, limit::Limits, oauth::Parameters};
 pub use self::{
+    client_address::{ClientAddress, is_within},
     error::{ErrorBody, tracking},
     measure::metrics_router,
     path::normalise,
-};
-pub(crate) use self::{
-    limit::{Limits, client_address},
-    oauth::Parameters,
 };
 
 /// Every endpoint that needs a token. This is the table of contents.

@@ -1,7 +1,14 @@
 //! What may stand in a setting, and every mistake in words.
 
-use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    fmt::Display,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
+use ipnet::IpNet;
 use rekey_connectors::Egress;
 use serde::{
     Deserialize, Deserializer,
@@ -86,6 +93,20 @@ pub(super) fn no_or_address<'de, D: Deserializer<'de>>(
 
 pub(super) fn egress<'de, D: Deserializer<'de>>(from: D) -> Result<Egress, D::Error> {
     Egress::new(&Vec::deserialize(from)?).map_err(D::Error::custom)
+}
+
+pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+    Vec::<String>::deserialize(from)?
+        .iter()
+        .map(|text| {
+            let network = text.parse::<IpNet>().ok();
+            network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "`{text}` is not a network: write it like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1"
+                ))
+            })
+        })
+        .collect()
 }
 
 pub(super) fn web_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

@@ -1,23 +1,15 @@
 //! A bare `"` in a request's target, as `?filters=alias eq "x"` in some clients, is no HTTP: hyper
 //! answers 400 before any handler. ISC takes it, so the first line of a request is repaired on its
 //! way to hyper: `"` becomes `%22` there, and nowhere else.
-//!
-//! Since it knows where a head begins and ends, it also ends a connection whose client takes too
-//! long over one: hyper's own limit runs while nothing is asked, too, and would close connections
-//! that clients keep for their next request.
 
 use std::{
     io,
     pin::Pin,
     slice,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes read at once.
 const CHUNK: usize = 8 * 1024;
@@ -31,31 +23,31 @@ pub(super) struct Quotes<S> {
     /// What was repaired and not yet read, from `read` on.
     ready: Vec<u8>,
     read: usize,
-    /// How long a head may take from its first byte, and the end of that time while one is read.
-    patience: Duration,
-    head_by: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Quotes<S> {
-    /// `patience` is how long a head may take from its first byte to its last.
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        let repair = Repair::default();
-        Self { stream, repair, ready: Vec::new(), read: 0, patience, head_by: None }
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, repair: Repair::default(), ready: Vec::new(), read: 0 }
     }
 
-    /// Fails once a head that has begun has taken too long.
-    fn watch_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.repair.is_within_head() {
-            self.head_by = None;
-            return Ok(());
+    /// What the bytes that were read so far end in.
+    pub(super) fn within(&self) -> Within {
+        match self.repair.at {
+            At::Body(_) => Within::Body,
+            At::RequestLine if self.repair.line.is_empty() => Within::Nothing,
+            At::RequestLine | At::Header => Within::Head,
+            At::Rest => Within::Nothing,
         }
-        let patience = self.patience;
-        let by = self.head_by.get_or_insert_with(|| Box::pin(sleep(patience)));
-        if by.as_mut().poll(cx).is_ready() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the head took too long"));
-        }
-        Ok(())
     }
+}
+
+/// A part of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Within {
+    Body,
+    Head,
+    /// No request has begun, or it is not plain where the next one does.
+    Nothing,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Quotes<S> {
@@ -70,7 +62,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Quotes<S> {
             if this.repair.at == At::Rest {
                 return Pin::new(&mut this.stream).poll_read(cx, buf);
             }
-            this.watch_head(cx)?;
             let mut chunk = [0; CHUNK];
             let mut chunk = ReadBuf::new(&mut chunk);
             ready!(Pin::new(&mut this.stream).poll_read(cx, &mut chunk))?;
@@ -138,10 +129,6 @@ enum At {
 }
 
 impl Repair {
-    fn is_within_head(&self) -> bool {
-        self.at == At::Header || (self.at == At::RequestLine && !self.line.is_empty())
-    }
-
     fn feed(&mut self, mut input: &[u8], out: &mut Vec<u8>) {
         while !input.is_empty() {
             let end = match self.at {
@@ -231,25 +218,6 @@ mod tests {
             repair.feed(chunk, &mut out);
         }
         String::from_utf8(out).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_head_that_is_never_finished_ends_the_connection_and_an_idle_one_stays() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-        let (mut client, server) = tokio::io::duplex(1024);
-        let mut server = Quotes::new(server, Duration::from_millis(5));
-        let whole = b"GET / HTTP/1.1\r\n\r\n";
-        let mut read = [0; 64];
-        // Idle for as long as it likes: nothing has begun.
-        let idle = tokio::time::timeout(Duration::from_millis(50), server.read(&mut read)).await;
-        assert!(idle.is_err(), "an idle connection was ended");
-        client.write_all(whole).await.unwrap();
-        assert_eq!(server.read(&mut read).await.unwrap(), whole.len());
-        client.write_all(b"GET / HT").await.unwrap();
-        assert_eq!(server.read(&mut read).await.unwrap(), 8);
-        let error = server.read(&mut read).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

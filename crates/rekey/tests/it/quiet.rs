@@ -96,7 +96,12 @@ impl Quiet {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
         let router = rekey::api::router(self.app.clone());
-        tokio::spawn(rekey::serve::answer(router, listener, stopped));
+        tokio::spawn(rekey::serve::answer(
+            router,
+            listener,
+            rekey::serve::Bounds::default(),
+            stopped,
+        ));
         Site::behind(base, self.app.clone(), self.url.clone(), self.folder.clone(), stop)
     }
 

@@ -46,7 +46,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_is_meant() {
         ),
         (
             "\n[limits]\nzzz = 1\n",
-            "rekey.toml line 3: there is no setting limits.zzz: the settings of [limits] are requests_per_10s",
+            "rekey.toml line 3: there is no setting limits.zzz: the settings of [limits] are connections_per_network, requests_per_10s",
         ),
         (
             "server = 1",
@@ -59,6 +59,18 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_is_meant() {
         (
             "[egress]\nallow = [\"10.0.0.0/33\"]",
             "rekey.toml line 2: egress.allow: `10.0.0.0/33` is no host or network: write it like ldap.example.com, 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1",
+        ),
+        (
+            "[server]\ntrusted_proxies = \"10.0.0.0/8\"",
+            "rekey.toml line 2: server.trusted_proxies must be a list of texts, like [\"one\", \"another\"]",
+        ),
+        (
+            "[server]\ntrusted_proxies = [1]",
+            "rekey.toml line 2: server.trusted_proxies must be a list of texts, like [\"one\", \"another\"]",
+        ),
+        (
+            "[server]\ntrusted_proxies = [\"::1\", \"10.0.0.0/33\"]",
+            "rekey.toml line 2: server.trusted_proxies: `10.0.0.0/33` is not a network: write it like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1",
         ),
         ("[log]\njson = 1", "rekey.toml line 2: log.json must be true or false"),
         (
@@ -100,6 +112,7 @@ fn the_environment_wins_over_the_file() {
         ("REKEY_CHANGES__DEADLINE", "2s"),
         ("REKEY_STORE__URL_FILE", "url"),
         ("REKEY_LOG__JSON", "true"),
+        ("REKEY_SERVER__TRUSTED_PROXIES", "10.1.0.0/16, ::1,"),
     ];
     let environment = environment.map(|(name, value)| (name.into(), value.into()));
     let config = Config::parse("rekey.toml", text, environment).unwrap();
@@ -108,6 +121,8 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.changes.deadline.as_secs(), 2);
     assert_eq!(config.store.url_file.unwrap(), Path::new("url"));
     assert!(config.log.json);
+    let proxies = config.server.trusted_proxies.iter().map(ToString::to_string);
+    assert_eq!(proxies.collect::<Vec<_>>(), ["10.1.0.0/16", "::1/128"]);
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! A request's body, during whose arrival the connection waits for its client.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::body::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::places::Place;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+pub(super) struct Arriving {
+    body: Incoming,
+    place: Arc<Place>,
+}
+
+impl Arriving {
+    pub(super) fn new(body: Incoming, place: Arc<Place>) -> Self {
+        Self { body, place }
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_pending() {
+            self.place.wait();
+        } else if let Err(ended) = self.place.work() {
+            return Poll::Ready(Some(Err(ended.into())));
+        }
+        frame.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
