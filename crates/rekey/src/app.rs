@@ -6,7 +6,7 @@ use rekey_vault::Sealer;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    audit::{Refusals, Signer},
+    audit::{Attempts, Signer},
     clock::Clock,
     config::Config,
     jitter::Jitter,
@@ -36,8 +36,8 @@ pub struct Inner {
     pub tokens: Tokens,
     /// Signs checkpoints of the audit trail.
     pub audit: Signer,
-    /// How much of what was refused has been recorded lately.
-    pub refusals: Refusals,
+    /// The attempts that have rows in the audit trail, or are counted for one.
+    pub attempts: Attempts,
     /// Who failed to sign in, and how often.
     pub sign_ins: SignIns,
     /// The opened private keys of sources.
@@ -76,7 +76,7 @@ impl App {
             clock,
             sealer,
             audit,
-            refusals: Refusals::default(),
+            attempts: Attempts::default(),
             tokens,
             sign_ins: SignIns::default(),
             keys: Keys::default(),

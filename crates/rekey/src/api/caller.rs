@@ -14,6 +14,7 @@ use super::{
     error::{no_such_path, too_many},
     limit::Limits,
     path::Style,
+    trail::Watched,
 };
 use crate::{
     App, Error,
@@ -53,8 +54,11 @@ pub(super) async fn authenticate(
                 return too_many(seconds);
             }
             Origin::set_client(&caller.client_id);
+            let watched = Watched::new(&request, &caller);
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let response = next.run(request).await;
+            watched.record(&app, &response);
+            response
         }
         Err(error) => error.into_response(),
     }

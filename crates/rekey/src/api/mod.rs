@@ -39,6 +39,7 @@ mod query_password_info;
 mod set_password;
 mod sources;
 mod task_status;
+mod trail;
 
 pub(crate) use self::{body::parse, patch::patched};
 pub(crate) use self::{client_address::client_address, limit::Limits, oauth::Parameters};

@@ -11,7 +11,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tracing::{Instrument, Span};
 
-use super::body::JsonBody;
+use super::{body::JsonBody, trail};
 use crate::{
     App, Error,
     access::{Access, Caller},
@@ -60,8 +60,12 @@ pub(super) async fn handler(
     let since = Instant::now();
     let (wait, id) = (wait(&headers), accept::new_id(&app));
     let waiter = wait.map(|_| app.waiting.register(&id));
+    let whose = ask.identity_id.clone();
     let accepting = accept::accept_as(&app, &caller, id, ask);
-    let accepted = accepting.instrument(tracing::info_span!("accept")).await?;
+    let accepted = match accepting.instrument(tracing::info_span!("accept")).await {
+        Ok(accepted) => accepted,
+        Err(error) => return Ok(trail::about(error, whose.as_str())),
+    };
     Span::current().record("request_id", accepted.id.as_str());
     app.metrics().accepted(&accepted, since);
     let mut state = accepted.state;

@@ -16,21 +16,25 @@ use rekey_vault::Sealer;
 
 use crate::Error;
 
+mod attempt;
+mod budget;
 pub mod chain;
 mod event;
 pub mod export;
 mod note;
 mod origin;
 pub mod prove;
-mod refusals;
 pub mod tree;
 pub mod verify;
 
 pub use self::{
+    attempt::{
+        Attempt, Attempts, UNKNOWN, attempted, attempts_written, finish_attempts, report_missed,
+    },
+    budget::Party,
     event::{Content, Event},
     note::{Checkpoint, Signer},
     origin::Origin,
-    refusals::{Refusals, refused},
     tree::Hash,
 };
 

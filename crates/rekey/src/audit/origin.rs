@@ -65,6 +65,17 @@ impl Origin {
         ORIGIN.scope(Arc::new(self), work)
     }
 
+    /// Keeps the origin of what runs here for `work`, which another task does.
+    pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+        let origin = Self::here();
+        async move {
+            match origin {
+                Some(origin) => ORIGIN.scope(origin, work).await,
+                None => work.await,
+            }
+        }
+    }
+
     /// The tracking id of the request at hand; empty if there is none.
     pub fn tracking_id() -> String {
         ORIGIN.try_with(|origin| origin.tracking_id.clone()).ok().flatten().unwrap_or_default()

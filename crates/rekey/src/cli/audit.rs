@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::out::{self, say};
 use crate::{
-    App, Error,
+    ACTOR, App, Error,
     audit::{
         export, prove,
         verify::{self, Finding, Report},
     },
     clock::Micros,
+    store::{Audit, Tx},
 };
 
 #[derive(clap::Subcommand)]
@@ -50,13 +51,25 @@ impl Command {
     pub(super) async fn run(self, app: &App, json: bool) -> Result<ExitCode, Error> {
         match self {
             Self::Checkpoint { key } => checkpoint(app, key, json).await?,
-            Self::Export { tiles: None } => export::lines(app, |line| out::json(&line)).await?,
+            Self::Export { tiles: None } => {
+                record_export(app).await?;
+                export::lines(app, |line| out::json(&line)).await?;
+            }
             Self::Export { tiles: Some(folder) } => tiles(app, &folder, json).await?,
             Self::Prove { request_id } => prove(app, &request_id, json).await?,
             Self::Verify { checkpoint } => return verify(app, checkpoint.as_deref(), json).await,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// An export shows who did what, and from where: nobody reads that without a row.
+async fn record_export(app: &App) -> Result<(), Error> {
+    let deed = |tx: &mut Tx<'_>| {
+        let detail = json!({});
+        tx.audit(Audit { actor: ACTOR, action: "AUDIT_EXPORT", object: "audit", detail })
+    };
+    Ok(app.store.write(deed).await?)
 }
 
 async fn checkpoint(app: &App, key: bool, json: bool) -> Result<(), Error> {

@@ -12,7 +12,7 @@ pub use self::{
 use crate::{
     App, Error,
     access::ALL,
-    audit,
+    audit::{Attempt, Party, UNKNOWN, attempted},
     client::{Client, ClientKind, GrantType},
     clock::Micros,
     id::{ClientId, IdentityId},
@@ -111,17 +111,31 @@ async fn authenticate(
     let why = why_not(app, found.as_ref(), secret, known);
     match (found, why) {
         (Some(found), None) => Ok(found),
-        (found, why) => {
-            let client = found.as_ref().map(|(client, _)| client);
-            let action = match client.map(|client| client.kind) {
-                Some(ClientKind::PersonalAccessToken) => "PERSONAL_ACCESS_TOKEN_USE_FAILED",
-                Some(ClientKind::ApiClient) | None => "CLIENT_TOKEN_ISSUE",
-            };
-            let id = client.map(|client| client.id.as_str());
-            audit::refused(app, action, id, why.unwrap_or("there is no such client")).await;
+        (_, why) => {
+            record_refusal(app, &credentials.id, why).await?;
             Err(Refusal::InvalidClient)
         }
     }
+}
+
+/// Records that no token was issued. Whether the client exists is asked whatever was wrong, and
+/// only for the audit trail: the answer is the same, and takes the same queries.
+async fn record_refusal(app: &App, id: &ClientId, why: Option<&'static str>) -> Result<(), Error> {
+    let wanted = id.clone();
+    let kind = app.store.read(move |tx: &mut Tx<'_>| tx.client_kind(&wanted)).await?;
+    let (object, why, party) = match kind {
+        None => (UNKNOWN, why.unwrap_or("there is no such client"), Party::Strangers),
+        Some(_) => {
+            (id.as_str(), why.unwrap_or("the secret is wrong"), Party::Known(id.to_string()))
+        }
+    };
+    let action = match kind {
+        Some(ClientKind::PersonalAccessToken) => "PERSONAL_ACCESS_TOKEN_USE_FAILED",
+        Some(ClientKind::ApiClient) | None => "CLIENT_TOKEN_ISSUE",
+    };
+    let (why, detail) = (Some(why), serde_json::json!({}));
+    attempted(app, Attempt { actor: UNKNOWN, action, object, why, detail, party });
+    Ok(())
 }
 
 /// Why a client is not who it says, or may not be used: for the audit trail only.

@@ -4,7 +4,10 @@ use std::{error::Error as StdError, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::{App, audit::chain::Chainer};
+use crate::{
+    App,
+    audit::{self, chain::Chainer},
+};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -13,6 +16,9 @@ const EVERY: Duration = Duration::from_secs(1);
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut chainer = Chainer::default();
     while !*stop.borrow() {
+        if let Err(error) = audit::report_missed(&app).await {
+            tracing::warn!(%error, "attempts beyond their budgets could not be recorded");
+        }
         match chainer.round(&app).await {
             Ok(true) => continue,
             Ok(false) => {}
@@ -32,6 +38,9 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
 
 /// The last round, when nothing else writes any more.
 pub async fn finish(app: &App) {
+    if let Err(error) = audit::finish_attempts(app).await {
+        tracing::warn!(%error, "attempts beyond their budgets could not be recorded");
+    }
     if let Err(error) = Chainer::default().finish(app).await {
         tracing::error!(
             error = &error as &dyn StdError,

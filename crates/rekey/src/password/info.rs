@@ -6,6 +6,7 @@ use crate::{
     App, Error,
     access::{Caller, Level},
     account::Account,
+    audit::{Attempt, Party, UNKNOWN, attempted},
     error::BadRequest,
     id::IdentityId,
     identity::{Identity, name_key},
@@ -37,31 +38,57 @@ pub async fn info(
     source_name: String,
     padding: Padding,
 ) -> Result<Info, Error> {
-    let caller = caller.clone();
-    app.store
+    let authority =
+        caller.is_api_authority() || caller.has_level(&[Level::Helpdesk, Level::OrgAdmin]);
+    let own = caller.identity_id.clone().filter(|_| !authority);
+    let (is_other, found) = app
+        .store
         .read(move |tx| {
-            let authority =
-                caller.is_api_authority() || caller.has_level(&[Level::Helpdesk, Level::OrgAdmin]);
             // Who may know of nobody else is looked up alone: known and unknown names take the
             // same queries.
-            let identity = match &caller.identity_id {
-                Some(own) if !authority => {
-                    tx.identity(own)?.filter(|person| goes_by(person, &user_name))
-                }
-                Some(_) | None => find(tx, &user_name)?,
+            let identity = match &own {
+                Some(own) => tx.identity(own)?.filter(|person| goes_by(person, &user_name)),
+                None => find(tx, &user_name)?,
             };
-            // Nobody has an account anywhere: whoever is missing, the same is looked up.
-            let nobody = || IdentityId(String::new());
-            let who = identity.map_or_else(nobody, |identity| identity.id);
-            let source = tx.source_named_with(&source_name, &who)?;
-            let source = source.filter(Source::has_password).ok_or_else(nothing)?;
-            let accounts = tx.accounts_of(&who, &source.id)?;
-            let key = tx.active_source_key(&source.id, KeyPadding(padding))?;
-            let key = key.filter(|_| !accounts.is_empty()).ok_or_else(nothing)?;
-            let policies = tx.policy_in_force(&source.id)?.unwrap_or_default().0.rules();
-            Ok(Info { identity_id: who, source, key, accounts, policies })
+            let is_other = own.is_some() && identity.is_none();
+            Ok::<_, Error>((is_other, look_up(tx, identity, &source_name, padding)?))
         })
-        .await
+        .await?;
+    if is_other {
+        record_refusal(app, caller);
+    }
+    found.ok_or_else(nothing)
+}
+
+fn look_up(
+    tx: &mut Tx<'_>,
+    identity: Option<Identity>,
+    source_name: &str,
+    padding: Padding,
+) -> Result<Option<Info>, Error> {
+    // Nobody has an account anywhere: whoever is missing, the same is looked up.
+    let nobody = || IdentityId(String::new());
+    let who = identity.map_or_else(nobody, |identity| identity.id);
+    let source = tx.source_named_with(source_name, &who)?;
+    let Some(source) = source.filter(Source::has_password) else { return Ok(None) };
+    let accounts = tx.accounts_of(&who, &source.id)?;
+    let key = tx.active_source_key(&source.id, KeyPadding(padding))?;
+    let Some(key) = key.filter(|_| !accounts.is_empty()) else { return Ok(None) };
+    let policies = tx.policy_in_force(&source.id)?.unwrap_or_default().0.rules();
+    Ok(Some(Info { identity_id: who, source, key, accounts, policies }))
+}
+
+/// Records that a person asked about a name that is not theirs. Whose it is has not been looked up.
+fn record_refusal(app: &App, caller: &Caller) {
+    let attempt = Attempt {
+        actor: caller.principal(),
+        action: "ACCESS_DENIED",
+        object: UNKNOWN,
+        why: Some("the name is not one of the caller's own"),
+        detail: serde_json::json!({ "operation": "POST /query-password-info" }),
+        party: Party::Known(caller.principal().to_owned()),
+    };
+    attempted(app, attempt);
 }
 
 /// Whether this is a login name of that person.

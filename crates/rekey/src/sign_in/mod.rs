@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until};
 
 use self::{queue::Queue, throttle::Throttle};
 use crate::{
-    App, Error, audit,
+    App, Error,
+    audit::{self, Attempt, Party, attempted},
     builtin::BuiltIn,
     identity::{self, Identity, name_key},
     source::IDENTITY_NOW,
@@ -84,7 +85,7 @@ impl App {
         const UNKNOWN: &str = "there is no such name";
         if !identity::may_be_alias(alias) {
             self.metrics().sign_in(false);
-            audit::refused(self, SIGN_IN, None, UNKNOWN).await;
+            self.record_refusal(None, UNKNOWN);
             return Ok(None);
         }
         let name = name_key(alias);
@@ -123,13 +124,32 @@ impl App {
         // The next attempt at this name sees what this one counted.
         drop(turn);
         self.metrics().sign_in(why.is_none());
-        let who = identity.as_ref().map(|identity| identity.id.as_str().to_owned());
-        match (why, who) {
-            (None, Some(who)) => self.record_sign_in(who).await?,
-            (Some(why), who) => audit::refused(self, SIGN_IN, who.as_deref(), why).await,
+        match (why, &identity) {
+            (None, Some(identity)) => self.record_sign_in(identity.id.to_string()).await?,
+            (Some(why), identity) => self.record_refusal(identity.as_ref(), why),
             (None, None) => {}
         }
         Ok(identity.filter(|_| why.is_none()))
+    }
+
+    /// Names that nobody has share one budget: a flood of them hides no try for a real name.
+    fn record_refusal(&self, identity: Option<&Identity>, why: &'static str) {
+        let party = match identity {
+            None => Party::Strangers,
+            Some(identity) if identity.capabilities.0.is_empty() => {
+                Party::Known(identity.id.to_string())
+            }
+            Some(identity) => Party::Administrator(identity.id.to_string()),
+        };
+        let attempt = Attempt {
+            actor: audit::UNKNOWN,
+            action: SIGN_IN,
+            object: identity.map_or(audit::UNKNOWN, |identity| identity.id.as_str()),
+            why: Some(why),
+            detail: serde_json::json!({}),
+            party,
+        };
+        attempted(self, attempt);
     }
 
     /// Nobody signs in unrecorded.

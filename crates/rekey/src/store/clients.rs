@@ -1,6 +1,6 @@
 //! Personal access tokens and API clients.
 
-use super::{Json, Result, Tx, from_row};
+use super::{Json, Result, Tx, from_row, row::One};
 use crate::{
     access::Level,
     client::{Client, ClientKind},
@@ -74,6 +74,12 @@ impl Tx<'_> {
              WHERE id = $1 AND (secret_digest = $2 OR secret_digest IS NULL)"
         );
         self.maybe(&sql, &[id, &digest.to_vec()])
+    }
+
+    /// The kind of a client: whether there is one with this id, and nothing more is read.
+    pub fn client_kind(&mut self, id: &ClientId) -> Result<Option<ClientKind>> {
+        let kind = self.maybe("SELECT kind AS value FROM client WHERE id = $1", &[id])?;
+        Ok(kind.map(|One(kind)| kind))
     }
 
     /// The API client of this name; the oldest, where several have it.

@@ -17,9 +17,10 @@ use self::keys::Keys;
 use crate::{
     App, Error,
     access::Caller,
+    audit::{Attempt, Party, attempted},
     client::Client,
     clock::{Clock, Micros},
-    id::ClientId,
+    id::{ClientId, IdentityId},
     identity::Identity,
     store::{Standing, Store, Tx},
 };
@@ -152,13 +153,17 @@ impl App {
             })
             .await?;
         let standing = standing
-            .ok_or_else(|| invalid("the client is gone"))
-            .and_then(|standing| claims.check(&standing, now).map(|()| standing).map_err(invalid));
-        if standing.is_err() {
-            // What is refused is told without anything being written.
-            self.store.durable().await?;
-        }
-        let standing = standing?;
+            .ok_or("the client is gone")
+            .and_then(|standing| claims.check(&standing, now).map(|()| standing));
+        let standing = match standing {
+            Ok(standing) => standing,
+            Err(why) => {
+                // The refusal may rest on a commit that is not on stable storage yet.
+                self.store.durable().await?;
+                self.record_dead_token(&claims, why);
+                return Err(invalid(why));
+            }
+        };
         Ok(Caller {
             client_id: claims.client_id.clone(),
             identity_id: claims.identity_id.clone(),
@@ -166,6 +171,23 @@ impl App {
             levels: standing.capabilities.map(|levels| levels.0).unwrap_or_default(),
             scope: claims.scope.clone(),
         })
+    }
+}
+
+impl App {
+    /// Records the use of a token that rekey has issued and that no longer holds: somebody may
+    /// have stolen it. One that has merely expired is no event.
+    fn record_dead_token(&self, claims: &Claims, why: &'static str) {
+        let client = claims.client_id.as_str();
+        let attempt = Attempt {
+            actor: claims.identity_id.as_ref().map_or(client, IdentityId::as_str),
+            action: "ACCESS_TOKEN_REFUSED",
+            object: client,
+            why: Some(why),
+            detail: serde_json::json!({}),
+            party: Party::Known(client.to_owned()),
+        };
+        attempted(self, attempt);
     }
 }
 

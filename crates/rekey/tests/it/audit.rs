@@ -3,7 +3,7 @@
 
 use std::{fs, process::Output};
 
-use rekey::audit::chain::Chainer;
+use rekey::audit::{attempts_written, chain::Chainer};
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
@@ -382,6 +382,7 @@ async fn what_is_done_is_recorded_with_its_origin(site: Site) {
         .send()
         .await;
     let tracking = refused.headers["slpt-request-id"].to_str().unwrap();
+    attempts_written(&site.app).await;
     Chainer::default().finish(&site.app).await.unwrap();
     let lines = String::from_utf8(beside(&site, &["audit", "export"]).stdout).unwrap();
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

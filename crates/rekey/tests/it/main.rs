@@ -12,6 +12,7 @@
 mod accounts;
 mod apply;
 mod at_once;
+mod attempts;
 mod audit;
 mod authorization;
 mod cli;

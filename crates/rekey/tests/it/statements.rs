@@ -17,6 +17,8 @@ async fn cost(site: &Site, ask: Ask<'_>) -> (StatusCode, String, u64) {
     let statements = &site.app.metrics().statements;
     let before = statements.get();
     let mut answer = ask.send().await;
+    // What is recorded of a refusal counts, too.
+    rekey::audit::attempts_written(&site.app).await;
     if let Value::Object(body) = &mut answer.body {
         body.remove("trackingId");
     }

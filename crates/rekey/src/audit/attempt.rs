@@ -1,0 +1,123 @@
+//! Rows about attempts that change nothing in the store: refusals, and reads that only
+//! administrators may do.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::{
+    Origin,
+    budget::{Budgets, Key, Missed, Party},
+};
+use crate::{
+    App,
+    store::{self, Audit, Tx},
+};
+
+/// The actor, or the object, of an attempt where rekey does not know it.
+pub const UNKNOWN: &str = "unknown";
+
+/// Rows being written at once.
+const AT_ONCE: u32 = 1000;
+
+/// An attempt.
+pub struct Attempt<'a> {
+    /// Who tried.
+    pub actor: &'a str,
+    /// What.
+    pub action: &'static str,
+    /// To what.
+    pub object: &'a str,
+    /// Why it was refused; none for what was allowed.
+    pub why: Option<&'static str>,
+    /// More: see [`Audit::detail`].
+    pub detail: Value,
+    /// Whose budget it draws on.
+    pub party: Party,
+}
+
+/// The attempts on one node that have rows, or are counted for one.
+pub struct Attempts {
+    budgets: Budgets,
+    writing: Arc<Semaphore>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { budgets: Budgets::default(), writing: Arc::new(Semaphore::new(AT_ONCE as usize)) }
+    }
+}
+
+/// Records an attempt, or counts it where its budget is spent.
+///
+/// The row is written behind the answer: otherwise the answer's time would tell whose budget is
+/// spent, and so whether a name or a client exists.
+pub fn attempted(app: &App, attempt: Attempt<'_>) {
+    let Attempt { actor, action, object, why, detail, party } = attempt;
+    if let Some(why) = why {
+        tracing::info!(action, actor, object, why, "refused");
+    }
+    let key = Key { action, why, party };
+    let Attempts { budgets, writing } = &app.attempts;
+    let permit = writing.clone().try_acquire_owned().ok();
+    if !budgets.draw(key, actor, object, app.clock.now(), permit.is_some()) {
+        return;
+    }
+    let (app, actor, object) = (app.clone(), actor.to_owned(), object.to_owned());
+    tokio::spawn(Origin::carried(async move {
+        let written = app.store.write(move |tx: &mut Tx<'_>| {
+            let detail = detail.clone();
+            let row = Audit { actor: &actor, action, object: &object, detail };
+            record(tx, row, why)
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(action, %error, "an attempt could not be recorded");
+        }
+        drop(permit);
+    }));
+}
+
+fn record(tx: &mut Tx<'_>, row: Audit<'_>, why: Option<&str>) -> store::Result<()> {
+    match why {
+        Some(why) => tx.audit_failure(row, why),
+        None => tx.audit(row),
+    }
+}
+
+/// Writes a row for each count whose budget has room for it.
+pub async fn report_missed(app: &App) -> store::Result<()> {
+    write_missed(app, app.attempts.budgets.due(app.clock.now(), false)).await
+}
+
+/// Waits until the attempts so far have their rows.
+pub async fn attempts_written(app: &App) {
+    // Each row that is being written holds a permit.
+    let _ = app.attempts.writing.acquire_many(AT_ONCE).await;
+}
+
+/// Writes what is still to be written, at the end of the process.
+pub async fn finish_attempts(app: &App) -> store::Result<()> {
+    attempts_written(app).await;
+    write_missed(app, app.attempts.budgets.due(app.clock.now(), true)).await
+}
+
+async fn write_missed(app: &App, missed: Vec<Missed>) -> store::Result<()> {
+    if missed.is_empty() {
+        return Ok(());
+    }
+    let deed = move |tx: &mut Tx<'_>| missed.iter().try_for_each(|missed| missed.record(tx));
+    app.store.write(deed).await
+}
+
+impl Missed {
+    fn record(&self, tx: &mut Tx<'_>) -> store::Result<()> {
+        let Self { key, actor, object, count, from, until } = self;
+        let detail = json!({
+            "notRecorded": count, "from": from.rfc3339(), "until": until.rfc3339(),
+        });
+        let row = Audit { actor, action: key.action, object, detail };
+        let why = key.why.map(|why| format!("{why}: {count} more were not recorded"));
+        record(tx, row, why.as_deref())
+    }
+}
