@@ -25,6 +25,7 @@ mod changes;
 mod listing;
 mod nasty;
 mod proxy;
+mod whose;
 
 pub use self::{
     nasty::passwords,
@@ -57,6 +58,12 @@ pub trait Bench: Send + Sync {
 
     /// Whether the password opens the account, through a client that shares no code with rekey.
     async fn logs_in(&self, native_identity: &str, password: &str) -> bool;
+
+    /// Makes accounts that no connector of this kind may change, whatever their source says; returns
+    /// their native identities.
+    async fn privileged(&self, _name: &str) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Passwords the server refuses, each with a word that the rejection must contain.
     fn refused(&self) -> Vec<(String, &'static str)>;
@@ -101,6 +108,9 @@ cases![
     broken::survives_a_restart_of_the_server,
     broken::is_never_wrong_when_requests_are_cut,
     broken::is_never_wrong_when_answers_are_cut,
+    whose::changes_no_account_that_was_given_the_name,
+    whose::returns_what_accounts_are_correlated_by,
+    whose::never_changes_a_protected_account,
     listing::lists_every_account_once,
     listing::stops_when_nobody_listens,
     listing::leaves_no_password_in_the_log,

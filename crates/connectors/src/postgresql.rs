@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     Account, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
-    Rejection, Stamp, Verdict, Verification, another_account, scrub::scrub,
+    Rejection, Stamp, Verdict, Verification, another_account, protected::Protected, scrub::scrub,
 };
 
 mod answer;
@@ -100,7 +100,7 @@ impl Connector for Database {
     async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault> {
         let (lease, role) = self.role(account.native_identity).await?;
         lease.give_back(&self.pool);
-        let role = changeable(role)?;
+        let role = changeable(role, &self.config.protected_accounts)?;
         let correlation = match account.correlated_by {
             Some("name" | "rolname") => vec![role.name],
             Some(_) | None => Vec::new(),
@@ -175,7 +175,8 @@ impl Database {
     async fn prepared(&self, account: &Account<'_>, deadline: Instant) -> Result<Lease, Fault> {
         check_deadline(deadline)?;
         let (lease, role) = self.role(account.native_identity).await?;
-        let checked = changeable(role).and_then(|role| check_same(&role, account));
+        let checked = changeable(role, &self.config.protected_accounts)
+            .and_then(|role| check_same(&role, account));
         match checked.and_then(|()| check_deadline(deadline)) {
             Ok(()) => Ok(lease),
             Err(fault) => {
@@ -244,7 +245,7 @@ impl Database {
         // Only now is it certain which role that was: until the commit, its row is locked.
         let again = role(account.native_identity, rights.reads);
         let changed = connection.ask(&again, 1, |row| Role::read(row, rights.reads)).await?.pop();
-        check_same(&changeable(changed)?, account)
+        check_same(&changeable(changed, &self.config.protected_accounts)?, account)
     }
 
     /// One login with the password, on a connection of its own.
@@ -275,8 +276,9 @@ fn check_same(role: &Role, account: &Account<'_>) -> Result<(), Fault> {
 }
 
 /// Refuses what rekey must not or cannot change.
-fn changeable(role: Option<Role>) -> Result<Role, Fault> {
+fn changeable(role: Option<Role>, protected: &Protected) -> Result<Role, Fault> {
     let role = role.ok_or_else(no_account)?;
+    protected.check(&role.name)?;
     if role.is_own {
         return Err(Fault::new(
             FaultKind::NotPermitted,

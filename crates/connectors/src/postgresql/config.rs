@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::{
     Fault,
     net::{check_host, misconfigured},
+    protected::Protected,
     secret::secret,
     tls,
 };
@@ -38,6 +39,9 @@ pub struct Config {
     /// How many connections are open at once, 1 to 64.
     #[serde(default = "max_connections")]
     pub(super) max_connections: usize,
+    /// Roles that are never changed, beside those that are privileged.
+    #[serde(default)]
+    pub(super) protected_accounts: Protected,
 }
 
 /// How the connection is secured.
@@ -123,6 +127,7 @@ mod tests {
             (json!({"allowInsecure": false}), "tls"),
             (json!({"tls": "prefer"}), "prefer"),
             (json!({"maxConnections": 65}), "maxConnections"),
+            (json!({"protectedAccounts": [""]}), "protectedAccounts"),
             (json!({"surprise": 1}), "surprise"),
             (json!({"tls": "verify-full", "caCertificate": "no"}), "caCertificate"),
         ] {

@@ -99,6 +99,30 @@ impl Bench for Server {
         FaultKind::Unsupported
     }
 
+    async fn privileged(&self, name: &str) -> Vec<String> {
+        let mut made = Vec::new();
+        // Not every role that tests run as may make each of them.
+        for (number, right) in [
+            "CREATEROLE",
+            "SUPERUSER",
+            "REPLICATION",
+            "BYPASSRLS",
+            "IN ROLE pg_read_all_data",
+            &format!("IN ROLE {name}p0"),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let role = format!("{name}p{number}");
+            let statement = format!("CREATE ROLE {role} LOGIN PASSWORD 'x' {right}");
+            if self.admin.batch_execute(&statement).await.is_ok() {
+                made.push(role);
+            }
+        }
+        assert!(made.len() > 2, "{made:?}");
+        made
+    }
+
     async fn logs_in(&self, native_identity: &str, password: &str) -> bool {
         let mut psql = Command::new("psql");
         psql.args(["-X", "-q", "-w", "-d", "postgres", "-c", "SELECT 1", "-U", native_identity])
