@@ -118,13 +118,13 @@ async fn live(world: Arc<World>, number: usize) {
         let free = AT_ONCE.saturating_sub(working.len());
         if free > 0 {
             match claim(&back, free).await {
-                Ok(claimed) => {
-                    for change in claimed {
+                Ok(taken) => {
+                    for (change, permit) in taken.changes {
                         let (seq, attempt) = (change.seq, change.attempt);
                         world.tell(|| format!("node {number} claims {seq}, attempt {attempt}"));
                         let (world, app) = (world.clone(), back.clone());
                         working.push(Box::pin(async move {
-                            run_with(&app, change, judge).await;
+                            run_with(&app, change, permit, judge).await;
                             world.changed.notify_waiters();
                         }));
                     }

@@ -151,8 +151,7 @@ impl World {
         for source in 0..SOURCES {
             let verification = self.source(source, |source| source.manner.verification);
             let way = Way { world: self.clone(), node, source };
-            let at_once = app.config.changes.per_source;
-            app.links.plug(&app, &Land::source_id(source), verification, Arc::new(way), at_once);
+            app.links.plug(&app, &Land::source_id(source), verification, Arc::new(way));
         }
         Ok(app)
     }

@@ -1,5 +1,5 @@
-//! The live links to sources: kept by source and version, with a bound on concurrency and a
-//! breaker each.
+//! The live links to sources: kept by source and version, with a breaker each; and how many changes
+//! may be under way on each source.
 
 use std::{
     collections::HashMap,
@@ -8,10 +8,13 @@ use std::{
 };
 
 use rekey_connectors::{Connector, Fault, Verification};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::End;
+use super::{
+    End,
+    permits::{Permit, Permits},
+};
 use crate::{
     App, Error,
     builtin::BuiltIn,
@@ -19,7 +22,7 @@ use crate::{
     metrics::Metrics,
     secrets,
     source::{self, Source},
-    store::Claimed,
+    store::{Claimed, DueQueue},
 };
 
 /// Failures in a row that open the breaker.
@@ -29,7 +32,10 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Every link of this node.
 #[derive(Default)]
-pub struct Links(Mutex<HashMap<SourceId, Arc<Link>>>);
+pub struct Links {
+    open: Mutex<HashMap<SourceId, Arc<Link>>>,
+    permits: Permits,
+}
 
 /// The way to one source, as one version of its configuration has it.
 pub struct Link {
@@ -40,8 +46,6 @@ pub struct Link {
     pub verification: Verification,
     /// The connector.
     pub connector: Arc<dyn Connector>,
-    /// Bounds the changes at once.
-    pub permits: Arc<Semaphore>,
     breaker: Mutex<Breaker>,
 }
 
@@ -54,7 +58,8 @@ struct Breaker {
 impl Links {
     /// The link to a source; opened when it is new or its configuration has changed.
     pub fn link(&self, app: &App, source: &Source) -> Result<Arc<Link>, Error> {
-        let mut links = self.0.lock().map_err(|_| Error::Internal("links are poisoned".into()))?;
+        let mut links =
+            self.open.lock().map_err(|_| Error::Internal("links are poisoned".into()))?;
         if let Some(link) = links.get(&source.id).filter(|link| link.version == source.version) {
             return Ok(link.clone());
         }
@@ -64,7 +69,6 @@ impl Links {
             metrics: app.metrics().clone(),
             verification: source::kind(&source.connector)?.verification,
             connector: open(app, source)?,
-            permits: Arc::new(Semaphore::new(app.config.changes.per_source.max(1))),
             breaker: Mutex::default(),
         });
         links.insert(source.id.clone(), link.clone());
@@ -79,40 +83,57 @@ impl Links {
         source: &SourceId,
         verification: Verification,
         connector: Arc<dyn Connector>,
-        per_source: usize,
     ) {
-        let permits = Arc::new(Semaphore::new(per_source));
         let link = Link {
             version: 1,
             kind: "simulated".into(),
             metrics: app.metrics().clone(),
             verification,
             connector,
-            permits,
             breaker: Mutex::default(),
         };
-        if let Ok(mut links) = self.0.lock() {
+        if let Ok(mut links) = self.open.lock() {
             links.insert(source.clone(), Arc::new(link));
         }
     }
 
     /// Every source's id and kind, and whether its breaker is open.
     pub fn breakers(&self) -> Vec<(String, String, bool)> {
-        let Ok(links) = self.0.lock() else { return Vec::new() };
+        let Ok(links) = self.open.lock() else { return Vec::new() };
         links.iter().map(|(id, link)| (id.to_string(), link.kind.clone(), link.is_open())).collect()
     }
 
     fn kind(&self, source: &SourceId) -> String {
-        let links = self.0.lock().ok();
+        let links = self.open.lock().ok();
         let kind = links.and_then(|links| links.get(source).map(|link| link.kind.clone()));
         kind.unwrap_or_else(|| "unknown".into())
     }
 
-    /// The sources that take no change just now, as one text of their ids.
-    pub fn busy(&self) -> String {
-        let Ok(links) = self.0.lock() else { return String::new() };
-        let busy = links.iter().filter(|(_, link)| link.is_busy()).map(|(id, _)| id.as_str());
-        busy.collect::<Vec<_>>().join(" ")
+    /// How many changes may be claimed from each queue, `workers` in all and `per_source` on a source
+    /// that answers.
+    pub fn room(&self, due: &[DueQueue], workers: usize, per_source: usize) -> Vec<(String, i64)> {
+        self.permits.divide(due, workers, |source| self.most(source, per_source))
+    }
+
+    /// The permits of a change that [`Links::room`] made room for.
+    pub fn hold(&self, source_set: &str) -> Permit {
+        self.permits.hold(source_set)
+    }
+
+    /// The permits of any other change, if there is room for it.
+    pub fn try_hold(&self, source_set: &str, per_source: usize) -> Option<Permit> {
+        self.permits.try_hold(source_set, |source| self.most(source, per_source))
+    }
+
+    /// How many changes may be under way on a source: none while its breaker is open, and one after
+    /// that, until it has answered.
+    fn most(&self, source: &SourceId, per_source: usize) -> usize {
+        let Ok(links) = self.open.lock() else { return 0 };
+        match links.get(source) {
+            Some(link) if link.is_open() => 0,
+            Some(link) if link.is_on_probation() => 1,
+            Some(_) | None => per_source,
+        }
     }
 }
 
@@ -137,13 +158,14 @@ pub fn open(app: &App, source: &Source) -> Result<Arc<dyn Connector>, Error> {
 }
 
 impl Link {
-    fn is_busy(&self) -> bool {
-        self.permits.available_permits() == 0 || self.is_open()
-    }
-
     fn is_open(&self) -> bool {
         let Ok(breaker) = self.breaker.lock() else { return false };
         breaker.open_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Whether it failed so often that it must answer one change before it gets more.
+    fn is_on_probation(&self) -> bool {
+        self.breaker.lock().is_ok_and(|breaker| breaker.open_until.is_some())
     }
 
     /// Measures a look at the source.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub mod accept;
 pub mod info;
 pub mod links;
+pub mod permits;
 pub mod status;
 pub mod verdict;
 

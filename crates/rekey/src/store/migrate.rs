@@ -26,6 +26,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0003_stable_ids.sql"),
         postgres: include_str!("../../migrations/postgres/0003_stable_ids.sql"),
     },
+    Migration {
+        number: 7,
+        sqlite: include_str!("../../migrations/sqlite/0007_source_sets.sql"),
+        postgres: include_str!("../../migrations/postgres/0007_source_sets.sql"),
+    },
 ];
 
 struct Applied {

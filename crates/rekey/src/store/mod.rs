@@ -49,8 +49,8 @@ mod writer;
 pub use self::{
     audit::{Audit, KeptCheckpoint, Link},
     changes::{
-        ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, Intent, KnownChange,
-        NewChange, Settled, Sourced, Target, is_lost,
+        ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, DueQueue, Intent,
+        KnownChange, NewChange, Room, Settled, Sourced, Target, is_lost,
     },
     clients::Standing,
     codes::AuthorizationCode,

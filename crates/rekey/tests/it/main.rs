@@ -15,6 +15,7 @@ mod at_once;
 mod attempts;
 mod audit;
 mod authorization;
+mod claims;
 mod cli;
 mod contract;
 mod directory;

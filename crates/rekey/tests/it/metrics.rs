@@ -168,7 +168,7 @@ async fn a_change_is_counted_once_and_as_what_became_of_it(quiet: Quiet) {
     assert_eq!(claimed.len(), 2);
     let last = site.set_password(&token, "abby", "Directory", "the fourth one").await;
     for change in claimed {
-        rekey::jobs::change_password::run(&quiet.app, change).await;
+        quiet.carry_out(change).await;
     }
     let text = scrape(&site).await;
     assert_adds_up(&text, 4.0, 2.0, [1.0, 0.0, 2.0], 1.0);

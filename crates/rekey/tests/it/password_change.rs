@@ -72,7 +72,7 @@ async fn a_change_under_way_ends_before_the_next_begins(site: Quiet) {
     let under_way = site.claim(&site.app.node).await.remove(0);
     let newer = site.change(&abby, &site.login, "the second one").await;
     assert_eq!(site.work().await, 0, "the newer one must wait");
-    rekey::jobs::change_password::run(&site.app, under_way).await;
+    site.carry_out(under_way).await;
     site.assert_ended(&older, State::Finished).await;
     assert!(site.signs_in(&site.login, "abby", "the first one").await);
     assert_eq!(site.work().await, 1);
@@ -91,11 +91,11 @@ async fn a_lost_claim_can_end_nothing(site: Quiet) {
     assert_eq!((dead.attempt, alive.attempt), (1, 2));
 
     // The one that lost its claim comes back late: it must write nothing.
-    rekey::jobs::change_password::run(&site.app, dead).await;
+    site.carry_out(dead).await;
     assert_eq!(site.status(&change).await.state, State::InProgress);
     assert!(!site.signs_in(&site.login, "abby", "correct horse").await);
 
-    rekey::jobs::change_password::run(&site.app, alive).await;
+    site.carry_out(alive).await;
     site.assert_ended(&change, State::Finished).await;
 }
 
@@ -440,7 +440,7 @@ async fn a_source_that_moved_gets_nothing_that_was_accepted_before(site: Quiet) 
         rekey::keys::rotate(tx, &login, std::slice::from_ref(&pair), Duration::ZERO)
     })
     .await;
-    rekey::jobs::change_password::run(&site.app, under_way).await;
+    site.carry_out(under_way).await;
     let errors = site.assert_ended(&change, State::Failed).await;
     assert_eq!(errors, ["IdentityNow: the source reaches another system now: ask again"]);
     assert!(!site.signs_in(&site.login, "abby", "correct horse").await);

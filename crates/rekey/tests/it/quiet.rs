@@ -21,7 +21,7 @@ use rekey::{
     },
     policy::PasswordPolicy,
     source::{IDENTITY_NOW, Source},
-    store::{Claimed, Json, Store, SyncGroup},
+    store::{Claimed, Json, Room, Store, SyncGroup},
 };
 use rekey_vault::{Kek, Padding, Password, Policy, PublicKey, Sealer};
 use serde_json::{Map, Value, json};
@@ -239,7 +239,18 @@ impl Quiet {
 
     pub(crate) async fn claim(&self, node: &str) -> Vec<Claimed> {
         let node = node.to_owned();
-        self.write(move |tx| Ok(tx.claim(&node, change_password::LEASE, 10, "")?)).await
+        self.write(move |tx| {
+            let (due, _) = tx.due_queues()?;
+            let queues = due.into_iter().map(|queue| (queue.source_set, 10)).collect();
+            Ok(tx.claim(&node, change_password::LEASE, &Room { queues, expired: 10 })?)
+        })
+        .await
+    }
+
+    /// Carries out a claimed change.
+    pub(crate) async fn carry_out(&self, change: Claimed) {
+        let permit = self.app.links.hold(&change.source_set);
+        change_password::run(&self.app, change, Some(permit)).await;
     }
 
     /// Claims and carries out what is due; how many changes that was.
@@ -247,7 +258,7 @@ impl Quiet {
         let claimed = self.claim(&self.app.node).await;
         let count = claimed.len();
         for change in claimed {
-            change_password::run(&self.app, change).await;
+            self.carry_out(change).await;
         }
         count
     }

@@ -3,11 +3,11 @@
 //!
 //! The clear text exists only in here and in the connectors, and only while they work.
 
-use std::{collections::BTreeMap, error::Error as StdError, sync::Arc, time::Duration};
+use std::{error::Error as StdError, sync::Arc};
 
 use futures_util::future::join_all;
 use rekey_vault::Judgement;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use self::target::{Target, hold_back, look, write};
@@ -16,7 +16,9 @@ use crate::{
     App, Error,
     keys::SourceKey,
     password::{
-        TargetState, payload_invalid, superseded_by,
+        TargetState, payload_invalid,
+        permits::Permit,
+        superseded_by,
         verdict::{self, Found},
     },
     proof,
@@ -27,23 +29,22 @@ mod case;
 mod target;
 mod times;
 
-/// How long a claimed change waits for room on its sources before it is given back.
-const ROOM_WITHIN: Duration = Duration::from_secs(10);
-
 /// Carries it out as far as it goes now. What fails on rekey's side is logged and tried again
 /// later; what fails on a target's side stands in the change.
-pub async fn run(app: &App, change: Claimed) {
-    run_with(app, change, case::judge).await;
+/// Its permits were reserved when it was claimed.
+pub async fn run(app: &App, change: Claimed, permit: Option<Permit>) {
+    run_with(app, change, permit, case::judge).await;
 }
 
 /// Carries it out with another judge than the vault: in a simulation.
 pub async fn run_with(
     app: &App,
     change: Claimed,
+    permit: Option<Permit>,
     judge: impl AsyncFn(&App, &Claimed, &Case) -> Result<Judgement, Error>,
 ) {
     let id = change.id.clone();
-    if let Err(error) = carry_out(app, &change, judge).await {
+    if let Err(error) = carry_out(app, &change, permit, judge).await {
         if matches!(&error, Error::Store(store) if is_lost(store)) {
             tracing::warn!(change.id = %id, "the claim was lost: another worker has it");
         } else {
@@ -57,6 +58,7 @@ pub async fn run_with(
 async fn carry_out(
     app: &App,
     change: &Claimed,
+    permit: Option<Permit>,
     judge: impl AsyncFn(&App, &Claimed, &Case) -> Result<Judgement, Error>,
 ) -> Result<(), Error> {
     let case = case::read(app, change).await?;
@@ -65,6 +67,10 @@ async fn carry_out(
         expire(change, &mut targets);
         if !targets.iter().any(Target::is_ready) {
             return settle(app, change, targets).await;
+        }
+        if permit.is_none() {
+            // A source is full. The last look waits for a permit in its queue, not in a worker.
+            return give_back(app, change).await;
         }
         // The last look takes longer than it takes to end a change.
         let (node, claimed) = (app.node.clone(), change.clone());
@@ -93,7 +99,6 @@ async fn carry_out(
     };
 
     proof::crash_at("judge.done");
-    let Some(permits) = room(&targets).await else { return give_back(app, change).await };
     let now = change.claimed_at;
     join_all(targets.iter_mut().map(|target| look(target, &password, now))).await;
     hold_back(&mut targets);
@@ -102,34 +107,17 @@ async fn carry_out(
         // Before the commit, so that no commit is too slow for it.
         let announced = Instant::now();
         if !announce(app, change, &mut targets).await? {
-            drop(permits);
+            drop(permit);
             return give_back(app, change).await;
         }
         proof::crash_at("announce.committed");
         let ready = targets.iter_mut().filter(|target| target.is_ready());
         join_all(ready.map(|target| write(target, &password, announced))).await;
     }
-    drop(permits);
+    drop(permit);
     drop(password);
     proof::crash_at("verify.done");
     settle(app, change, targets).await
-}
-
-/// One place on every source of the change. They are taken in the order of the sources' ids, so
-/// that two groups never wait for each other.
-async fn room(targets: &[Target]) -> Option<Vec<OwnedSemaphorePermit>> {
-    let links: BTreeMap<_, _> = targets
-        .iter()
-        .filter_map(|target| Some((&target.row.source_id, target.link.as_ref().ok()?)))
-        .collect();
-    let take = async {
-        let mut permits = Vec::with_capacity(links.len());
-        for link in links.values() {
-            permits.push(link.permits.clone().acquire_owned().await.ok()?);
-        }
-        Some(permits)
-    };
-    tokio::time::timeout(ROOM_WITHIN, take).await.ok().flatten()
 }
 
 /// Gives the claim back untouched: there was no room.

@@ -131,6 +131,9 @@ pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) 
     }
     if timeout(LOOK_WITHIN, observe(target, password, now)).await.is_err() {
         let fault = Fault::new(FaultKind::Unreachable, "the source did not answer in time");
+        if let Ok(link) = target.link.clone() {
+            target.failed(&link, &fault);
+        }
         target.found = Some(verdict::not_observed(&fault, target.state));
     }
 }

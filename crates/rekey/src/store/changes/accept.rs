@@ -1,6 +1,6 @@
 //! Taking a place in the order of acceptance.
 
-use super::{ChangeGround, ChangeSource, KnownChange, NewChange, Target};
+use super::{ChangeGround, ChangeSource, KnownChange, NewChange, Target, source_set};
 use crate::{
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
     store::{Param, Result, Tx, from_row, row::One},
@@ -71,12 +71,13 @@ impl Tx<'_> {
         targets: &[Target],
     ) -> Result<Option<i64>> {
         let sql = "INSERT INTO password_change (id, digest, caller, identity_id, source_id, account_id, key_id,
-                       payload, state, errors, attempt, due, deadline, created)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '[]', 0, $9, $10, $9)
+                       payload, state, errors, attempt, due, deadline, created, source_set)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '[]', 0, $9, $10, $9, $11)
                    ON CONFLICT (digest) DO NOTHING";
         let NewChange { id, digest, caller, identity_id, source_id, account_id, key_id, .. } =
             change;
         let NewChange { created, deadline, .. } = change;
+        let source_set = source_set(targets.iter().map(|target| &target.source_id));
         let mut params: Vec<&dyn Param> = vec![
             id,
             digest,
@@ -88,6 +89,7 @@ impl Tx<'_> {
             &payload,
             created,
             deadline,
+            &source_set,
         ];
         if self.is_postgres() {
             // One round trip for both.
@@ -100,7 +102,7 @@ impl Tx<'_> {
                 "WITH entered AS ({sql} RETURNING seq), targets AS (
                      INSERT INTO password_change_target (change_seq, account_id, source_id, state)
                      SELECT entered.seq, target.account_id, target.source_id, 0 FROM entered,
-                         unnest(string_to_array($11, ' '), string_to_array($12, ' '))
+                         unnest(string_to_array($12, ' '), string_to_array($13, ' '))
                              AS target (account_id, source_id))
                  SELECT seq AS value FROM entered"
             );

@@ -1,6 +1,6 @@
 //! Password changes: what is kept of them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rekey_vault::Policy;
 
@@ -96,6 +96,39 @@ impl FromRow for ChangeParties {
     }
 }
 
+/// A queue in which a change is due.
+pub struct DueQueue {
+    /// The sources that its changes need a permit of.
+    pub source_set: String,
+    /// Since when the oldest is due.
+    pub due: Micros,
+}
+from_row!(DueQueue { source_set, due });
+
+/// How much a claim may take.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Of which queue, and how many changes.
+    pub queues: Vec<(String, i64)>,
+    /// How many changes whose deadline has come.
+    pub expired: i64,
+}
+
+impl Room {
+    /// The queues and the numbers, each as one text with commas between.
+    fn joined(&self) -> (String, String) {
+        let names: Vec<_> = self.queues.iter().map(|(name, _)| name.as_str()).collect();
+        let rooms: Vec<_> = self.queues.iter().map(|(_, room)| room.to_string()).collect();
+        (names.join(","), rooms.join(","))
+    }
+}
+
+/// The queue of a change on these sources.
+fn source_set<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
+    let sorted: BTreeSet<_> = sources.map(SourceId::as_str).collect();
+    sorted.into_iter().collect::<Vec<_>>().join(" ")
+}
+
 /// An account that a change is for.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -187,6 +220,8 @@ pub struct Claimed {
     pub deadline: Micros,
     /// Whether that has come, by the store's clock.
     pub expired: bool,
+    /// The queue it waited in: the sources it needs a permit of.
+    pub source_set: String,
 }
 
 impl Claimed {
@@ -221,6 +256,7 @@ from_row!(Claimed {
     claimed_at,
     deadline,
     expired,
+    source_set,
 });
 
 /// One account of a claimed change.

@@ -3,8 +3,9 @@
 use std::{sync::LazyLock, time::Duration};
 
 use super::{
-    ChangeParties, Claimed, Intent, Settled, Sourced,
+    ChangeParties, Claimed, DueQueue, Intent, Room, Settled, Sourced,
     end::{END, SET_TARGET},
+    source_set,
 };
 use crate::{
     clock::Micros,
@@ -26,8 +27,15 @@ const SKIP_LOCKED: &str = " FOR UPDATE OF c SKIP LOCKED";
 /// with it does not hold up the end that was promised.
 const TO_END: Duration = Duration::from_secs(4);
 
-/// Gives a claim back until `due`.
-const RELEASE: &str = "UPDATE password_change SET claimed_by = NULL, due = $4
+/// What may be claimed from a queue.
+const DUE: &str = "c.state = 0 AND c.source_set = queue.source_set AND c.due <= $1 AND NOT EXISTS (
+    SELECT 1 FROM password_change_target mine
+    JOIN password_change_target older
+      ON older.account_id = mine.account_id AND older.change_seq < mine.change_seq AND older.state < 2
+    WHERE mine.change_seq = c.seq AND mine.state < 2)";
+
+/// Gives a claim back until `due`, to wait for the sources that are still to be changed.
+const RELEASE: &str = "UPDATE password_change SET claimed_by = NULL, due = $4, source_set = $5
      WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = 0";
 
 impl Claimed {
@@ -83,45 +91,73 @@ impl Tx<'_> {
         Ok((targets, parties.pop().ok_or_else(|| Error::Corrupt("no row of nothing".into()))?))
     }
 
-    /// Whether anything may be claimed now.
-    pub fn anything_due(&mut self) -> Result<bool> {
+    /// The queues in which a change is due, and whether a change whose deadline has come may be
+    /// claimed. Each queue costs one step in the index, however many changes wait in it.
+    pub fn due_queues(&mut self) -> Result<(Vec<DueQueue>, bool)> {
         let now = self.now()?;
-        let sql = "SELECT seq AS value FROM password_change WHERE state = 0 AND due <= $1 LIMIT 1";
-        Ok(self.maybe::<One<i64>>(sql, &[&now])?.is_some())
+        let queues = "WITH RECURSIVE queue AS (
+                 SELECT MIN(source_set) AS source_set FROM password_change WHERE state = 0
+                 UNION ALL
+                 SELECT (SELECT MIN(c.source_set) FROM password_change c
+                         WHERE c.state = 0 AND c.source_set > queue.source_set)
+                 FROM queue WHERE queue.source_set IS NOT NULL),
+             oldest AS (
+                 SELECT source_set, (SELECT MIN(c.due) FROM password_change c
+                     WHERE c.state = 0 AND c.source_set = queue.source_set) AS due
+                 FROM queue WHERE source_set IS NOT NULL)
+             SELECT source_set, due FROM oldest WHERE due <= $1 ORDER BY due";
+        let expired = "SELECT seq AS value FROM password_change
+             WHERE state = 0 AND deadline <= $1 AND due <= $1 LIMIT 1";
+        let (queues, expired) =
+            self.both::<DueQueue, One<i64>>(&(queues, vec![&now]), &(expired, vec![&now]))?;
+        Ok((queues, !expired.is_empty()))
     }
 
-    /// Claims up to `limit` changes for `node` until `lease` has passed: those that are due, whose
-    /// accounts no older unfinished change waits for, and whose source is not in `busy` (a text of
-    /// source ids). One whose deadline has come is claimed in any case, for a few seconds: ending it
-    /// writes nothing.
-    pub fn claim(
-        &mut self,
-        node: &str,
-        lease: Duration,
-        limit: i64,
-        busy: &str,
-    ) -> Result<Vec<Claimed>> {
+    /// Claims changes for `node` until `lease` has passed: from each queue so many as `room` says,
+    /// the longest due first, of those whose accounts no older unfinished change waits for. Changes
+    /// whose deadline has come are claimed in any case, for a few seconds: ending one writes nothing.
+    pub fn claim(&mut self, node: &str, lease: Duration, room: &Room) -> Result<Vec<Claimed>> {
         let now = self.now()?;
         let (until, end) = (now.plus(lease), now.plus(TO_END));
         let locked = if self.is_postgres() { SKIP_LOCKED } else { "" };
+        // The limits are the queues' own where the database allows that. SQLite reads as far as the
+        // largest of them into each, and then takes what is allowed.
+        let picked = if self.is_postgres() {
+            format!(
+                "SELECT picked.seq FROM unnest(string_to_array($2, ','), string_to_array($3, ',')::bigint[])
+                     AS queue (source_set, room),
+                 LATERAL (SELECT c.seq FROM password_change c WHERE {DUE}
+                     ORDER BY c.due LIMIT LEAST(queue.room, $4){locked}) picked"
+            )
+        } else {
+            format!(
+                "SELECT seq FROM (
+                     SELECT c.seq, queue.room,
+                         ROW_NUMBER() OVER (PARTITION BY queue.source_set ORDER BY c.due, c.seq) AS place
+                     FROM (SELECT names.value AS source_set, rooms.value AS room
+                           FROM json_each('[\"' || replace($2, ',', '\",\"') || '\"]') names
+                           JOIN json_each('[' || $3 || ']') rooms ON rooms.key = names.key) queue
+                     CROSS JOIN password_change c ON c.seq IN (
+                         SELECT c.seq FROM password_change c WHERE {DUE} ORDER BY c.due LIMIT $4))
+                 WHERE place <= room"
+            )
+        };
         let sql = format!(
-            "WITH free AS (
+            "WITH expired AS (
                  SELECT c.seq FROM password_change c
-                 WHERE c.state = 0 AND c.due <= $1
-                   AND (c.deadline <= $1 OR ($3 NOT LIKE '%' || c.source_id || '%' AND NOT EXISTS (
-                       SELECT 1 FROM password_change_target mine
-                       JOIN password_change_target older
-                         ON older.account_id = mine.account_id AND older.change_seq < mine.change_seq AND older.state < 2
-                       WHERE mine.change_seq = c.seq AND mine.state < 2)))
-                 ORDER BY c.due LIMIT $2{locked})
-             UPDATE password_change SET claimed_by = $4, attempt = attempt + 1,
-                 due = CASE WHEN deadline <= $1 THEN CAST($6 AS BIGINT) ELSE $5 END,
+                 WHERE c.state = 0 AND c.deadline <= $1 AND c.due <= $1
+                 ORDER BY c.deadline LIMIT $5{locked}),
+             picked AS ({picked})
+             UPDATE password_change SET claimed_by = $6, attempt = attempt + 1,
+                 due = CASE WHEN deadline <= $1 THEN CAST($8 AS BIGINT) ELSE $7 END,
                  lapses = lapses + CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END
-             WHERE seq IN (SELECT seq FROM free)
+             WHERE seq IN (SELECT seq FROM expired UNION SELECT seq FROM picked)
              RETURNING seq, id, identity_id, source_id, account_id, key_id, payload, attempt, lapses,
-                 CAST($1 AS BIGINT) AS claimed_at, deadline, deadline <= $1 AS expired"
+                 CAST($1 AS BIGINT) AS claimed_at, deadline, deadline <= $1 AS expired, source_set"
         );
-        self.all(&sql, &[&now, &limit, &busy, &node, &until, &end])
+        let (names, rooms) = room.joined();
+        let most = room.queues.iter().map(|(_, room)| *room).max().unwrap_or(0);
+        self.all(&sql, &[&now, &names, &rooms, &most, &room.expired, &node, &until, &end])
     }
 
     /// Holds a claim longer; `Error::Rows(0)` when it was lost.
@@ -155,7 +191,7 @@ impl Tx<'_> {
     /// when it was lost.
     pub fn release(&mut self, node: &str, change: &Claimed, pause: Duration) -> Result<()> {
         let due = change.due_after(pause, self.now()?);
-        self.run_one(RELEASE, &[&change.seq, &node, &change.attempt, &due])
+        self.run_one(RELEASE, &[&change.seq, &node, &change.attempt, &due, &change.source_set])
     }
 
     /// Keeps where the accounts of a claimed change stand after an attempt. If all have ended, the
@@ -170,6 +206,8 @@ impl Tx<'_> {
         let now = self.now()?;
         let is_open = |target: &Settled| TargetState::of(target.state).is_open();
         let ended = !targets.iter().any(is_open);
+        let open = targets.iter().filter(|target| is_open(target));
+        let source_set = source_set(open.map(|target| &target.source_id));
         let due = change.due_after(pause, now);
         let (state, errors) = if ended {
             self.end_of(targets.iter().map(Settled::reason))?
@@ -182,7 +220,7 @@ impl Tx<'_> {
         let mut writes: Vec<Query<'_>> = vec![if ended {
             (&end, vec![&change.seq, &node, &change.attempt, &number, &errors, &now])
         } else {
-            (RELEASE, vec![&change.seq, &node, &change.attempt, &due])
+            (RELEASE, vec![&change.seq, &node, &change.attempt, &due, &source_set])
         }];
         for target in targets.iter().filter(|target| target.is_new) {
             let Settled { account_id, state, announced, error, .. } = target;
