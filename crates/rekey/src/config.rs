@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 pub use self::value::parse_span;
 use self::value::{
-    address, collector, crowd, deadline, egress, file, grace, lifetime, networks, no_or_address,
-    web_url, workers,
+    accounts, address, collector, crowd, deadline, egress, file, grace, lifetime, networks,
+    no_or_address, web_url, workers,
 };
 
 mod read;
@@ -133,11 +133,22 @@ pub struct Limits {
     pub requests_per_10s: u32,
     /// Connections at once from one IPv4 address or one /64 of IPv6; 0 for no such limit.
     pub connections_per_network: usize,
+    /// Accounts that a source may list, 1 to 100,000,000.
+    #[serde(deserialize_with = "accounts")]
+    pub accounts_per_source: usize,
+    /// How long a source may take to list them, 1 s to 24 h.
+    #[serde(deserialize_with = "deadline")]
+    pub aggregation_time: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_10s: 100, connections_per_network: 256 }
+        Self {
+            requests_per_10s: 100,
+            connections_per_network: 256,
+            accounts_per_source: 1_000_000,
+            aggregation_time: Duration::from_hours(1),
+        }
     }
 }
 

@@ -49,6 +49,10 @@ pub(super) fn crowd<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Erro
     number(from, 1..=4096)
 }
 
+pub(super) fn accounts<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    number(from, 1..=100_000_000)
+}
+
 fn number<'de, D: Deserializer<'de>>(
     from: D,
     range: RangeInclusive<usize>,

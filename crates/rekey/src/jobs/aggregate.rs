@@ -4,7 +4,11 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use rekey_connectors::{Fault, Listed};
 use serde_json::{Map, Value};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 
 use super::queue::LEASE;
 use crate::{
@@ -17,12 +21,17 @@ use crate::{
     store::{Job, Message, Tx},
 };
 
-/// Accounts in one transaction.
+/// Accounts in one transaction, and about how many bytes of them.
 const BATCH: usize = 500;
+const BATCH_BYTES: usize = 1024 * 1024;
+/// How long a transaction waits for more accounts once it has one.
+const GATHER: Duration = Duration::from_millis(200);
+/// What an account may have in names and attributes, as they are kept.
+const ACCOUNT_BYTES: usize = 64 * 1024;
 /// Accounts looked at in one transaction, to see which are gone.
 const PAGE: i64 = 500;
-/// Accounts on their way from the connector.
-const CHANNEL: usize = 64;
+/// Accounts on their way from the connector: few, since a source decides how large they are.
+const CHANNEL: usize = 8;
 /// A claim is renewed at least this often.
 const RENEWAL: Duration = Duration::from_secs(15);
 /// So many accounts may go at once, whatever the share of the source's that is.
@@ -55,23 +64,31 @@ pub(super) async fn run(
         Err(other) => return Err(other),
     };
     let (sender, accounts) = mpsc::channel(CHANNEL);
-    let listing = tokio::spawn(async move { connector.accounts(sender).await });
-    let aborts = listing.abort_handle();
+    // Dropped, as when a bound is exceeded, it stops the connector.
+    let mut listing = JoinSet::new();
+    listing.spawn(async move { connector.accounts(sender).await });
+    let time = app.config.limits.aggregation_time;
+    let until = Instant::now() + time;
     let mut reading = Reading { app, job, source, counts, total: Counted::default() };
-    let read = reading.read(accounts).await;
-    if !matches!(read, Ok(Ok(_))) {
-        aborts.abort();
-    }
-    let seen = match read? {
-        Ok(seen) => seen,
-        Err(why) => return Ok(Some(why.into())),
+    let read = timeout_at(until, async {
+        let seen = match reading.read(accounts).await? {
+            Ok(seen) => seen,
+            Err(why) => return Ok(Err(why)),
+        };
+        // Only now is it known whether that was all of them.
+        let listed = listing.join_next().await;
+        Ok(Ok((seen, listed)))
+    });
+    let (seen, listed) = match read.await {
+        Ok(Ok(Ok(read))) => read,
+        Ok(Ok(Err(why))) => return Ok(Some(why.into())),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => return Ok(Some(too_slow(time).into())),
     };
-    // Only now is it known whether that was all of them.
-    let listed = listing.await;
     let failure = match listed {
-        Ok(Ok(())) => None,
-        Ok(Err(fault)) => Some(failed(&fault)),
-        Err(_) => Some("the connector broke".into()),
+        Some(Ok(Ok(()))) => None,
+        Some(Ok(Err(fault))) => Some(failed(&fault)),
+        Some(Err(_)) | None => Some("the connector broke".into()),
     };
     if !source::keep_health(app, &reading.source, failure.is_none()).await? {
         return Ok(Some(CHANGED.into()));
@@ -97,28 +114,42 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Keeps every account that comes, until none does; a sentence, if it takes too long.
+    /// Keeps every account that comes, until none does; a sentence, if they are too many or too large
+    /// or do not come.
     async fn read(
         &mut self,
         mut accounts: mpsc::Receiver<Listed>,
     ) -> Result<Result<Seen, String>, Error> {
         let source = self.source.clone();
         let correlator = self.app.store.read(move |tx| Correlator::new(tx, &source)).await?;
+        let most = self.app.config.limits.accounts_per_source;
         let mut seen = Seen::default();
+        let mut listed = 0;
         let mut silence = Duration::ZERO;
         loop {
-            let mut batch = Vec::with_capacity(BATCH);
-            match timeout(RENEWAL, accounts.recv_many(&mut batch, BATCH)).await {
-                Ok(0) => return Ok(Ok(seen)),
-                Ok(_) => silence = Duration::ZERO,
-                Err(_) => silence += RENEWAL,
-            }
-            if silence >= SILENCE {
-                return Ok(Err(format!("it sent nothing for {} s", SILENCE.as_secs())));
-            }
+            let Batch { accounts: mut batch, is_last } = match gather(&mut accounts).await {
+                Ok(batch) => batch,
+                Err(why) => return Ok(Err(why)),
+            };
+            silence = if batch.is_empty() { silence + RENEWAL } else { Duration::ZERO };
+            // Accounts that are listed again count, too: a source may repeat them without end.
+            listed += batch.len();
+            let too_many = listed.saturating_sub(most);
+            batch.truncate(batch.len() - too_many);
             batch.retain(|listed| seen.add(&listed.native_identity));
             if !self.keep(&correlator, batch, &seen).await? {
                 return Ok(Err(CHANGED.into()));
+            }
+            if too_many > 0 {
+                return Ok(Err(format!(
+                    "the source lists more than {most} accounts: those read so far are kept, and none was removed; select fewer, or raise limits.accounts_per_source"
+                )));
+            }
+            if is_last {
+                return Ok(Ok(seen));
+            }
+            if silence >= SILENCE {
+                return Ok(Err(format!("it sent nothing for {} s", SILENCE.as_secs())));
             }
         }
     }
@@ -213,4 +244,56 @@ impl Reading<'_> {
             })
             .await
     }
+}
+
+/// What is kept in one transaction.
+struct Batch {
+    accounts: Vec<Listed>,
+    /// Whether the source has listed all.
+    is_last: bool,
+}
+
+/// The next accounts; none of them if the source sends nothing for [`RENEWAL`]. A sentence, if one of
+/// them is too large.
+async fn gather(from: &mut mpsc::Receiver<Listed>) -> Result<Batch, String> {
+    let mut until = Instant::now() + RENEWAL;
+    let (mut accounts, mut bytes) = (Vec::new(), 0);
+    while accounts.len() < BATCH && bytes < BATCH_BYTES {
+        let listed = match timeout_at(until, from.recv()).await {
+            Ok(Some(listed)) => listed,
+            Ok(None) => return Ok(Batch { accounts, is_last: true }),
+            Err(_) => break,
+        };
+        let size = size(&listed);
+        if size > ACCOUNT_BYTES {
+            return Err(too_large(&listed));
+        }
+        if accounts.is_empty() {
+            until = Instant::now() + GATHER;
+        }
+        bytes += size;
+        accounts.push(listed);
+    }
+    Ok(Batch { accounts, is_last: false })
+}
+
+/// The bytes that an account takes, as it is kept.
+fn size(listed: &Listed) -> usize {
+    let attributes = serde_json::to_vec(&listed.attributes).map_or(usize::MAX, |json| json.len());
+    attributes.saturating_add(listed.native_identity.len()).saturating_add(listed.name.len())
+}
+
+fn too_large(listed: &Listed) -> String {
+    let name: String = listed.native_identity.chars().take(100).collect();
+    format!(
+        "the account {name} has more than {} KiB of names and attributes: those read before it are kept, and none was removed; name fewer in the source's attributes",
+        ACCOUNT_BYTES / 1024
+    )
+}
+
+fn too_slow(time: Duration) -> String {
+    format!(
+        "the source did not list its accounts within {} s: those read so far are kept, and none was removed; check the source, or raise limits.aggregation_time",
+        time.as_secs()
+    )
 }

@@ -49,7 +49,8 @@ pub async fn run_jobs(app: App, mut stop: watch::Receiver<bool>) {
 }
 
 async fn claim(app: &App) -> Result<Option<Job>, crate::store::Error> {
-    if !app.store.glance(|tx: &mut Tx<'_>| tx.is_job_due()).await? {
+    let node = app.node.clone();
+    if !app.store.glance(move |tx: &mut Tx<'_>| tx.is_job_due(&node)).await? {
         return Ok(None);
     }
     let node = app.node.clone();

@@ -125,6 +125,14 @@ const COLUMNS: &str =
     "id, kind, payload, source_id, launcher, attempt, claimed_by, due, created, launched, completed,
      completion_status, messages, result";
 
+/// A job that is due, unless the owner of its source has one under way on this node: the places are
+/// few, and what an owner's systems answer must not hold them all.
+const CLAIMABLE: &str = "completed IS NULL AND due <= $1 AND NOT EXISTS (
+    SELECT 1 FROM job other
+    JOIN source theirs ON theirs.id = other.source_id
+    JOIN source ours ON ours.owner_id = theirs.owner_id
+    WHERE ours.id = job.source_id AND other.completed IS NULL AND other.claimed_by = $2 AND other.due > $1)";
+
 impl Tx<'_> {
     /// A job by its id.
     pub fn job(&mut self, id: &JobId) -> Result<Option<Job>> {
@@ -169,18 +177,21 @@ impl Tx<'_> {
         )
     }
 
-    /// Whether a job may be claimed.
-    pub fn is_job_due(&mut self) -> Result<bool> {
+    /// Whether a job may be claimed by `node`.
+    pub fn is_job_due(&mut self, node: &str) -> Result<bool> {
         let now = self.now()?;
-        let sql = "SELECT due AS value FROM job WHERE completed IS NULL AND due <= $1 LIMIT 1";
-        Ok(self.maybe::<One<Micros>>(sql, &[&now])?.is_some())
+        let sql = format!("SELECT id AS value FROM job WHERE {CLAIMABLE} LIMIT 1");
+        Ok(self.maybe::<One<JobId>>(&sql, &[&now, &node])?.is_some())
     }
 
-    /// Claims the job that waited longest, until `lease` has passed.
+    /// Claims the job that waited longest, until `lease` has passed. While a job about a source of
+    /// the same owner runs on `node`, it stays where it is, and the next one is taken.
     pub fn claim_job(&mut self, node: &str, lease: Duration) -> Result<Option<Job>> {
         let now = self.now()?;
-        let sql = "SELECT id AS value FROM job WHERE completed IS NULL AND due <= $1 ORDER BY due, id LIMIT 1";
-        let Some(One(id)) = self.maybe::<One<JobId>>(sql, &[&now])? else { return Ok(None) };
+        let sql = format!("SELECT id AS value FROM job WHERE {CLAIMABLE} ORDER BY due, id LIMIT 1");
+        let Some(One(id)) = self.maybe::<One<JobId>>(&sql, &[&now, &node])? else {
+            return Ok(None);
+        };
         let sql = "UPDATE job SET claimed_by = $2, attempt = attempt + 1, due = $3, launched = coalesce(launched, $4)
                    WHERE id = $1 AND completed IS NULL AND due <= $4";
         let claimed = self.run(sql, &[&id, &node, &now.plus(lease), &now])?;

@@ -16,6 +16,16 @@ pub(crate) struct Directory {
     port: u16,
     listed: Arc<Mutex<Vec<String>>>,
     changes: Arc<Mutex<Option<(Store, SourceId)>>>,
+    manners: Arc<Mutex<Manners>>,
+}
+
+/// What it does beside listing people.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manners {
+    /// It never says that it has listed all.
+    pub(crate) never_ends: bool,
+    /// How long the `description` of everybody is.
+    pub(crate) description: usize,
 }
 
 impl Directory {
@@ -24,18 +34,24 @@ impl Directory {
         let port = listener.local_addr().unwrap().port();
         let listed = Arc::new(Mutex::new(Vec::new()));
         let changes = Arc::new(Mutex::new(None));
-        let (told, moves) = (listed.clone(), changes.clone());
+        let manners = Arc::new(Mutex::new(Manners::default()));
+        let (told, moves, behaves) = (listed.clone(), changes.clone(), manners.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, told.clone(), moves.clone()));
+                tokio::spawn(serve(stream, told.clone(), moves.clone(), behaves.clone()));
             }
         });
-        Self { port, listed, changes }
+        Self { port, listed, changes, manners }
     }
 
     /// It has these people from now on.
     pub(crate) fn lists(&self, people: std::ops::Range<usize>) {
         *self.listed.lock().unwrap() = people.map(|n| format!("p{n:03}")).collect();
+    }
+
+    /// It behaves like this from now on.
+    pub(crate) fn behaves(&self, manners: Manners) {
+        *self.manners.lock().unwrap() = manners;
     }
 
     /// The source is given another version once, while it is being listed.
@@ -48,6 +64,7 @@ impl Directory {
         json!({
             "host": "127.0.0.1", "port": self.port, "tls": "none", "allowInsecure": true,
             "bindDn": "cn=rekey", "bindPassword": "s3cret", "baseDn": "dc=example,dc=com",
+            "attributes": ["description"],
         })
     }
 }
@@ -56,6 +73,7 @@ async fn serve(
     mut stream: TcpStream,
     listed: Arc<Mutex<Vec<String>>>,
     changes: Arc<Mutex<Option<(Store, SourceId)>>>,
+    manners: Arc<Mutex<Manners>>,
 ) {
     while let Some(message) = message(&mut stream).await {
         // An id of up to four bytes, then the operation.
@@ -63,6 +81,7 @@ async fn serve(
         let (id, operation) = (&message[..2 + length], &message[2 + length..]);
         let done = |tag| [id, &tlv(tag, &[0x0a, 1, 0, 4, 0, 4, 0])].concat();
         let mut answers = Vec::new();
+        let manners = *manners.lock().unwrap();
         match operation[0] {
             0x60 => answers.push(done(0x61)),
             0x63 => {
@@ -72,9 +91,12 @@ async fn serve(
                         moved(&store, id).await;
                     }
                     let people = listed.lock().unwrap().clone();
-                    answers.extend(people.iter().map(|uid| [id, &entry(uid)].concat()));
+                    let entry = |uid: &String| [id, &entry(uid, manners.description)].concat();
+                    answers.extend(people.iter().map(entry));
                 }
-                answers.push(done(0x65));
+                if !(manners.never_ends && is_subtree(operation)) {
+                    answers.push(done(0x65));
+                }
             }
             _ => return,
         }
@@ -117,15 +139,23 @@ fn is_subtree(search: &[u8]) -> bool {
     search[at + base.len()..].starts_with(&[0x0a, 1, 2])
 }
 
-fn entry(uid: &str) -> Vec<u8> {
+fn entry(uid: &str, description: usize) -> Vec<u8> {
     let name = tlv(4, format!("uid={uid},dc=example,dc=com").as_bytes());
-    let values = tlv(0x31, &tlv(4, uid.as_bytes()));
-    let attribute = tlv(0x30, &[tlv(4, b"uid"), values].concat());
-    tlv(0x64, &[name, tlv(0x30, &attribute)].concat())
+    let attribute = |name: &str, value: &[u8]| {
+        tlv(0x30, &[tlv(4, name.as_bytes()), tlv(0x31, &tlv(4, value))].concat())
+    };
+    let mut attributes = attribute("uid", uid.as_bytes());
+    if description > 0 {
+        attributes.extend(attribute("description", "x".repeat(description).as_bytes()));
+    }
+    tlv(0x64, &[name, tlv(0x30, &attributes)].concat())
 }
 
 fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(value.len()).unwrap();
-    let length = if length < 0x80 { vec![length] } else { vec![0x81, length] };
+    let length = match u8::try_from(value.len()) {
+        Ok(length @ ..0x80) => vec![length],
+        Ok(length) => vec![0x81, length],
+        Err(_) => [&[0x84][..], &u32::try_from(value.len()).unwrap().to_be_bytes()].concat(),
+    };
     [&[tag][..], &length, value].concat()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rekey::{
     Error,
-    id::SourceId,
+    id::{IdentityId, SourceId},
     jobs::{
         queue::{LEASE, carry_out},
         sweep::sweep,
@@ -18,7 +18,7 @@ use rekey::{
 use rekey_connectors::Listed;
 use serde_json::{Map, json};
 
-use crate::directory::Directory;
+use crate::directory::{Directory, Manners};
 use crate::quiet::{Quiet, quiet_on_both_stores};
 
 quiet_on_both_stores!(
@@ -27,6 +27,8 @@ quiet_on_both_stores!(
     accounts_stay_when_their_source_cannot_be_read,
     accounts_stay_when_their_source_shows_none_or_few,
     a_source_that_changed_meanwhile_keeps_its_accounts,
+    an_aggregation_ends_at_its_bounds_and_removes_nothing,
+    an_owner_has_one_place_among_the_aggregations_of_a_node,
     tasks_are_forgotten_after_90_days,
 );
 
@@ -155,6 +157,67 @@ async fn a_source_that_changed_meanwhile_keeps_its_accounts(site: Quiet) {
     assert_eq!(job.messages.0, ["the source was changed meanwhile: aggregate again".into()]);
     assert_eq!((job.completion_status.as_deref(), accounts), (Some("ERROR"), 100));
     assert_eq!(aggregated(&site, &id).await.1, 99);
+}
+
+async fn an_aggregation_ends_at_its_bounds_and_removes_nothing(mut site: Quiet) {
+    let directory = Directory::start().await;
+    let id = site.source("Directory", "ldap", directory.attributes()).await;
+    site.set(|config| {
+        config.limits.accounts_per_source = 30;
+        config.limits.aggregation_time = Duration::from_secs(2);
+    })
+    .await;
+    let normal = Manners::default();
+    for (people, manners, left, why) in [
+        // Exactly as many as allowed.
+        (0..30, normal, 30, None),
+        // Those within the bound are kept, and those that are gone stay.
+        (2..33, normal, 32, Some("more than 30 accounts")),
+        (2..33, normal, 32, Some("raise limits.accounts_per_source")),
+        (2..32, Manners { description: 65_000, ..normal }, 30, None),
+        (0..30, Manners { description: 65_536, ..normal }, 30, Some("more than 64 KiB")),
+        (32..40, Manners { never_ends: true, ..normal }, 38, Some("raise limits.aggregation_time")),
+    ] {
+        directory.lists(people.clone());
+        directory.behaves(manners);
+        let (job, accounts) = aggregated(&site, &id).await;
+        let said = job.messages.0.first().map(Message::full).unwrap_or_default();
+        let is_success = job.completion_status.as_deref() == Some("SUCCESS");
+        assert_eq!((is_success, accounts), (why.is_none(), left), "{people:?}: {said}");
+        let is_said = |why: &str| said.contains(why) && said.contains("none was removed");
+        assert!(why.is_none_or(is_said), "{people:?}: {said}");
+    }
+}
+
+async fn an_owner_has_one_place_among_the_aggregations_of_a_node(site: Quiet) {
+    let mut sources = Vec::new();
+    for (name, owner) in [("A", "one"), ("B", "one"), ("C", "one"), ("D", "two")] {
+        let id = site.source(name, "ldap", json!({})).await;
+        let of = id.clone();
+        site.write(move |tx| {
+            let mut source = tx.source(&of)?.unwrap();
+            source.owner_id = IdentityId(owner.into());
+            Ok(tx.update_source(&source)?)
+        })
+        .await;
+        asked(&site, &id).await;
+        site.app.clock.turn(Duration::from_secs(1));
+        sources.push(id);
+    }
+    let about = |job: &Option<Job>| job.as_ref().and_then(|job| job.source_id.clone());
+    let first = claimed(&site, "node").await;
+    assert_eq!(about(&first).as_ref(), Some(&sources[0]));
+    // The other sources of its owner stay in their places.
+    let second = claimed(&site, "node").await;
+    assert_eq!(about(&second).as_ref(), Some(&sources[3]));
+    assert!(claimed(&site, "node").await.is_none());
+    // Another node has places of its own.
+    assert_eq!(about(&claimed(&site, "another").await).as_ref(), Some(&sources[1]));
+    assert!(claimed(&site, "another").await.is_none());
+    let done = first.unwrap();
+    site.write(move |tx| Ok(tx.end_job(&done, "SUCCESS", &[], &Map::new())?)).await;
+    assert_eq!(about(&claimed(&site, "node").await).as_ref(), Some(&sources[2]));
+    assert!(claimed(&site, "node").await.is_none());
 }
 
 async fn tasks_are_forgotten_after_90_days(site: Quiet) {

@@ -90,6 +90,14 @@ impl Quiet {
         quiet
     }
 
+    /// It goes on with other settings.
+    pub(crate) async fn set(&mut self, change: impl FnOnce(&mut Config)) {
+        let mut config = self.app.config.clone();
+        change(&mut config);
+        let (store, sealer) = (self.app.store.clone(), self.app.sealer.clone());
+        self.app = App::new(config, store, sealer, self.app.clock.clone()).await.unwrap();
+    }
+
     /// Its front door, behind which nothing works by itself either.
     pub(crate) async fn door(&self) -> Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
