@@ -16,16 +16,15 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use ldap3::{
-    Scope,
-    adapters::{Adapter, EntriesOnly, PagedResults},
-    exop::PasswordModify,
-};
 use tokio::sync::mpsc;
 
 use self::{
-    door::{Door, Lease, Pool, within},
+    connection::{Broken, Found},
+    door::{Door, Lease, Pool},
     entry::Entry,
+    filter::Filter,
+    listing::LOCKED_FOR_GOOD,
+    message::{Answer, Request, Scope},
     ppolicy::Refusal,
 };
 use crate::{
@@ -35,25 +34,32 @@ use crate::{
     scrub::{plain, scrub},
 };
 
+#[cfg(feature = "conformance")]
+mod administration;
 mod answer;
+mod ber;
 mod config;
+mod connection;
 mod dn;
 mod door;
 mod entry;
+mod filter;
+mod listing;
+mod message;
 mod ppolicy;
 mod stamp;
 
+#[cfg(feature = "conformance")]
+pub use self::administration::Administration;
 pub use self::config::Config;
-
-/// How many accounts one page holds, and so the most that wait in memory.
-const PAGE: i32 = 500;
-
-/// The value of `pwdAccountLockedTime` that an administrator sets: locked until unlocked.
-const LOCKED_FOR_GOOD: &str = "000001010000Z";
 
 /// A directory.
 pub struct Directory {
     config: Arc<Config>,
+    /// Which entries are accounts.
+    filter: Filter,
+    /// Every entry.
+    any: Filter,
     pool: Pool,
 }
 
@@ -69,16 +75,18 @@ impl Kind for Directory {
 
     fn open(config: Config, egress: &Egress) -> Result<Self, Fault> {
         let tls = config.check()?;
+        let filter = config.filter()?;
         let config = Arc::new(config);
         let door = Door { config: Arc::clone(&config), tls, egress: egress.clone() };
-        Ok(Self { pool: Pool::new(door, config.max_connections), config })
+        let pool = Pool::new(door, config.max_connections);
+        Ok(Self { config, filter, any: Filter::any(), pool })
     }
 }
 
 #[async_trait]
 impl Connector for Directory {
     async fn test(&self) -> Result<(), Fault> {
-        let (lease, found) = self.read(self.pool.take().await?, &self.config.base_dn, ANY).await?;
+        let (lease, found) = self.base().await?;
         lease.give_back(&self.pool);
         match found {
             Some(_) => Ok(()),
@@ -90,38 +98,9 @@ impl Connector for Directory {
     }
 
     async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
-        let mut wanted = self.config.attributes.clone();
-        if !wanted.iter().any(|name| name.eq_ignore_ascii_case(&self.config.name_attribute)) {
-            wanted.push(self.config.name_attribute.clone());
-        }
-        let mut asked = wanted.clone();
-        asked.push("pwdAccountLockedTime".to_owned());
-
         // Also proves that a pooled connection is alive.
-        let lease = self.pool.take().await?;
-        let (mut lease, _) = self.read(lease, &self.config.base_dn, ANY).await?;
-        let adapters: Vec<Box<dyn Adapter<_, _>>> =
-            vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(PAGE))];
-        let search = lease.connection.ldap.streaming_search_with(
-            adapters,
-            &self.config.base_dn,
-            Scope::Subtree,
-            &self.config.account_filter,
-            asked,
-        );
-        let mut stream = within(OPERATION, search).await.map_err(|broken| broken.fault)?;
-        while let Some(entry) =
-            within(OPERATION, stream.next()).await.map_err(|broken| broken.fault)?
-        {
-            let Some(entry) = Entry::read(entry) else { continue };
-            if to.send(self.listed(&entry, &wanted)).await.is_err() {
-                return Ok(());
-            }
-        }
-        let answer = stream.finish().await;
-        drop(stream);
-        lease.give_back(&self.pool);
-        if answer.rc == 0 { Ok(()) } else { Err(answer::fault(&answer, &plain(&answer.text))) }
+        let (lease, _) = self.base().await?;
+        self.list(lease, to).await
     }
 
     async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault> {
@@ -161,9 +140,6 @@ impl Connector for Directory {
     }
 }
 
-/// What the entry must match when it need not be an account.
-const ANY: &str = "(objectClass=*)";
-
 impl Directory {
     /// Refuses everything outside `baseDn`, rekey's own account and those that are protected.
     fn check_scope(&self, native_identity: &str) -> Result<(), Fault> {
@@ -183,7 +159,13 @@ impl Directory {
     /// Reads an account, on a connection that has just proved to be alive.
     async fn account(&self, native_identity: &str) -> Result<(Lease, Option<Entry>), Fault> {
         let lease = self.pool.take().await?;
-        self.read(lease, native_identity, &self.config.account_filter).await
+        self.read(lease, native_identity, &self.filter).await
+    }
+
+    /// Reads the entry that the accounts are below.
+    async fn base(&self) -> Result<(Lease, Option<Entry>), Fault> {
+        let lease = self.pool.take().await?;
+        self.read(lease, &self.config.base_dn, &self.any).await
     }
 
     /// Reads the one entry at `base`. A pooled connection that turns out to be dead is replaced.
@@ -191,22 +173,21 @@ impl Directory {
         &self,
         mut lease: Lease,
         base: &str,
-        filter: &str,
+        filter: &Filter,
     ) -> Result<(Lease, Option<Entry>), Fault> {
-        let found = loop {
-            let search = lease.connection.ldap.search(base, Scope::Base, filter, stamp::ATTRIBUTES);
-            match within(OPERATION, search).await {
+        let (answer, entry) = loop {
+            match one(&mut lease, base, filter).await {
                 Ok(found) => break found,
                 Err(_) if lease.is_reused => lease = self.pool.renew(lease).await?,
                 Err(broken) => return Err(broken.fault),
             }
         };
-        match found.1.rc {
-            0 => Ok((lease, found.0.into_iter().find_map(Entry::read))),
+        match answer.code {
+            0 => Ok((lease, entry)),
             32 | 34 => Ok((lease, None)),
             _ => {
                 lease.give_back(&self.pool);
-                Err(answer::fault(&found.1, &plain(&found.1.text)))
+                Err(answer::fault(&answer, &plain(&answer.text)))
             }
         }
     }
@@ -238,21 +219,17 @@ impl Directory {
 
     /// The write: sent once, whatever happens, and not late.
     async fn modify(&self, mut lease: Lease, change: &Change<'_>, deadline: Instant) -> Outcome {
-        let request = PasswordModify {
-            user_id: Some(change.account.native_identity),
-            old_pass: None,
-            new_pass: Some(change.password.expose()),
-        };
+        let request =
+            Request::password_modify(change.account.native_identity, change.password.expose());
         if let Err(fault) = check_deadline(deadline) {
             lease.give_back(&self.pool);
             return Outcome::NotApplied(fault);
         }
         crate::proof::pause_at("ldap.write");
-        let call = lease.connection.ldap.with_controls(ppolicy::request()).extended(request);
-        match within(OPERATION, call).await {
+        match lease.connection.call(OPERATION, request, &[ppolicy::request()]).await {
             Ok(answer) => {
                 lease.give_back(&self.pool);
-                answer::outcome(&answer.1, &scrub(&answer.1.text, change.password))
+                answer::outcome(&answer, &scrub(&answer.text, change.password))
             }
             Err(broken) if broken.is_sent => Outcome::Unknown(broken.fault),
             Err(broken) => Outcome::NotApplied(broken.fault),
@@ -263,28 +240,36 @@ impl Directory {
     async fn sign_in_once(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
         let _slot = self.pool.slot().await?;
         let mut connection = self.pool.door.connect().await?;
-        let bind = connection
-            .ldap
-            .with_controls(ppolicy::request())
-            .simple_bind(change.account.native_identity, change.password.expose());
-        let answer = within(OPERATION, bind).await.map_err(|broken| broken.fault)?;
-        Ok(match (answer.rc, ppolicy::refusal(&answer)) {
+        let bind = Request::bind(change.account.native_identity, change.password.expose());
+        let answer = connection.call(OPERATION, bind, &[ppolicy::request()]).await;
+        let answer = answer.map_err(|broken| broken.fault)?;
+        Ok(match (answer.code, ppolicy::refusal(&answer)) {
             // The policy tells an expired password only to who knows it.
             (0, _) | (49, Some(Refusal::Expired | Refusal::ChangeAfterReset)) => Verdict::Yes,
             (49, None) => Verdict::No,
             _ => Verdict::CannotTell,
         })
     }
+}
 
-    fn listed(&self, entry: &Entry, wanted: &[String]) -> Listed {
-        let locked = entry.first("pwdAccountLockedTime");
-        Listed {
-            native_identity: entry.dn.clone(),
-            stable_id: None,
-            name: entry.first(&self.config.name_attribute).unwrap_or(&entry.dn).to_owned(),
-            attributes: entry.listed(wanted),
-            disabled: locked == Some(LOCKED_FOR_GOOD),
-            locked: locked.is_some(),
+/// Reads the one entry at `base`.
+async fn one(
+    lease: &mut Lease,
+    base: &str,
+    filter: &Filter,
+) -> Result<(Answer, Option<Entry>), Broken> {
+    let connection = &mut lease.connection;
+    let search = Request::search(base, Scope::Base, filter, &stamp::ATTRIBUTES);
+    connection.search(OPERATION, search, &[]).await?;
+    let mut entry = None;
+    loop {
+        match connection.found(OPERATION, &stamp::ATTRIBUTES).await? {
+            Found::Done(answer) => return Ok((answer, entry)),
+            Found::Entry(found) if entry.is_none() => entry = Some(found),
+            // There is one entry at a name, and nothing to refer to.
+            Found::Entry(_) | Found::Other => {
+                return Err(Broken { is_sent: true, fault: connection::malformed() });
+            }
         }
     }
 }

@@ -2,25 +2,19 @@
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
-use ldap3::LdapConnAsync;
 use rekey_drive::Result;
 
 use super::{
     Targets,
-    people::{dn, ldap_url, postgres},
+    people::{self, dn, postgres},
 };
 
 /// A simple bind.
 pub(crate) async fn directory(targets: &Targets, who: &str, password: &str) -> Result<bool> {
-    let (connection, mut ldap) = LdapConnAsync::new(&ldap_url(targets)).await?;
-    let connection = tokio::spawn(connection.drive());
-    let answer = ldap.simple_bind(&dn(targets, who), password).await?;
-    ldap.unbind().await?;
-    let _ = connection.await;
-    match answer.rc {
+    match people::directory(targets).await?.sign_in(&dn(targets, who), password).await? {
         0 => Ok(true),
         49 => Ok(false),
-        _ => Err(format!("{who} cannot be asked for in the directory: {answer}").into()),
+        code => Err(format!("{who} cannot be asked for in the directory: result {code}").into()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ldap3::LdapConnAsync;
+use rekey_connectors::ldap::Administration;
 use rekey_drive::{Result, password::chance, rows::hex, text};
 use serde_json::Value;
 use tokio_postgres::NoTls;
@@ -34,24 +34,24 @@ pub(super) async fn make(targets: &Targets) -> Result<String> {
 }
 
 async fn in_directory(targets: &Targets, people: &[String]) -> Result<()> {
-    let (connection, mut ldap) = LdapConnAsync::new(&ldap_url(targets)).await?;
-    let connection = tokio::spawn(connection.drive());
+    let mut directory = directory(targets).await?;
     let admin = text(&targets.ldap, "adminDn");
-    ldap.simple_bind(&admin, &text(&targets.ldap, "adminPassword")).await?.success()?;
+    if directory.sign_in(&admin, &text(&targets.ldap, "adminPassword")).await? != 0 {
+        return Err("the directory's administrator cannot sign in".into());
+    }
     for who in people {
         let dn = dn(targets, who);
-        let _ = ldap.delete(&dn).await?;
-        let one = |text: &str| [text.to_owned()].into();
-        let entry = vec![
-            ("objectClass".to_owned(), one("inetOrgPerson")),
-            ("cn".to_owned(), one(who)),
-            ("sn".to_owned(), one(who)),
-            ("userPassword".to_owned(), one(&chance()?)),
+        // Most are not there yet.
+        let _ = directory.delete(&dn).await;
+        let password = chance()?;
+        let entry = [
+            ("objectClass", "inetOrgPerson"),
+            ("cn", who),
+            ("sn", who),
+            ("userPassword", password.as_str()),
         ];
-        ldap.add(&dn, entry).await?.success()?;
+        directory.add(&dn, &entry).await?;
     }
-    ldap.unbind().await?;
-    let _ = connection.await;
     Ok(())
 }
 
@@ -80,9 +80,10 @@ async fn in_postgres(targets: &Targets, people: &[String]) -> Result<String> {
     Ok(superuser)
 }
 
-/// Where the directory is asked by tests: without TLS, on this machine.
-pub(crate) fn ldap_url(targets: &Targets) -> String {
-    format!("ldap://{}:{}", text(&targets.ldap, "host"), port(&targets.ldap, "startTlsPort"))
+/// A connection to the directory without TLS, on this machine.
+pub(crate) async fn directory(targets: &Targets) -> Result<Administration> {
+    let host = text(&targets.ldap, "host");
+    Ok(Administration::connect(&host, port(&targets.ldap, "startTlsPort")).await?)
 }
 
 fn port(system: &Value, name: &str) -> u16 {

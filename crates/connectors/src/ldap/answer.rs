@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use ldap3::LdapResult;
-
-use super::ppolicy::{self, Refusal};
+use super::{
+    message::Answer,
+    ppolicy::{self, Refusal},
+};
 use crate::{Fault, FaultKind, Outcome, Rejection};
 
 /// The fault of a failed request; `text` is the directory's own, scrubbed.
-pub(super) fn fault(answer: &LdapResult, text: &str) -> Fault {
-    let (kind, advice) = match answer.rc {
+pub(super) fn fault(answer: &Answer, text: &str) -> Fault {
+    let (kind, advice) = match answer.code {
         3 | 11 | 51 => (FaultKind::Throttled, "the directory is busy or a limit was reached"),
         4 => (
             FaultKind::Misconfigured,
@@ -38,7 +39,7 @@ pub(super) fn fault(answer: &LdapResult, text: &str) -> Fault {
         _ => (FaultKind::Misconfigured, "the directory refused"),
     };
     let own = if text.is_empty() { String::new() } else { format!(", {text}") };
-    let mut fault = Fault::new(kind, format!("{advice} ({}{own})", name(answer.rc)));
+    let mut fault = Fault::new(kind, format!("{advice} ({}{own})", name(answer.code)));
     if kind == FaultKind::Throttled {
         fault.retry_after = Some(Duration::from_secs(1));
     }
@@ -46,12 +47,12 @@ pub(super) fn fault(answer: &LdapResult, text: &str) -> Fault {
 }
 
 /// What became of a Password Modify operation; `text` is the directory's own, scrubbed.
-pub(super) fn outcome(answer: &LdapResult, text: &str) -> Outcome {
-    if answer.rc == 0 {
+pub(super) fn outcome(answer: &Answer, text: &str) -> Outcome {
+    if answer.code == 0 {
         return Outcome::Applied;
     }
     let refusal = ppolicy::refusal(answer);
-    match (answer.rc, refusal) {
+    match (answer.code, refusal) {
         (_, Some(Refusal::ModificationNotAllowed)) => Outcome::NotApplied(Fault::new(
             FaultKind::NotPermitted,
             "the directory's policy does not allow this password to be changed",
@@ -133,16 +134,13 @@ pub(super) fn name(code: u32) -> String {
 mod tests {
     use super::*;
 
-    fn answer(rc: u32) -> LdapResult {
-        LdapResult { rc, matched: String::new(), text: String::new(), refs: vec![], ctrls: vec![] }
-    }
-
     #[test]
     fn a_refused_password_is_told_from_a_refused_service() {
         let text = "Password is not being changed from existing value";
-        let Outcome::Rejected(rejection) = outcome(&answer(19), text) else { panic!() };
+        let Outcome::Rejected(rejection) = outcome(&Answer::of(19), text) else { panic!() };
         assert!(rejection.reused);
-        let Outcome::Rejected(rejection) = outcome(&answer(19), "Password is in history") else {
+        let Outcome::Rejected(rejection) = outcome(&Answer::of(19), "Password is in history")
+        else {
             panic!()
         };
         assert!(rejection.reused && rejection.message.contains("history"));
@@ -155,7 +153,9 @@ mod tests {
             (2, FaultKind::Unsupported),
             (16, FaultKind::Throttled),
         ] {
-            let Outcome::NotApplied(fault) = outcome(&answer(code), "") else { panic!("{code}") };
+            let Outcome::NotApplied(fault) = outcome(&Answer::of(code), "") else {
+                panic!("{code}")
+            };
             assert_eq!(fault.kind, kind);
         }
     }

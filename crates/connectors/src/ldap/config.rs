@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use ldap3::parse_filter;
 use rekey_vault::Password;
 use rustls::ClientConfig;
 use serde::Deserialize;
 
-use super::dn;
+use super::{dn, filter::Filter};
 use crate::{
     Fault,
     net::{check_host, misconfigured},
@@ -87,6 +86,12 @@ fn max_connections() -> usize {
 }
 
 impl Config {
+    /// Reads [`Self::account_filter`].
+    pub(super) fn filter(&self) -> Result<Filter, Fault> {
+        Filter::parse(&self.account_filter)
+            .map_err(|error| misconfigured(format!("accountFilter: {error}")))
+    }
+
     /// Checks what can be checked without a connection, and makes the client side of TLS.
     pub(super) fn check(&self) -> Result<Option<Arc<ClientConfig>>, Fault> {
         check_host(&self.host)?;
@@ -99,9 +104,6 @@ impl Config {
         }
         if dn::parts(&self.base_dn).is_empty() {
             return Err(misconfigured("baseDn: give the entry that the accounts are below"));
-        }
-        if parse_filter(&self.account_filter).is_err() {
-            return Err(misconfigured("accountFilter: not a filter as RFC 4515 writes it"));
         }
         if !(1..=64).contains(&self.max_connections) {
             return Err(misconfigured("maxConnections: give a number from 1 to 64"));
@@ -169,6 +171,11 @@ mod tests {
             (json!({"bindDn": ""}), "bindDn"),
             (json!({"baseDn": ""}), "baseDn"),
             (json!({"accountFilter": "(x"}), "accountFilter"),
+            (json!({"accountFilter": "(!".repeat(30_000)}), "accountFilter"),
+            (
+                json!({"accountFilter": format!("{}(a=b){}", "(!".repeat(99), ")".repeat(99))}),
+                "deep",
+            ),
             (json!({"allowInsecure": false}), "tls"),
             (json!({"attributes": ["userPassword"]}), "attributes"),
             (json!({"maxConnections": 0}), "maxConnections"),

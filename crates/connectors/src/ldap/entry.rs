@@ -1,17 +1,35 @@
-//! Reading entries without trusting the server to send well-formed ones.
+//! Entries of a search, of which a hostile server decides how large they are.
 
-use ldap3::{
-    ResultEntry,
-    asn1::{PL, StructureTag},
-};
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
+
+use super::ber::{Malformed, OCTETS, Reader, SEQUENCE, SET};
+use crate::{Fault, net::misconfigured, scrub::plain};
+
+/// How much of an entry is kept, in bytes of its name and of the attributes that were asked for.
+const LARGEST: usize = 64 * 1024;
+/// What a name or a value takes besides its bytes: a million empty ones must not be cheap.
+const EACH: usize = 64;
 
 /// One entry of a search.
 #[derive(Default)]
 pub(super) struct Entry {
     pub(super) dn: String,
     attributes: Vec<(String, Vec<Vec<u8>>)>,
+}
+
+/// Why an entry was not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    Malformed,
+    /// It is larger than an account may be.
+    TooLarge(Fault),
+}
+
+impl From<Malformed> for Unread {
+    fn from(Malformed: Malformed) -> Self {
+        Self::Malformed
+    }
 }
 
 impl Drop for Entry {
@@ -31,21 +49,38 @@ impl Entry {
         Self { dn: String::new(), attributes: attributes.iter().map(attribute).collect() }
     }
 
-    /// Reads `SEQUENCE { name, attributes }` (RFC 4511, section 4.5.2); `None` if it is not one.
-    pub(super) fn read(entry: ResultEntry) -> Option<Self> {
-        if entry.is_ref() || entry.is_intermediate() {
-            return None;
+    /// Reads `{ name, attributes }` (RFC 4511, section 4.5.2), and keeps the attributes that are
+    /// `wanted`.
+    ///
+    /// An entry that is too large is a fault, and so ends the listing of an aggregation: without
+    /// the entry, or without some of its values, its owner would lose the account.
+    pub(super) fn read(mut parts: Reader<'_>, wanted: &[&str]) -> Result<Self, Unread> {
+        let dn = parts.text()?;
+        let mut left = LARGEST;
+        let mut take = |bytes: usize| {
+            left = left.checked_sub(bytes + EACH).ok_or_else(|| too_large(dn))?;
+            Ok::<(), Unread>(())
+        };
+        take(dn.len())?;
+        let mut entry = Self { dn: dn.to_owned(), attributes: Vec::new() };
+        let mut attributes = parts.inside(SEQUENCE)?;
+        while !attributes.is_empty() {
+            let mut attribute = attributes.inside(SEQUENCE)?;
+            let name = attribute.text()?;
+            let mut values = attribute.inside(SET)?;
+            if !wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)) {
+                continue;
+            }
+            take(name.len())?;
+            let mut kept = Vec::new();
+            while !values.is_empty() {
+                let value = values.expect(OCTETS)?;
+                take(value.len())?;
+                kept.push(value.to_vec());
+            }
+            entry.attributes.push((name.to_owned(), kept));
         }
-        let mut parts = constructed(entry.0)?.into_iter();
-        let dn = text(parts.next()?)?;
-        let mut attributes = Vec::new();
-        for attribute in constructed(parts.next()?)? {
-            let mut parts = constructed(attribute)?.into_iter();
-            let name = text(parts.next()?)?;
-            let values = constructed(parts.next()?)?.into_iter().map(primitive);
-            attributes.push((name, values.collect::<Option<_>>()?));
-        }
-        Some(Self { dn, attributes })
+        Ok(entry)
     }
 
     /// The first value of an attribute, where it is text.
@@ -55,7 +90,7 @@ impl Entry {
     }
 
     /// The `wanted` attributes, spelled as wanted; values that are no text are left out.
-    pub(super) fn listed(&self, wanted: &[String]) -> Map<String, Value> {
+    pub(super) fn listed(&self, wanted: &[&str]) -> Map<String, Value> {
         let mut listed = Map::new();
         for name in wanted {
             let Some((_, values)) =
@@ -69,26 +104,65 @@ impl Entry {
                 .map(Value::from)
                 .collect();
             let value = if texts.len() == 1 { texts.swap_remove(0) } else { Value::Array(texts) };
-            listed.insert(name.clone(), value);
+            listed.insert((*name).to_owned(), value);
         }
         listed
     }
 }
 
-fn constructed(tag: StructureTag) -> Option<Vec<StructureTag>> {
-    match tag.payload {
-        PL::C(parts) => Some(parts),
-        PL::P(_) => None,
-    }
+fn too_large(dn: &str) -> Unread {
+    Unread::TooLarge(misconfigured(format!(
+        "the entry {} is larger than 64 KiB: leave its large attributes out of attributes, or the \
+         entry out of accountFilter",
+        plain(dn)
+    )))
 }
 
-fn primitive(tag: StructureTag) -> Option<Vec<u8>> {
-    match tag.payload {
-        PL::P(bytes) => Some(bytes),
-        PL::C(_) => None,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-fn text(tag: StructureTag) -> Option<String> {
-    String::from_utf8(primitive(tag)?).ok()
+    use super::{super::ber::Writer, *};
+
+    fn sent(attributes: &[(&str, Vec<Vec<u8>>)]) -> Writer {
+        let mut writer = Writer::default();
+        writer.primitive(OCTETS, b"uid=a");
+        writer.constructed(SEQUENCE, |w| {
+            for (name, values) in attributes {
+                w.constructed(SEQUENCE, |w| {
+                    w.primitive(OCTETS, name.as_bytes());
+                    w.constructed(SET, |w| values.iter().for_each(|v| w.primitive(OCTETS, v)));
+                });
+            }
+        });
+        writer
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_kept() {
+        let large = vec![vec![b'x'; 500_000]];
+        let entry = sent(&[("jpegPhoto", large), ("UID", vec![b"a".to_vec(), b"b".to_vec()])]);
+        let entry = Entry::read(Reader(entry.bytes()), &["uid"]).unwrap();
+        assert_eq!((entry.first("uid"), entry.first("jpegPhoto")), (Some("a"), None));
+        assert_eq!(entry.dn, "uid=a");
+    }
+
+    #[test]
+    fn a_large_entry_is_refused_by_name() {
+        for values in [vec![vec![b'x'; LARGEST]], vec![Vec::new(); 1_100], vec![vec![0; 100]; 500]]
+        {
+            let entry = sent(&[("cn", values)]);
+            let Err(Unread::TooLarge(fault)) = Entry::read(Reader(entry.bytes()), &["cn"]) else {
+                panic!("not refused");
+            };
+            assert!(fault.message.contains("uid=a"), "{}", fault.message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_server_sends_can_break_it(bytes: Vec<u8>) {
+            let _ = Entry::read(Reader(&bytes), &["cn"]);
+        }
+    }
 }

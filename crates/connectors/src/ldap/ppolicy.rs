@@ -1,6 +1,9 @@
 //! The password policy control of directories: draft-behera-ldap-password-policy-10, section 6.
 
-use ldap3::{LdapResult, controls::RawControl};
+use super::{
+    ber::{Reader, SEQUENCE},
+    message::{Answer, Control},
+};
 
 const OID: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
 
@@ -20,23 +23,19 @@ pub(super) enum Refusal {
 }
 
 /// Asks for the policy's word; a server without a policy ignores it.
-pub(super) fn request() -> RawControl {
-    RawControl { ctype: OID.to_owned(), crit: false, val: None }
+pub(super) fn request() -> Control {
+    Control { oid: OID, value: None }
 }
 
 /// The policy's word in an answer, if there is one.
-pub(super) fn refusal(answer: &LdapResult) -> Option<Refusal> {
-    let control = answer.ctrls.iter().find(|control| control.1.ctype == OID)?;
-    parse(control.1.val.as_deref()?)
+pub(super) fn refusal(answer: &Answer) -> Option<Refusal> {
+    parse(answer.control(OID)?)
 }
 
 /// Reads `SEQUENCE { warning [0] CHOICE …, error [1] ENUMERATED }`, both optional.
 fn parse(value: &[u8]) -> Option<Refusal> {
-    let (tag, mut rest, _) = element(value)?;
-    if tag != 0x30 {
-        return None;
-    }
-    while let Some((tag, content, next)) = element(rest) {
+    let mut parts = Reader(value).inside(SEQUENCE).ok()?;
+    while let Ok((tag, content)) = parts.element() {
         if let (0x81, [code]) = (tag, content) {
             return match code {
                 0 => Some(Refusal::Expired),
@@ -52,19 +51,8 @@ fn parse(value: &[u8]) -> Option<Refusal> {
                 _ => None,
             };
         }
-        rest = next;
     }
     None
-}
-
-/// Splits off one BER element with a short length, all this control ever needs.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let [tag, length, rest @ ..] = bytes else { return None };
-    if *length >= 0x80 {
-        return None;
-    }
-    let (content, next) = rest.split_at_checked(usize::from(*length))?;
-    Some((*tag, content, next))
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
-//! OpenLDAP, administrated through the LDAP library and signed in to by hand.
+//! OpenLDAP, administrated through rekey's own client and signed in to by hand.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::path::PathBuf;
 
 use async_trait::async_trait;
-use ldap3::{Ldap, LdapConnAsync, Mod};
-use rekey_connectors::{Entry, FaultKind, conformance::Bench, kind};
+use rekey_connectors::{Entry, FaultKind, conformance::Bench, kind, ldap::Administration};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::OnceCell,
+    sync::{Mutex, MutexGuard, OnceCell},
 };
 
 use super::{log, text};
@@ -19,7 +18,7 @@ pub(crate) struct Directory {
     attributes: Value,
     base: String,
     clear_port: u16,
-    admin: OnceCell<Ldap>,
+    admin: OnceCell<Mutex<Administration>>,
 }
 
 impl Directory {
@@ -35,17 +34,16 @@ impl Directory {
         Self { target: target.clone(), attributes, base, clear_port, admin: OnceCell::new() }
     }
 
-    async fn admin(&self) -> Ldap {
+    async fn admin(&self) -> MutexGuard<'_, Administration> {
         let open = async || {
-            let url = format!("ldap://{}:{}", text(&self.target, "host"), self.clear_port);
-            let (connection, mut ldap) = LdapConnAsync::new(&url).await.unwrap();
-            tokio::spawn(connection.drive());
+            let host = text(&self.target, "host");
+            let mut admin = Administration::connect(&host, self.clear_port).await.unwrap();
             let (dn, password) =
                 (text(&self.target, "adminDn"), text(&self.target, "adminPassword"));
-            ldap.simple_bind(&dn, &password).await.unwrap().success().unwrap();
-            ldap
+            assert_eq!(admin.sign_in(&dn, &password).await.unwrap(), 0);
+            Mutex::new(admin)
         };
-        self.admin.get_or_init(open).await.clone()
+        self.admin.get_or_init(open).await.lock().await
     }
 }
 
@@ -65,15 +63,14 @@ impl Bench for Directory {
 
     async fn create(&self, name: &str, password: &str) -> String {
         let dn = self.missing(name);
-        let one = |value| HashSet::from([value]);
-        let entry = vec![
-            ("objectClass", one("inetOrgPerson")),
-            ("uid", one(name)),
-            ("cn", one(name)),
-            ("sn", one(name)),
-            ("userPassword", one(password)),
+        let entry = [
+            ("objectClass", "inetOrgPerson"),
+            ("uid", name),
+            ("cn", name),
+            ("sn", name),
+            ("userPassword", password),
         ];
-        self.admin().await.add(&dn, entry).await.unwrap().success().unwrap();
+        self.admin().await.add(&dn, &entry).await.unwrap();
         dn
     }
 
@@ -82,13 +79,13 @@ impl Bench for Directory {
     }
 
     async fn remove(&self, native_identity: &str) {
-        self.admin().await.delete(native_identity).await.unwrap().success().unwrap();
+        self.admin().await.delete(native_identity).await.unwrap();
     }
 
     async fn lock(&self, native_identity: &str) -> FaultKind {
-        let for_good = Mod::Replace("pwdAccountLockedTime", HashSet::from(["000001010000Z"]));
+        let locked = ["000001010000Z"];
         let mut admin = self.admin().await;
-        admin.modify(native_identity, vec![for_good]).await.unwrap().success().unwrap();
+        admin.replace(native_identity, "pwdAccountLockedTime", &locked).await.unwrap();
         FaultKind::Locked
     }
 

@@ -1,0 +1,235 @@
+//! One connection to a directory, for one request at a time.
+//!
+//! Nothing runs beside its caller: a connection that is dropped, also in the middle of a request,
+//! sends nothing any more. What it read is wiped, for an entry may hold the hash of a password.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
+
+use super::{
+    ber::{self, Malformed},
+    entry::{Entry, Unread},
+    message::{
+        Answer, Control, INTERMEDIATE, Message, Request, SEARCH_ENTRY, SEARCH_REFERENCE, START_TLS,
+    },
+};
+use crate::{Fault, FaultKind, net::misconfigured, tls};
+
+/// How much is read at once, in bytes.
+const CHUNK: usize = 16 * 1024;
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A connection.
+pub(super) struct Connection {
+    stream: Box<dyn Stream>,
+    /// What was read from the stream.
+    received: Zeroizing<Vec<u8>>,
+    /// Where the next message begins in it.
+    next: usize,
+    /// The id of the latest request.
+    id: u32,
+}
+
+/// A connection that stopped working.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// Whether the request may have left.
+    pub(super) is_sent: bool,
+    pub(super) fault: Fault,
+}
+
+/// What a search finds next.
+pub(super) enum Found {
+    /// The end of it.
+    Done(Answer),
+    Entry(Entry),
+    /// A reference to another server, which is not followed, or a remark.
+    Other,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream: Box::new(stream), received: Zeroizing::default(), next: 0, id: 0 }
+    }
+
+    /// TLS from here on: with a server that waits for it, or after [`Self::start_tls`].
+    pub(super) async fn secure(self, host: &str, tls: &Arc<ClientConfig>) -> Result<Self, Fault> {
+        if self.next < self.received.len() {
+            // What came in clear must not be taken for an answer under TLS.
+            return Err(malformed());
+        }
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| misconfigured(format!("host: {error}")).caused_by(error))?;
+        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, self.stream).await;
+        Ok(Self { stream: Box::new(stream.map_err(tls::fault)?), ..self })
+    }
+
+    /// Asks the server for TLS.
+    pub(super) async fn start_tls(&mut self, limit: Duration) -> Result<Answer, Broken> {
+        self.call(limit, Request::extended(START_TLS, None), &[]).await
+    }
+
+    /// Sends a request and waits for its answer, at most `limit` for both.
+    pub(super) async fn call(
+        &mut self,
+        limit: Duration,
+        request: Request,
+        controls: &[Control],
+    ) -> Result<Answer, Broken> {
+        if self.is_closed() {
+            return Err(Broken { is_sent: false, fault: broke() });
+        }
+        let call = async {
+            self.write(&request, controls).await?;
+            loop {
+                let message = self.message().await?;
+                match message.operation {
+                    INTERMEDIATE => {}
+                    tag if tag == request.answer => return Ok(message.answer()?),
+                    _ => return Err(Malformed.into()),
+                }
+            }
+        };
+        within(limit, call).await
+    }
+
+    /// Begins a search; [`Self::found`] has what it finds.
+    pub(super) async fn search(
+        &mut self,
+        limit: Duration,
+        request: Request,
+        controls: &[Control],
+    ) -> Result<(), Broken> {
+        within(limit, self.write(&request, controls)).await
+    }
+
+    /// Waits for what the search finds next; of entries it keeps the `wanted` attributes.
+    pub(super) async fn found(
+        &mut self,
+        limit: Duration,
+        wanted: &[&str],
+    ) -> Result<Found, Broken> {
+        let found = async {
+            let message = self.message().await?;
+            match message.operation {
+                SEARCH_ENTRY => match Entry::read(message.content, wanted) {
+                    Ok(entry) => Ok(Found::Entry(entry)),
+                    Err(Unread::Malformed) => Err(Malformed.into()),
+                    Err(Unread::TooLarge(fault)) => Err(fault),
+                },
+                SEARCH_REFERENCE | INTERMEDIATE => Ok(Found::Other),
+                super::message::SEARCH_DONE => Ok(Found::Done(message.answer()?)),
+                _ => Err(Malformed.into()),
+            }
+        };
+        within(limit, found).await
+    }
+
+    /// Whether the server has hung up, or said something that nobody asked for: a directory says
+    /// so before it hangs up (RFC 4511, section 4.4.1).
+    pub(super) fn is_closed(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(Waker::noop());
+        let read = Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte));
+        self.next < self.received.len() || !matches!(read, Poll::Pending)
+    }
+
+    /// Sends a request, once and as a whole.
+    async fn write(&mut self, request: &Request, controls: &[Control]) -> Result<(), Fault> {
+        self.id = self.id.checked_add(1).filter(|id| id >> 31 == 0).ok_or_else(broke)?;
+        let message = request.message(self.id, controls);
+        let sent = async {
+            self.stream.write_all(message.bytes()).await?;
+            self.stream.flush().await
+        };
+        sent.await.map_err(|error| broke().caused_by(error))
+    }
+
+    /// Reads the next message, which must be about the latest request.
+    async fn message(&mut self) -> Result<Message<'_>, Fault> {
+        let length = loop {
+            let unread = self.received.get(self.next..).unwrap_or_default();
+            match ber::length(unread)? {
+                Some(length) if length <= unread.len() => break length,
+                length => self.read_more(length).await?,
+            }
+        };
+        let begin = self.next;
+        self.next += length;
+        let bytes = self.received.get(begin..self.next).ok_or(Malformed)?;
+        let message = Message::read(bytes)?;
+        if message.id == self.id {
+            Ok(message)
+        } else if message.id == 0 {
+            Err(Fault::new(FaultKind::Unreachable, "the directory ended the connection"))
+        } else {
+            Err(Malformed.into())
+        }
+    }
+
+    /// Reads a piece of a message, of which the length may be known already. The buffer grows with
+    /// what came, never by what was announced.
+    async fn read_more(&mut self, length: Option<usize>) -> Result<(), Fault> {
+        let unread = self.received.len() - self.next;
+        self.received.copy_within(self.next.., 0);
+        self.received.truncate(unread);
+        self.next = 0;
+        let doubled = CHUNK.max(2 * unread);
+        let capacity = length.map_or(CHUNK, |length| doubled.min(CHUNK.max(length)));
+        let is_needless = unread == 0 && self.received.capacity() > CHUNK;
+        if unread == self.received.capacity() || is_needless {
+            ber::grow(&mut self.received, capacity);
+        }
+        match self.stream.read_buf(&mut *self.received).await {
+            Ok(0) => Err(broke()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(broke().caused_by(error)),
+        }
+    }
+}
+
+/// Waits at most `limit`; whatever goes wrong then, the request may have left.
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Fault>> + Send,
+) -> Result<T, Broken> {
+    let fault = match timeout(limit, call).await {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(fault)) => fault,
+        Err(_) => Fault::new(
+            FaultKind::Unreachable,
+            format!("the directory did not answer within {} seconds", limit.as_secs()),
+        ),
+    };
+    Err(Broken { is_sent: true, fault })
+}
+
+fn broke() -> Fault {
+    Fault::new(FaultKind::Unreachable, "the connection to the directory broke")
+}
+
+pub(super) fn malformed() -> Fault {
+    Fault::new(FaultKind::Unreachable, "the directory's answer was not LDAP")
+}
+
+impl From<Malformed> for Fault {
+    fn from(Malformed: Malformed) -> Self {
+        malformed()
+    }
+}
