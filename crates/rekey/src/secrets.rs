@@ -4,6 +4,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey_vault::{Purpose, Sealer};
 use serde_json::{Map, Value};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{Error, error::BadRequest, id::SourceId, source};
@@ -19,14 +20,26 @@ pub struct Sealed {
     pub returned: Vec<&'static str>,
 }
 
+/// What becomes of a secret that came in clear and equals the stored one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Equal {
+    /// It keeps its ciphertext, so that nothing changes: for the operator, who applies the same file
+    /// again.
+    Kept,
+    /// It gets another ciphertext, as any other value would: a caller of the API who sends guesses
+    /// cannot distinguish the right one, neither by the answer nor by the time it takes.
+    Renewed,
+}
+
 /// Seals the secrets among `attributes`. One that is sealed already must be the very text in
-/// `stored`; one that equals the stored one keeps its ciphertext.
+/// `stored`.
 pub fn seal(
     sealer: &Sealer,
     source: &SourceId,
     connector: &str,
     mut attributes: Map<String, Value>,
     stored: Option<&Map<String, Value>>,
+    equal: Equal,
 ) -> Result<Sealed, Error> {
     let mut returned = Vec::new();
     for (name, value) in &mut attributes {
@@ -45,11 +58,11 @@ pub fn seal(
                 ));
             }
             _ => {
-                let kept = old.filter(|old| is_sealed_of(sealer, source, name, old, text));
-                *value = Value::String(match kept {
-                    Some(old) => old.to_owned(),
-                    None => sealed(sealer, source, name, text)?,
-                });
+                let renewed = sealed(sealer, source, name, text)?;
+                let is_kept = |old: &&str| {
+                    equal == Equal::Kept && is_sealed_of(sealer, source, name, old, text)
+                };
+                *value = Value::String(old.filter(is_kept).map_or(renewed, str::to_owned));
             }
         }
     }
@@ -96,7 +109,8 @@ fn opened(
 }
 
 fn is_sealed_of(sealer: &Sealer, source: &SourceId, name: &str, old: &str, clear: &str) -> bool {
-    opened(sealer, source, name, old).is_ok_and(|opened| opened.as_str() == clear)
+    opened(sealer, source, name, old)
+        .is_ok_and(|opened| bool::from(opened.as_bytes().ct_eq(clear.as_bytes())))
 }
 
 fn row(source: &SourceId, name: &str) -> String {

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     App, Error, config,
     identity::name_key,
+    secrets::Equal,
     source::{self, IDENTITY_NOW, NewSource, Source},
     store::Json,
 };
@@ -100,7 +101,7 @@ fn one(
     new.features = system.features.map_or(new.features, Json);
     new.connector_attributes = attributes.map_or(new.connector_attributes, Json);
     now.sources.push(new.clone());
-    let update = source::prepare_update(app, old, new)?;
+    let update = source::prepare_update(app, old, new, Equal::Kept)?;
     let members = update.members();
     if !members.is_empty() {
         let name = update.old().name.clone();

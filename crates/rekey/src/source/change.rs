@@ -15,7 +15,7 @@ use crate::{
     id::{IdentityId, PolicyId, SourceId},
     identity::{holds_controls, name_key},
     keys::{self, SourceKey},
-    secrets,
+    secrets::{self, Equal},
     store::{Audit, Json, Tx},
 };
 
@@ -131,7 +131,14 @@ pub async fn ensure_identity_now(app: &App) -> Result<Source, Error> {
 pub fn prepare(app: &App, new: NewSource) -> Result<Source, Error> {
     let id = SourceId::new();
     let entry = super::kind(&new.connector).map_err(|fault| illegal(fault.message))?;
-    let sealed = secrets::seal(&app.sealer, &id, entry.name, new.connector_attributes, None)?;
+    let sealed = secrets::seal(
+        &app.sealer,
+        &id,
+        entry.name,
+        new.connector_attributes,
+        None,
+        Equal::Renewed,
+    )?;
     let source = Source {
         id,
         name: check_name(&new.name, &new.connector)?,

@@ -15,7 +15,7 @@ use crate::{
     id::SourceId,
     identity::name_key,
     keys::{self, SourceKey},
-    secrets,
+    secrets::{self, Equal},
     store::{Audit, Json, Tx},
 };
 
@@ -48,7 +48,7 @@ pub async fn update(
         let old: Option<Source> = app.store.read(move |tx| tx.source(&wanted)).await?;
         let old = old.ok_or(Error::NotFound("source"))?;
         let new = change(&old)?;
-        let mut update = prepare_update(app, old, new)?;
+        let mut update = prepare_update(app, old, new, Equal::Renewed)?;
         update.may_repoint_group =
             caller.is_api_authority() || caller.has_level(&[Level::OrgAdmin]);
         if update.members().is_empty() {
@@ -67,7 +67,12 @@ pub async fn update(
 ///
 /// A source that reaches another system now forgets the secrets that came back as ciphertext:
 /// otherwise whoever may change the endpoint could have them sent to a system of their own.
-pub fn prepare_update(app: &App, old: Source, mut new: Source) -> Result<Update, Error> {
+pub fn prepare_update(
+    app: &App,
+    old: Source,
+    mut new: Source,
+    equal: Equal,
+) -> Result<Update, Error> {
     let entry = super::kind(&old.connector)?;
     if new.name != old.name {
         new.name = check_name(&new.name, &new.connector)?;
@@ -82,6 +87,7 @@ pub fn prepare_update(app: &App, old: Source, mut new: Source) -> Result<Update,
         entry.name,
         new.connector_attributes.0,
         Some(&old.connector_attributes.0),
+        equal,
     )?;
     new.connector_attributes = Json(sealed.attributes);
     let mut moved = false;

@@ -13,6 +13,7 @@ on_both_stores!(
     patches_at_once_lose_nothing,
     what_may_not_change_does_not,
     a_secret_comes_back_as_ciphertext_and_may_be_sent_back,
+    a_right_guess_at_a_secret_reads_like_a_wrong_one,
     a_new_endpoint_makes_the_old_key_useless,
     a_connection_is_checked,
     accounts_are_loaded,
@@ -222,6 +223,21 @@ async fn a_secret_comes_back_as_ciphertext_and_may_be_sent_back(site: Site) {
     patched.assert(StatusCode::OK);
     assert_ne!(patched.body["connectorAttributes"]["bindPassword"], attributes["bindPassword"]);
     assert!(!patched.text.contains("n3w"));
+}
+
+async fn a_right_guess_at_a_secret_reads_like_a_wrong_one(site: Site) {
+    let admin = admin(&site).await;
+    let mut before = made(&site, &admin, json!({})).await.body;
+    for guess in ["s3cret", "wr0ng1", "wr0ng1"] {
+        let path = "/connectorAttributes/bindPassword";
+        let operation = json!([{ "op": "replace", "path": path, "value": guess }]);
+        let after = patch(&site, &admin.1, &before["id"], operation).await;
+        after.assert(StatusCode::OK);
+        let (old, new) = (before.pointer(path).unwrap(), after.body.pointer(path).unwrap());
+        assert_ne!(old, new, "{guess} keeps its ciphertext");
+        assert_ne!(before["modified"], after.body["modified"], "{guess} changes nothing");
+        before = after.body;
+    }
 }
 
 async fn a_new_endpoint_makes_the_old_key_useless(site: Site) {
