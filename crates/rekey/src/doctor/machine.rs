@@ -1,4 +1,6 @@
-//! The machine: core dumps, the master key's file, the disk.
+//! The machine: core dumps, swap, the folder and the master key in it, the disk.
+
+use std::{fs, os::unix::fs::MetadataExt};
 
 use rekey_vault::Kek;
 use rustix::{fs::statvfs, process};
@@ -21,6 +23,42 @@ pub(super) fn core_dumps(report: &mut Report) {
             "core dumps",
             "this system does not let rekey switch them off: set `ulimit -c 0` where it is started",
         );
+    }
+}
+
+/// The same of the swap area, which keeps what is written to it until something else is.
+pub(super) fn swap(report: &mut Report) {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    if !has_swap(&read("/proc/swaps")) {
+        report.ok("swap", "off");
+    } else if is_locked(&read("/proc/self/status")) {
+        report.ok("swap", "on, and rekey locks its memory, so that it is not written there");
+    } else {
+        report.warn("swap", "on, and rekey may not lock its memory: start it with LimitMEMLOCK=infinity (`ulimit -l unlimited`), encrypt the swap area, or switch it off");
+    }
+}
+
+/// The first line of `/proc/swaps` is a heading.
+fn has_swap(swaps: &str) -> bool {
+    swaps.lines().count() > 1
+}
+
+fn is_locked(status: &str) -> bool {
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+    locked.is_some_and(|size| size.trim() != "0 kB")
+}
+
+/// Whether nobody but its owner can look into the folder or put something there.
+pub(super) fn folder(report: &mut Report, config: &Config) {
+    let folder = &config.store.folder;
+    let Ok(found) = fs::metadata(folder) else { return };
+    let (mode, folder) = (found.mode() & 0o777, folder.display());
+    if mode & 0o022 != 0 {
+        report.fail("folder", format!("{folder} has mode {mode:04o}, so that others than its owner can replace what is in it: chmod 700 {folder}"));
+    } else if mode & 0o077 != 0 {
+        report.warn("folder", format!("{folder} has mode {mode:04o}, so that others than its owner can look into it: chmod 700 {folder}"));
+    } else {
+        report.ok("folder", format!("{folder} is its owner's alone"));
     }
 }
 
@@ -54,5 +92,19 @@ pub(super) fn disk(report: &mut Report, config: &Config) {
         report.warn("disk", format!("{words}: make room before it is too little"));
     } else {
         report.ok("disk", words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_linux_reports_of_swap_and_locks_is_understood() {
+        let heading = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+        assert!(!has_swap(heading) && !has_swap(""));
+        assert!(has_swap(&format!("{heading}/dev/sda2  partition\t8388604\t0\t-2\n")));
+        assert!(is_locked("VmPeak:\t  3776 kB\nVmLck:\t  2264 kB\nVmPin:\t       0 kB\n"));
+        assert!(!is_locked("VmLck:\t       0 kB\nVmPin:\t  12 kB\n") && !is_locked(""));
     }
 }

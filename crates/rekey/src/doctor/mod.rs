@@ -77,6 +77,7 @@ impl Report {
 pub async fn examine(config: Result<Config, Error>) -> Report {
     let mut report = Report::default();
     machine::core_dumps(&mut report);
+    machine::swap(&mut report);
     let config = match config {
         Ok(config) => config,
         Err(error) => {
@@ -85,6 +86,7 @@ pub async fn examine(config: Result<Config, Error>) -> Report {
         }
     };
     report.ok("settings", "they can be used");
+    machine::folder(&mut report, &config);
     machine::master_key(&mut report, &config);
     machine::disk(&mut report, &config);
     let serves = listen::check(&mut report, &config).await;
