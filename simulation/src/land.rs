@@ -125,6 +125,7 @@ impl Land {
             name: "client".into(),
             levels: vec![],
             scope: vec![ALL.into()],
+            signed_in: None,
         }
     }
 

@@ -1,9 +1,12 @@
 //! Who is asking, and what they may do.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
+    clock::Micros,
     id::{ClientId, IdentityId},
 };
 
@@ -23,6 +26,8 @@ pub struct Caller {
     pub levels: Vec<Level>,
     /// The token's scopes.
     pub scope: Vec<String>,
+    /// When the person signed in, if the token comes from an authorization code.
+    pub signed_in: Option<Micros>,
 }
 
 /// What a person may do beyond being one (contract, section 16).
@@ -133,5 +138,19 @@ impl Caller {
         Err(Error::Forbidden(
             "a user token may change its own identity's passwords only: use the token of an API client (client_credentials) for anyone else's".into(),
         ))
+    }
+
+    /// Fails if the person signed in for this token longer ago than `most`; zero is no limit.
+    /// Personal access tokens and API clients come from no sign-in.
+    pub fn require_recent_sign_in(&self, most: Duration, now: Micros) -> Result<(), Error> {
+        match self.signed_in {
+            Some(signed_in) if !most.is_zero() && signed_in.plus(most) < now => {
+                Err(Error::Forbidden(format!(
+                    "the sign-in behind this token is more than {} s ago, and a password may be changed with a recent one only: sign in again and use the new token",
+                    most.as_secs()
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub use self::value::parse_span;
 use self::value::{
     accounts, address, collector, crowd, deadline, egress, file, grace, lifetime, networks,
-    no_or_address, web_url, workers,
+    no_or_address, no_or_deadline, web_url, workers,
 };
 
 mod read;
@@ -107,11 +107,20 @@ pub struct Changes {
     /// How many of them on one source, 1 to 4096.
     #[serde(deserialize_with = "crowd")]
     pub per_source: usize,
+    /// How old the sign-in behind a token may be that changes its person's password, 1 s to 24 h; 0
+    /// for no limit.
+    #[serde(deserialize_with = "no_or_deadline")]
+    pub self_change_requires_recent_auth: Duration,
 }
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { deadline: Duration::from_mins(15), workers: 64, per_source: 8 }
+        Self {
+            deadline: Duration::from_mins(15),
+            workers: 64,
+            per_source: 8,
+            self_change_requires_recent_auth: Duration::ZERO,
+        }
     }
 }
 

@@ -33,6 +33,15 @@ pub(super) fn deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
     span(from, Duration::from_secs(1)..=Duration::from_hours(24), "1s to 24h")
 }
 
+/// `0` for none.
+pub(super) fn no_or_deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    deadline(text.into_deserializer())
+}
+
 pub(super) fn lifetime<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     span(from, Duration::from_hours(1)..=Duration::from_hours(400 * 24), "1h to 400d")
 }

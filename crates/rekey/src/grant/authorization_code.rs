@@ -12,7 +12,7 @@ use crate::{
     clock::Micros,
     identity::Identity,
     store::{Audit, AuthorizationCode, Tx},
-    token::Grant,
+    token::{Code, Grant},
 };
 
 /// What a client shows.
@@ -60,15 +60,19 @@ pub async fn authorization_code(
                 return Ok(Err("the code was used before: the tokens issued from it are revoked"));
             }
             let identity: Option<Identity> = tx.identity(&code.identity_id)?;
-            Ok(match identity.filter(|identity| identity.enabled) {
-                Some(identity) => Ok((code.scope.0, identity)),
-                None => Err("the person who signed in is disabled"),
-            })
+            let Some(identity) = identity.filter(|identity| identity.enabled) else {
+                return Ok(Err("the person who signed in is disabled"));
+            };
+            if tx.sign_in_generation(&identity.id)? != code.sign_in_generation {
+                return Ok(Err("the password was changed after the sign-in: sign in again"));
+            }
+            Ok(Ok((code, identity)))
         })
         .await?;
-    let (scope, identity) = used.map_err(Refusal::InvalidGrant)?;
-    let grant = Grant { client: &client, identity: Some(&identity), scope, code: Some(digest) };
-    issue(app, grant).await
+    let (code, identity) = used.map_err(Refusal::InvalidGrant)?;
+    let AuthorizationCode { signed_in, sign_in_generation, .. } = code;
+    let (scope, code) = (code.scope.0, Some(Code { digest, signed_in, sign_in_generation }));
+    issue(app, Grant { client: &client, identity: Some(&identity), scope, code }).await
 }
 
 /// Whether the code is this client's, and still good but for having been used.
@@ -130,6 +134,8 @@ mod tests {
                 identity_id: IdentityId("i".into()),
                 redirect_uri: "https://a.example/cb".into(),
                 challenge: challenge.map(str::to_owned),
+                signed_in: Micros(0),
+                sign_in_generation: 0,
                 scope: Json(vec![]),
                 expires: Micros(10),
                 used: false,

@@ -12,7 +12,7 @@ use crate::{
     App, Error,
     client::{Client, GrantType, VALIDITY},
     id::ClientId,
-    identity::Identity,
+    sign_in::SignedIn,
     store::{Audit, AuthorizationCode, Json, Tx},
     token::random_hex,
 };
@@ -117,16 +117,18 @@ fn is_challenge(text: &str) -> bool {
 }
 
 /// Gives the client a code for the person who signed in: the URI they are sent to.
-pub async fn give_code(app: &App, asked: &Asked, who: &Identity) -> Result<String, Error> {
-    let code = random_hex()?;
+pub async fn give_code(app: &App, asked: &Asked, who: &SignedIn) -> Result<String, Error> {
+    let (code, now) = (random_hex()?, app.clock.now());
     let row = AuthorizationCode {
         digest: sha256(code.as_bytes()).to_vec(),
         client_id: asked.client.id.clone(),
-        identity_id: who.id.clone(),
+        identity_id: who.identity.id.clone(),
+        signed_in: now,
+        sign_in_generation: who.generation,
         redirect_uri: asked.redirect_uri.clone(),
         challenge: asked.challenge.clone(),
         scope: Json(asked.scope.clone()),
-        expires: app.clock.now().plus(LIFE),
+        expires: now.plus(LIFE),
         used: false,
         revoked: false,
     };

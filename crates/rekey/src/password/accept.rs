@@ -80,6 +80,8 @@ pub async fn accept_as(
     ask: Ask,
 ) -> Result<Accepted, Error> {
     caller.may_change_password_of(&ask.identity_id)?;
+    let most = app.config.changes.self_change_requires_recent_auth;
+    caller.require_recent_sign_in(most, app.clock.now())?;
     let ciphertext = decode(&ask.encrypted_password);
     let (deed_app, caller) = (app.clone(), caller.clone());
     #[cfg(rekey_proof)]

@@ -110,19 +110,19 @@ pub(crate) async fn submit(
         Err(Error::Busy(_)) => return busy(&app),
         Err(error) => return error.into_response(),
     };
-    let first = match bootstrap::is_first_password(&app, &who).await {
+    let first = match bootstrap::is_first_password(&app, &who.identity).await {
         Ok(first) => first,
         Err(error) => return error.into_response(),
     };
     let Some(asked) = asked else {
         if first {
-            return first_password(&app, &who, None);
+            return first_password(&app, &who.identity, None);
         }
         let text = "Your user name and password are right. No application asked for you, so there is nothing more to do here.";
         return notice(&app, StatusCode::OK, "You are who you say", text);
     };
     match grant::give_code(&app, &asked, &who).await {
-        Ok(to) if first => first_password(&app, &who, Some(to)),
+        Ok(to) if first => first_password(&app, &who.identity, Some(to)),
         Ok(to) => redirect(&to),
         Err(error) => error.into_response(),
     }

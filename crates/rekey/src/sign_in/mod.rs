@@ -41,6 +41,14 @@ pub struct SignIns {
     queue: Arc<Queue>,
 }
 
+/// A person who has signed in.
+pub struct SignedIn {
+    /// Who.
+    pub identity: Identity,
+    /// How often the password they signed in with had been changed.
+    pub generation: i64,
+}
+
 /// Where an attempt comes from, as one party is usually given it: an IPv4 address or an IPv6 /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
@@ -67,7 +75,7 @@ impl App {
         from: Network,
         alias: &str,
         password: &Password,
-    ) -> Result<Option<Identity>, Error> {
+    ) -> Result<Option<SignedIn>, Error> {
         let asked = Instant::now();
         let who = self.who_signs_in(from, alias, password).await;
         if !matches!(who, Ok(Some(_))) {
@@ -81,7 +89,7 @@ impl App {
         from: Network,
         alias: &str,
         password: &Password,
-    ) -> Result<Option<Identity>, Error> {
+    ) -> Result<Option<SignedIn>, Error> {
         const UNKNOWN: &str = "there is no such name";
         if !identity::may_be_alias(alias) {
             self.metrics().sign_in(false);
@@ -94,22 +102,32 @@ impl App {
         let turn = queue.turn(counter.key(), from, counter.is_home).await;
         let turn = turn.ok_or(Error::Busy("too many people try to sign in just now"))?;
         let wanted = name.clone();
-        let (source, identity) = self
+        // The generation is read before the verifier: a password that is changed meanwhile ends what
+        // this sign-in gets.
+        let (source, found) = self
             .store
             .read(move |tx: &mut Tx<'_>| -> Result<_, Error> {
-                Ok((tx.source_named(IDENTITY_NOW)?, tx.identity_with_alias(&wanted)?))
+                let found = match tx.identity_with_alias(&wanted)? {
+                    Some(identity) => {
+                        let generation = tx.sign_in_generation(&identity.id)?;
+                        Some(SignedIn { identity, generation })
+                    }
+                    None => None,
+                };
+                Ok((tx.source_named(IDENTITY_NOW)?, found))
             })
             .await?;
+        let identity = found.as_ref().map(|found| &found.identity);
         let source = source.ok_or_else(|| {
             Error::Setup(format!("there is no source named {IDENTITY_NOW}: nobody can sign in"))
         })?;
-        let native = identity.as_ref().map_or(name.as_str(), |identity| identity.alias.as_str());
+        let native = identity.map_or(name.as_str(), |identity| identity.alias.as_str());
         // Locked or not, known or not: the same work.
         let link = BuiltIn::new(self.store.clone(), source.id);
         let (right, turn) = link.compare(native, password, turn).await?;
         let now = self.clock.now();
         let locked = throttle.is_locked(counter, now);
-        let why = match &identity {
+        let why = match identity {
             _ if locked => Some("the name is locked after failures"),
             None => Some(UNKNOWN),
             Some(_) if !right => Some("the password is wrong"),
@@ -124,12 +142,12 @@ impl App {
         // The next attempt at this name sees what this one counted.
         drop(turn);
         self.metrics().sign_in(why.is_none());
-        match (why, &identity) {
+        match (why, identity) {
             (None, Some(identity)) => self.record_sign_in(identity.id.to_string()).await?,
-            (Some(why), identity) => self.record_refusal(identity.as_ref(), why),
+            (Some(why), identity) => self.record_refusal(identity, why),
             (None, None) => {}
         }
-        Ok(identity.filter(|_| why.is_none()))
+        Ok(found.filter(|_| why.is_none()))
     }
 
     /// Names that nobody has share one budget: a flood of them hides no try for a real name.

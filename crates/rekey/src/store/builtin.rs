@@ -1,7 +1,7 @@
 //! The verifiers of built-in sources.
 
 use super::{Result, Tx, from_row, row::One};
-use crate::id::SourceId;
+use crate::{id::SourceId, identity::name_key, source::IDENTITY_NOW};
 
 struct Stored {
     verifier: String,
@@ -27,7 +27,8 @@ impl Tx<'_> {
         Ok(self.all::<One<String>>(sql, &[source])?.into_iter().map(|One(name)| name).collect())
     }
 
-    /// Keeps a verifier if the one there was changed `expected` times; whether it did.
+    /// Keeps a verifier if the one there was changed `expected` times; whether it did. Where people
+    /// sign in with it, what was issued for a sign-in with the one before ends in the same commit.
     pub fn set_builtin_password(
         &mut self,
         source: &SourceId,
@@ -39,6 +40,17 @@ impl Tx<'_> {
                    WHERE EXISTS (SELECT 1 FROM account WHERE source_id = $1 AND native_identity = $2)
                    ON CONFLICT (source_id, native_identity) DO UPDATE SET verifier = excluded.verifier, changes = excluded.changes
                    WHERE builtin_password.changes = $4";
-        Ok(self.run(sql, &[source, &native, &verifier, &expected])? == 1)
+        // The verifier is salted: it stands there only if it was kept.
+        let end_sign_ins = "UPDATE identity SET sign_in_generation = sign_in_generation + 1
+                   WHERE id = (SELECT identity_id FROM account WHERE source_id = $1 AND native_identity = $2)
+                     AND EXISTS (SELECT 1 FROM source WHERE id = $1 AND name_key = $4)
+                     AND EXISTS (SELECT 1 FROM builtin_password
+                                 WHERE source_id = $1 AND native_identity = $2 AND verifier = $3)";
+        let name_key = name_key(IDENTITY_NOW);
+        let rows = self.run_all(&[
+            (sql, vec![source, &native, &verifier, &expected]),
+            (end_sign_ins, vec![source, &native, &verifier, &name_key]),
+        ])?;
+        Ok(rows.first() == Some(&1))
     }
 }

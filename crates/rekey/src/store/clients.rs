@@ -30,6 +30,9 @@ pub struct Standing {
     pub identity_enabled: Option<bool>,
     /// The person's generation: older tokens are revoked.
     pub identity_generation: Option<i64>,
+    /// How often the password they sign in with was changed: what was issued for a sign-in before is
+    /// revoked.
+    pub sign_in_generation: Option<i64>,
     /// Whether the authorization code was used twice; none if there is no such code.
     pub code_revoked: Option<bool>,
 }
@@ -42,6 +45,7 @@ from_row!(Standing {
     capabilities,
     identity_enabled,
     identity_generation,
+    sign_in_generation,
     code_revoked,
 });
 
@@ -55,7 +59,7 @@ impl Tx<'_> {
     ) -> Result<Option<Standing>> {
         let sql = "SELECT c.name AS client_name, c.enabled AS client_enabled, c.generation AS client_generation,
                        c.expires AS client_expires, i.alias, i.capabilities, i.enabled AS identity_enabled,
-                       i.generation AS identity_generation, k.revoked AS code_revoked
+                       i.generation AS identity_generation, i.sign_in_generation, k.revoked AS code_revoked
                    FROM client c LEFT JOIN identity i ON i.id = $2 LEFT JOIN authorization_code k ON k.digest = $3
                    WHERE c.id = $1";
         self.maybe(sql, &[client, &identity, &code])

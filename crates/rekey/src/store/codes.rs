@@ -18,6 +18,10 @@ pub struct AuthorizationCode {
     pub redirect_uri: String,
     /// The `S256` challenge, if the client sent one.
     pub challenge: Option<String>,
+    /// When they signed in.
+    pub signed_in: Micros,
+    /// How often the password they signed in with had been changed.
+    pub sign_in_generation: i64,
     /// What was asked for.
     pub scope: Json<Vec<String>>,
     /// When it ends.
@@ -33,6 +37,8 @@ from_row!(AuthorizationCode {
     identity_id,
     redirect_uri,
     challenge,
+    signed_in,
+    sign_in_generation,
     scope,
     expires,
     used,
@@ -42,16 +48,17 @@ from_row!(AuthorizationCode {
 impl Tx<'_> {
     /// A code by its digest.
     pub fn authorization_code(&mut self, digest: &[u8]) -> Result<Option<AuthorizationCode>> {
-        let sql = "SELECT digest, client_id, identity_id, redirect_uri, challenge, scope, expires, used, revoked
+        let sql = "SELECT digest, client_id, identity_id, redirect_uri, challenge, signed_in, sign_in_generation,
+                       scope, expires, used, revoked
                    FROM authorization_code WHERE digest = $1";
         self.maybe(sql, &[&digest])
     }
 
     /// Adds a code.
     pub fn insert_authorization_code(&mut self, code: &AuthorizationCode) -> Result<()> {
-        let sql = "INSERT INTO authorization_code (digest, client_id, identity_id, redirect_uri, challenge, scope,
-                       expires, used, revoked)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let sql = "INSERT INTO authorization_code (digest, client_id, identity_id, redirect_uri, challenge, signed_in,
+                       sign_in_generation, scope, expires, used, revoked)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         self.run_one(
             sql,
             &[
@@ -60,6 +67,8 @@ impl Tx<'_> {
                 &code.identity_id,
                 &code.redirect_uri,
                 &code.challenge,
+                &code.signed_in,
+                &code.sign_in_generation,
                 &code.scope,
                 &code.expires,
                 &code.used,

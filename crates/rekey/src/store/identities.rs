@@ -3,6 +3,7 @@
 use super::{
     Asked, Listing, Page, Result, Tx,
     field::{Field, Kind},
+    row::One,
 };
 use crate::{
     Error,
@@ -23,6 +24,13 @@ impl Tx<'_> {
     pub fn identity_with_alias(&mut self, alias: &str) -> Result<Option<Identity>> {
         let sql = format!("SELECT {COLUMNS} FROM identity WHERE alias_key = $1");
         self.maybe(&sql, &[&name_key(alias)])
+    }
+
+    /// How often the password they sign in with was changed.
+    pub fn sign_in_generation(&mut self, id: &IdentityId) -> Result<i64> {
+        let sql = "SELECT sign_in_generation AS value FROM identity WHERE id = $1";
+        let One(generation) = self.one(sql, &[id])?;
+        Ok(generation)
     }
 
     /// The people whose `uid` attribute this is; more than one is ambiguous.

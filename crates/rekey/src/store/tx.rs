@@ -144,13 +144,18 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Writes exactly one row with each, in this order; on PostgreSQL in one round trip.
-    pub(super) fn run_each(&mut self, writes: &[Query<'_>]) -> Result<()> {
+    /// Writes, and says how many rows with each, in this order; on PostgreSQL in one round trip.
+    pub(super) fn run_all(&mut self, writes: &[Query<'_>]) -> Result<Vec<u64>> {
         let Link::Postgres(link) = &mut self.link else {
-            return writes.iter().try_for_each(|(sql, params)| self.run_one(sql, params));
+            return writes.iter().map(|(sql, params)| self.run(sql, params)).collect();
         };
         self.statements += writes.len() as u64;
-        match open(link)?.execute_each(writes)?.into_iter().find(|rows| *rows != 1) {
+        open(link)?.execute_each(writes)
+    }
+
+    /// Writes exactly one row with each, in this order; on PostgreSQL in one round trip.
+    pub(super) fn run_each(&mut self, writes: &[Query<'_>]) -> Result<()> {
+        match self.run_all(writes)?.into_iter().find(|rows| *rows != 1) {
             None => Ok(()),
             Some(rows) => Err(Error::Rows(rows)),
         }

@@ -51,6 +51,12 @@ pub struct Claims {
     /// SHA-256 of the authorization code it comes from, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// When the person signed in for that code, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// How often the password they signed in with had been changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in_generation: Option<i64>,
 }
 
 /// A user level, or `API` for an API client of its own.
@@ -94,7 +100,9 @@ impl Claims {
             jti: uuid::Uuid::new_v4().to_string(),
             client_generation: client.generation,
             identity_generation: identity.map(|identity| identity.generation),
-            code: code.map(|digest| hex(&digest)),
+            code: code.as_ref().map(|code| hex(&code.digest)),
+            auth_time: code.as_ref().map(|code| code.signed_in.seconds()),
+            sign_in_generation: code.as_ref().map(|code| code.sign_in_generation),
         }
     }
 
@@ -104,6 +112,13 @@ impl Claims {
         code.chunks(2)
             .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
             .collect()
+    }
+
+    /// When the person signed in, if the token comes from an authorization code. One from before
+    /// rekey kept that time counts as of long ago.
+    pub(super) fn signed_in(&self) -> Option<Micros> {
+        self.code.as_ref()?;
+        Some(Micros(self.auth_time.unwrap_or(0).saturating_mul(1_000_000)))
     }
 
     /// Why the token no longer holds, if it does not.
@@ -125,6 +140,9 @@ impl Claims {
         // A code is kept longer than its tokens live: a missing one is no better than a revoked.
         if self.code.is_some() && now.code_revoked != Some(false) {
             return Err("the token was revoked");
+        }
+        if self.code.is_some() && now.sign_in_generation != self.sign_in_generation.or(Some(0)) {
+            return Err("the password was changed: sign in again");
         }
         Ok(())
     }

@@ -51,8 +51,18 @@ pub struct Grant<'a> {
     pub identity: Option<&'a Identity>,
     /// What it may do.
     pub scope: Vec<String>,
-    /// The digest of the authorization code it comes from.
-    pub code: Option<[u8; 32]>,
+    /// The authorization code it comes from.
+    pub code: Option<Code>,
+}
+
+/// An authorization code that was exchanged for a token.
+pub struct Code {
+    /// Its digest.
+    pub digest: [u8; 32],
+    /// When the person signed in.
+    pub signed_in: Micros,
+    /// How often the password they signed in with had been changed.
+    pub sign_in_generation: i64,
 }
 
 impl Tokens {
@@ -170,6 +180,7 @@ impl App {
             name: standing.alias.unwrap_or(standing.client_name),
             levels: standing.capabilities.map(|levels| levels.0).unwrap_or_default(),
             scope: claims.scope.clone(),
+            signed_in: claims.signed_in(),
         })
     }
 }

@@ -32,9 +32,11 @@ mod quiet;
 mod schema;
 mod sealed;
 mod sign_in;
+mod sign_in_ends;
 mod site;
 mod source_rules;
 mod sources;
 mod statements;
+mod strangers;
 #[cfg(feature = "otlp")]
 mod traces;

@@ -61,6 +61,7 @@ pub(crate) fn api_client() -> Caller {
         name: "portal".into(),
         levels: vec![],
         scope: vec![rekey::access::ALL.into()],
+        signed_in: None,
     }
 }
 
