@@ -204,7 +204,7 @@ impl First {
         tx.set_setting(FIRST_PASSWORD, admin.id.as_str())?;
         self.token.insert(tx)?;
         self.client.upsert(tx)?;
-        let detail = json!({ "adminUser": admin.alias });
+        let detail = json!({ "personal": { "adminUser": admin.alias } });
         tx.audit(Audit { actor: ACTOR, action: "FIRST_START", object: admin.id.as_str(), detail })?;
         Ok(true)
     }

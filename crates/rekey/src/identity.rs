@@ -144,7 +144,7 @@ pub fn insert(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identi
     for source in tx.sources()?.iter().filter(|source| source.is_built_in()) {
         account::insert_built_in(tx, source, &identity)?;
     }
-    let detail = serde_json::json!({ "alias": identity.alias });
+    let detail = serde_json::json!({ "personal": { "alias": identity.alias } });
     tx.audit(Audit { actor, action: "USER_CREATE", object: identity.id.as_str(), detail })?;
     Ok(identity)
 }
@@ -155,7 +155,7 @@ pub fn update(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identi
     let identity = Identity { modified: tx.now()?, ..identity };
     tx.update_identity(&identity)?;
     tx.follow_identity(&identity)?;
-    let detail = serde_json::json!({ "alias": identity.alias });
+    let detail = serde_json::json!({ "personal": { "alias": identity.alias } });
     tx.audit(Audit { actor, action: "USER_UPDATE", object: identity.id.as_str(), detail })?;
     Ok(identity)
 }
@@ -169,7 +169,7 @@ pub fn remove(tx: &mut Tx<'_>, identity: &Identity, actor: &str) -> Result<(), E
         ));
     }
     tx.remove_identity(identity)?;
-    let detail = serde_json::json!({ "alias": identity.alias });
+    let detail = serde_json::json!({ "personal": { "alias": identity.alias } });
     tx.audit(Audit { actor, action: "USER_DELETE", object: identity.id.as_str(), detail })?;
     Ok(())
 }
@@ -230,7 +230,7 @@ pub fn insert_first_password(
     {
         return Ok(false);
     }
-    let detail = serde_json::json!({ "alias": identity.alias });
+    let detail = serde_json::json!({ "personal": { "alias": identity.alias } });
     tx.audit(Audit { actor, action: "USER_FIRST_PASSWORD", object: identity.id.as_str(), detail })?;
     Ok(true)
 }

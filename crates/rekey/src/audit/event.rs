@@ -3,6 +3,7 @@
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
+use super::personal::{self, Known};
 use crate::{clock::Micros, store::from_row};
 
 /// A row, as the store has it.
@@ -87,9 +88,17 @@ impl Event {
         self.mac.as_deref().is_some_and(|mac| hmac::verify(key, content.as_bytes(), mac).is_ok())
     }
 
+    /// The commitments to what it says of people.
+    pub fn commitments(&self) -> impl Iterator<Item = String> {
+        [Some(self.detail.as_str()), self.origin.as_deref()]
+            .into_iter()
+            .flatten()
+            .filter_map(personal::commitment_in)
+    }
+
     /// As it is exported.
-    pub fn json(&self) -> Value {
-        let read = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+    pub fn json(&self, known: &Known) -> Value {
+        let read = |text: &str| personal::filled(text, known);
         serde_json::json!({
             "seq": self.seq,
             "time": self.at.rfc3339(),

@@ -10,7 +10,10 @@ use super::{
     prove::{Covered, covered},
     tree,
 };
-use crate::{App, Error, store::Tx};
+use crate::{
+    App, Error,
+    store::{self, Tx},
+};
 
 /// Rows read at once.
 const PAGE: i64 = 1000;
@@ -21,13 +24,17 @@ const WIDTH: usize = 256;
 pub async fn lines(app: &App, mut line: impl FnMut(serde_json::Value)) -> Result<(), Error> {
     let mut next = 0;
     loop {
-        let look = move |tx: &mut Tx<'_>| tx.links(next, PAGE);
-        let links = app.store.read(look).await?;
+        let look = move |tx: &mut Tx<'_>| -> store::Result<_> {
+            let links = tx.links(next, PAGE)?;
+            let known = tx.personal_of(links.iter().filter_map(|link| link.event.as_ref()))?;
+            Ok((links, known))
+        };
+        let (links, known) = app.store.read(look).await?;
         let Some(last) = links.last() else { return Ok(()) };
         next = last.position + 1;
         for link in links {
             if let (Some(event), position) = (link.event, link.position) {
-                let mut json = event.json();
+                let mut json = event.json(&known);
                 if let Some(members) = json.as_object_mut() {
                     members.insert("position".into(), position.into());
                 }

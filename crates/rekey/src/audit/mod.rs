@@ -8,7 +8,8 @@
 //!    key that follows from the master key: who has the database alone cannot make another trail.
 //!    The log tells every such checkpoint, so that whoever keeps the log is a witness, and a trail
 //!    whose end was cut off does not fit what the witness has.
-//! 4. [`verify`] looks at all of it and names what is wrong; [`prove`] shows a request's entries
+//! 4. What rows say of people stands apart from them ([`personal`]), so that a person can be erased.
+//! 5. [`verify`] looks at all of it and names what is wrong; [`prove`] shows a request's entries
 //!    with the way from each to a signed root.
 
 use aws_lc_rs::hmac;
@@ -23,6 +24,7 @@ mod event;
 pub mod export;
 mod note;
 mod origin;
+pub mod personal;
 pub mod prove;
 pub mod tree;
 pub mod verify;
@@ -35,6 +37,7 @@ pub use self::{
     event::{Content, Event},
     note::{Checkpoint, Signer},
     origin::Origin,
+    personal::{Address, Addresses, Personal},
     tree::Hash,
 };
 

@@ -8,6 +8,7 @@ use std::{
 
 use serde::Serialize;
 
+use super::Address;
 use crate::id::ClientId;
 
 tokio::task_local! {
@@ -26,10 +27,10 @@ pub struct Origin {
     #[serde(skip_serializing_if = "Option::is_none")]
     tracking_id: Option<String>,
     /// The other end of its connection: a proxy's, if one stands between.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     ip: Option<IpAddr>,
     /// What the client calls itself, and its version.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     user_agent: Option<String>,
     /// The credential the request came with, once it is known.
     #[serde(skip_serializing_if = "is_unknown", serialize_with = "known")]
@@ -86,9 +87,26 @@ impl Origin {
         let _ = ORIGIN.try_with(|origin| origin.client_id.set(id.clone()));
     }
 
-    /// As the row keeps it.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    /// Where `subject` comes from; none for a command.
+    pub fn address(&self, subject: &str) -> Option<Address> {
+        let (ip, user_agent) = (self.ip, self.user_agent.clone());
+        (ip.is_some() || user_agent.is_some()).then(|| Address {
+            subject: subject.to_owned(),
+            ip,
+            user_agent,
+        })
+    }
+
+    /// As the row keeps it: with a commitment to the address, not the address.
+    pub fn json(&self, personal: Option<&str>) -> String {
+        #[derive(Serialize)]
+        struct Kept<'a> {
+            #[serde(flatten)]
+            origin: &'a Origin,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            personal: Option<&'a str>,
+        }
+        serde_json::to_string(&Kept { origin: self, personal }).unwrap_or_default()
     }
 }
 

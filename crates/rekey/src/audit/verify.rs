@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use aws_lc_rs::hmac;
 
-use super::{Checkpoint, Event, Hash, tree::Tree};
+use super::{
+    Checkpoint, Event, Hash,
+    personal::{Known, State},
+    tree::Tree,
+};
 use crate::{
     App, Error,
     clock::Micros,
-    store::{KeptCheckpoint, Link, Tx},
+    store::{self, KeptCheckpoint, Link, Tx},
 };
 
 /// Rows read at once.
@@ -35,6 +39,8 @@ pub struct Report {
     pub entries: i64,
     /// Rows that have no place yet.
     pub waiting: usize,
+    /// Rows that say something of people which was erased.
+    pub erased: usize,
     /// Signed checkpoints.
     pub checkpoints: usize,
     /// How many entries the newest of them covers.
@@ -157,12 +163,17 @@ impl<'a> Walk<'a> {
         loop {
             self.read_ahead().await?;
             let position = self.next;
-            let links = self.app.store.read(move |tx| tx.links(position, PAGE)).await?;
+            let look = move |tx: &mut Tx<'_>| -> store::Result<_> {
+                let links = tx.links(position, PAGE)?;
+                let known = tx.personal_of(links.iter().filter_map(|link| link.event.as_ref()))?;
+                Ok((links, known))
+            };
+            let (links, known) = self.app.store.read(look).await?;
             if links.is_empty() {
                 break;
             }
             for link in links {
-                self.link(link);
+                self.link(link, &known);
                 if self.ahead.is_empty() && self.read < self.newest {
                     break;
                 }
@@ -189,7 +200,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn link(&mut self, link: Link) {
+    fn link(&mut self, link: Link, known: &Known) {
         let Link { position, seq, hash, event } = link;
         let gap = position > self.next;
         if gap {
@@ -206,6 +217,7 @@ impl<'a> Walk<'a> {
         let hash = Hash(hash.try_into().unwrap_or([0; 32]));
         if let Some(event) = &event {
             self.event(position, event, hash, gap);
+            self.personal(position, event, known);
         } else {
             let what = "removed: the row is gone".into();
             self.report.add(Finding { position: Some(position), seq: Some(seq), at: None, what });
@@ -241,6 +253,16 @@ impl<'a> Walk<'a> {
         self.made = if gap { hash } else { by_made };
         if let Some(tree) = &mut self.tree {
             tree.push(Hash::of_leaf(entry));
+        }
+    }
+
+    /// What a row says of people stands apart from it, and may be gone, but not another.
+    fn personal(&mut self, position: i64, event: &Event, known: &Known) {
+        let State { is_altered, is_erased } = State::of(event, known);
+        self.report.erased += usize::from(is_erased);
+        if is_altered {
+            let what = "edited: what the row says of a person is not what was written";
+            self.at(Some(position), event, what.into());
         }
     }
 

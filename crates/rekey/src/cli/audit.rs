@@ -144,10 +144,13 @@ async fn verify(app: &App, file: Option<&Path>, json: bool) -> Result<ExitCode, 
 }
 
 fn tell(report: &Report) {
-    let Report { entries, waiting, checkpoints, covered, findings, more } = report;
+    let Report { entries, waiting, erased, checkpoints, covered, findings, more } = report;
     say!("{entries} entries, {checkpoints} signed checkpoints, the newest over {covered} entries");
     if *waiting > 0 {
         say!("{waiting} more have not been chained yet: a running server does that each second");
+    }
+    if *erased > 0 {
+        say!("{erased} entries hold a name or an address that was erased");
     }
     for finding in findings {
         let Finding { position, seq, at, what } = finding;
@@ -181,6 +184,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         .collect();
     json!({
         "ok": report.wrong() == 0, "entries": report.entries, "notChained": report.waiting,
+        "erased": report.erased,
         "checkpoints": report.checkpoints, "covered": report.covered, "wrong": report.wrong(),
         "findings": findings,
     })

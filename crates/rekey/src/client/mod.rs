@@ -2,11 +2,12 @@
 //! clients, which speak for themselves or for a person who signs in.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     App, Error,
     access::ALL,
+    audit::personal::MEMBER,
     clock::Micros,
     error::BadRequest,
     id::{ClientId, IdentityId},
@@ -130,6 +131,18 @@ impl Client {
         self.secret_digest.is_none()
     }
 
+    /// The detail of an audit row, with the name. People name their tokens after themselves.
+    pub fn named(&self, mut detail: Value) -> Value {
+        let (member, name) = match self.kind {
+            ClientKind::ApiClient => ("name", json!(self.name)),
+            ClientKind::PersonalAccessToken => (MEMBER, json!({ "name": self.name })),
+        };
+        if let Some(members) = detail.as_object_mut() {
+            members.insert(member.to_owned(), name);
+        }
+        detail
+    }
+
     /// Whether it may get tokens this way.
     pub fn may(&self, grant: GrantType) -> bool {
         self.grant_types.0.contains(&grant)
@@ -222,12 +235,11 @@ fn is_scope(text: &str) -> bool {
 }
 
 fn audit(tx: &mut Tx<'_>, actor: &str, action: &str, client: &Client) -> Result<(), Error> {
-    let detail = json!({
-        "name": client.name,
+    let detail = client.named(json!({
         "scope": client.scope.0,
         "grantTypes": client.grant_types.0,
         "validity": client.validity,
         "enabled": client.enabled,
-    });
+    }));
     Ok(tx.audit(Audit { actor, action, object: client.id.as_str(), detail })?)
 }

@@ -183,7 +183,8 @@ fn note_use(tx: &mut Tx<'_>, client: &Client) -> Result<(), store::Error> {
     };
     let object = client.id.as_str();
     let actor = client.identity_id.as_ref().map_or(object, IdentityId::as_str);
-    tx.audit(Audit { actor, action, object, detail: serde_json::json!({ "name": client.name }) })
+    let detail = client.named(serde_json::json!({}));
+    tx.audit(Audit { actor, action, object, detail })
 }
 
 /// The scopes asked for, all of which the client must have; all it has if none are asked for.

@@ -1,13 +1,17 @@
 //! The audit trail: written in the transaction of the deed it records; chained and signed after it.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
 use super::{Error, Result, Store, Tx, from_row, row::One, tx::Query};
 use crate::{
-    audit::{Content, Event, Hash, Origin},
+    audit::{
+        Address, Addresses, Content, Event, Hash, Origin, Personal, UNKNOWN,
+        personal::{Known, MEMBER},
+    },
     clock::Micros,
 };
 
@@ -22,7 +26,8 @@ pub struct Audit<'a> {
     pub action: &'a str,
     /// To what.
     pub object: &'a str,
-    /// More: never a password, a ciphertext or a digest of one.
+    /// More: never a password, a ciphertext or a digest of one. Names and whatever else can be told
+    /// of a person belong into the member `personal`, an object, which is kept apart from the row.
     pub detail: Value,
 }
 
@@ -36,15 +41,28 @@ pub(super) struct Entry<'a> {
     failure: Option<&'a str>,
     origin: Option<String>,
     mac: Option<Vec<u8>>,
+    personal: Vec<Personal>,
 }
 
 impl Entry<'_> {
-    pub(super) fn write(&self) -> Query<'_> {
+    /// Writes the row, and before it what it commits to.
+    pub(super) fn writes(&self) -> Vec<Query<'_>> {
+        self.personal.iter().map(keep_personal).chain([self.write()]).collect()
+    }
+
+    fn write(&self) -> Query<'_> {
         let sql = "INSERT INTO audit (at, actor, action, object, detail, failure, origin, mac)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let Self { at, actor, action, object, detail, failure, origin, mac } = self;
+        let Self { at, actor, action, object, detail, failure, origin, mac, .. } = self;
         (sql, vec![at, actor, action, object, detail, failure, origin, mac])
     }
+}
+
+fn keep_personal(personal: &Personal) -> Query<'_> {
+    let sql = "INSERT INTO audit_personal (commitment, subject, salt, content)
+               VALUES ($1, $2, $3, $4)";
+    let Personal { commitment, subject, salt, content } = personal;
+    (sql, vec![commitment, subject, salt, content])
 }
 
 /// What every row of a deed gets beside its own words.
@@ -52,6 +70,22 @@ impl Entry<'_> {
 pub(super) struct Scribe {
     key: Arc<OnceLock<hmac::Key>>,
     origin: Option<Arc<Origin>>,
+    addresses: Arc<Addresses>,
+    /// Addresses that the transaction keeps: others may refer to them once it is committed.
+    new: Arc<Mutex<Vec<(Address, String, Micros)>>>,
+}
+
+impl Scribe {
+    /// The transaction was committed.
+    pub(super) fn committed(&self) {
+        for (address, commitment, now) in self.new().drain(..) {
+            self.addresses.keep(address, commitment, now);
+        }
+    }
+
+    fn new(&self) -> MutexGuard<'_, Vec<(Address, String, Micros)>> {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A place in the chain, and the row that has it, if that is still there.
@@ -86,16 +120,27 @@ impl Store {
         self.audit_key.get().ok_or(Error::Closed)
     }
 
-    /// The deed, with what its audit rows get from the task that asks for it.
+    /// What audit rows get from the task that asks for them.
+    pub(super) fn scribe(&self) -> Scribe {
+        Scribe {
+            key: self.audit_key.clone(),
+            origin: Origin::here(),
+            addresses: self.addresses.clone(),
+            new: Arc::default(),
+        }
+    }
+
+    /// The deed, with its scribe.
     pub(super) fn scribed<T, E, F>(
-        &self,
+        scribe: Scribe,
         deed: F,
     ) -> impl Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send + use<T, E, F>
     where
         F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send,
     {
-        let scribe = Scribe { key: self.audit_key.clone(), origin: Origin::here() };
         move |tx| {
+            // What an attempt before this one kept was undone.
+            scribe.new().clear();
             tx.scribe = scribe.clone();
             deed(tx)
         }
@@ -115,7 +160,7 @@ impl Tx<'_> {
 
     fn record(&mut self, audit: Audit<'_>, failure: Option<&str>) -> Result<()> {
         let entry = self.entry(audit, failure)?;
-        self.run_each(&[entry.write()])
+        self.run_each(&entry.writes())
     }
 
     /// What [`Tx::audit`], or with a reason [`Tx::audit_failure`], writes down.
@@ -125,9 +170,16 @@ impl Tx<'_> {
         failure: Option<&'a str>,
     ) -> Result<Entry<'a>> {
         let at = self.now()?;
-        let Audit { actor, action, object, detail } = audit;
+        let Audit { actor, action, object, mut detail } = audit;
+        let mut personal = Vec::new();
+        if let Some(content) = detail.get_mut(MEMBER) {
+            let kept = kept_apart(object, content)?;
+            *content = kept.commitment.clone().into();
+            personal.push(kept);
+        }
         let detail = detail.to_string();
-        let origin = self.scribe.origin.as_ref().map(|origin| origin.json());
+        let whose = if actor == UNKNOWN { object } else { actor };
+        let origin = self.origin(whose, at, &mut personal)?;
         let content = Content {
             at,
             actor,
@@ -138,7 +190,47 @@ impl Tx<'_> {
             origin: origin.as_deref(),
         };
         let mac = self.scribe.key.get().map(|key| content.mac(key).as_ref().to_vec());
-        Ok(Entry { at, actor, action, object, detail, failure, origin, mac })
+        Ok(Entry { at, actor, action, object, detail, failure, origin, mac, personal })
+    }
+
+    /// The origin of a row about what somebody did. Where they came from is kept apart, once an
+    /// hour, and not again for every row.
+    fn origin(
+        &mut self,
+        whose: &str,
+        now: Micros,
+        personal: &mut Vec<Personal>,
+    ) -> Result<Option<String>> {
+        let Some(origin) = &self.scribe.origin else { return Ok(None) };
+        let Some(address) = origin.address(whose) else { return Ok(Some(origin.json(None))) };
+        if let Some(commitment) = self.scribe.addresses.get(&address, now) {
+            return Ok(Some(origin.json(Some(&commitment))));
+        }
+        let kept = kept_apart(whose, &serde_json::to_value(&address).unwrap_or_default())?;
+        self.scribe.new().push((address, kept.commitment.clone(), now));
+        let json = origin.json(Some(&kept.commitment));
+        personal.push(kept);
+        Ok(Some(json))
+    }
+
+    /// What rows say of people, as far as it is still there.
+    pub fn personal_of<'e>(&mut self, events: impl Iterator<Item = &'e Event>) -> Result<Known> {
+        let wanted: BTreeSet<String> = events.flat_map(Event::commitments).collect();
+        let wanted: Vec<String> = wanted.into_iter().collect();
+        let (mut rest, mut known) = (wanted.as_slice(), Known::new());
+        while let Some((some, more)) = AT_ONCE.iter().find_map(|n| rest.split_at_checked(*n)) {
+            rest = more;
+            let places: Vec<_> = (1..=some.len()).map(|n| format!("${n}")).collect();
+            let sql = format!(
+                "SELECT commitment, subject, salt, content FROM audit_personal
+                 WHERE commitment IN ({})",
+                places.join(", ")
+            );
+            let params: Vec<&dyn super::Param> = some.iter().map(|text| text as _).collect();
+            let found: Vec<Personal> = self.all(&sql, &params)?;
+            known.extend(found.into_iter().map(|found| (found.commitment.clone(), found)));
+        }
+        Ok(known)
     }
 
     /// Up to `limit` rows after number `after` that have no place in the chain, by number.
@@ -233,6 +325,11 @@ impl Tx<'_> {
     pub fn set_audit_mac(&mut self, seq: i64, mac: &[u8]) -> Result<()> {
         self.run_one("UPDATE audit SET mac = $2 WHERE seq = $1", &[&seq, &mac])
     }
+}
+
+fn kept_apart(subject: &str, content: &Value) -> Result<Personal> {
+    Personal::new(subject, content)
+        .map_err(|_| Error::Commit("the system has no random bytes".into()))
 }
 
 /// A place with the columns of its row, all of which are null when it is gone.

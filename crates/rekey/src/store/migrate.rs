@@ -27,6 +27,11 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/postgres/0003_stable_ids.sql"),
     },
     Migration {
+        number: 4,
+        sqlite: include_str!("../../migrations/sqlite/0004_audit_personal.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_audit_personal.sql"),
+    },
+    Migration {
         number: 5,
         sqlite: include_str!("../../migrations/sqlite/0005_sign_ins.sql"),
         postgres: include_str!("../../migrations/postgres/0005_sign_ins.sql"),

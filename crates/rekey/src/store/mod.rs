@@ -12,7 +12,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{audit::Addresses, clock::Clock, metrics::Metrics};
 
 mod accounts;
 mod audit;
@@ -81,6 +81,7 @@ pub struct Store {
     engine: Engine,
     clock: Clock,
     audit_key: Arc<OnceLock<hmac::Key>>,
+    addresses: Arc<Addresses>,
     metrics: Arc<Metrics>,
 }
 
@@ -157,7 +158,8 @@ impl Store {
                 Engine::Sqlite { writer, log, readers }
             }
         };
-        let store = Self { engine, clock, audit_key: Arc::default(), metrics };
+        let store =
+            Self { engine, clock, audit_key: Arc::default(), addresses: Arc::default(), metrics };
         match store.write(migrate::run).await {
             // Another node made the first table at the same moment, and is done now.
             Err(error) if error.is_unique_violation() => store.write(migrate::run).await?,
@@ -169,7 +171,13 @@ impl Store {
     /// A store that ends with the process, on the thread of who asks: for simulations.
     pub async fn in_memory(clock: Clock) -> Result<Self> {
         let engine = Engine::Memory(Memory::open()?);
-        let store = Self { engine, clock, audit_key: Arc::default(), metrics: Arc::default() };
+        let store = Self {
+            engine,
+            clock,
+            audit_key: Arc::default(),
+            addresses: Arc::default(),
+            metrics: Arc::default(),
+        };
         store.write(migrate::run).await?;
         Ok(store)
     }
@@ -190,18 +198,23 @@ impl Store {
         E: Fail + Send + 'static,
         F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     {
-        let (deed, metrics) = (self.scribed(deed), self.metrics.clone());
+        let (scribe, metrics) = (self.scribe(), self.metrics.clone());
+        let deed = Self::scribed(scribe.clone(), deed);
         let deed = move |tx: &mut Tx<'_>| {
             let done = deed(tx);
             metrics.statements.inc_by(tx.statements);
             done
         };
-        match &self.engine {
+        let done = match &self.engine {
             Engine::Memory(memory) => memory.write(&self.clock, deed).await,
             Engine::Sqlite { writer: crew, .. } | Engine::Postgres { writers: crew, .. } => {
                 crew.told(deed).await
             }
+        };
+        if done.is_ok() {
+            scribe.committed();
         }
+        done
     }
 
     /// Reads. Every query sees what was committed before it began, and what this process wrote of

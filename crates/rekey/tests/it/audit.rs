@@ -18,7 +18,7 @@ on_both_stores!(
 );
 
 /// A rekey whose store the test alters by SQL.
-struct Trail {
+pub(crate) struct Trail {
     place: Place,
     /// PostgreSQL's; none for the SQLite file.
     url: Option<String>,
@@ -26,7 +26,7 @@ struct Trail {
 
 impl Trail {
     /// A dozen entries, in several checkpoints.
-    fn new(url: Option<String>) -> Self {
+    pub(crate) fn new(url: Option<String>) -> Self {
         let trail = Self { place: Place::new(), url };
         trail.run(&["init"]);
         for name in ["a", "b", "c"] {
@@ -44,34 +44,34 @@ impl Trail {
         command.output().unwrap()
     }
 
-    fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// The exit code of `audit verify`, and what it found.
-    fn verify(&self, more: &[&str]) -> (i32, Value) {
+    pub(crate) fn verify(&self, more: &[&str]) -> (i32, Value) {
         let output = self.output(&[&["audit", "verify", "--json"], more].concat());
         let found = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         (output.status.code().unwrap(), found)
     }
 
-    fn assert_sound(&self, more: &[&str]) -> Value {
+    pub(crate) fn assert_sound(&self, more: &[&str]) -> Value {
         let (code, found) = self.verify(more);
         assert_eq!((code, &found["ok"], &found["wrong"]), (0, &true.into(), &0.into()), "{found}");
         found
     }
 
     /// Keeps the trail as it is now, for [`Trail::restore`].
-    async fn keep(&self) {
+    pub(crate) async fn keep(&self) {
         for table in TABLES {
             self.sql(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
         }
     }
 
     /// What was altered since is as it was.
-    async fn restore(&self) {
+    pub(crate) async fn restore(&self) {
         for table in TABLES {
             let sql =
                 format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}");
@@ -79,7 +79,7 @@ impl Trail {
         }
     }
 
-    async fn sql(&self, sql: &str) {
+    pub(crate) async fn sql(&self, sql: &str) {
         if let Some(url) = &self.url {
             connected(url).await.batch_execute(sql).await.unwrap();
         } else {
@@ -88,7 +88,7 @@ impl Trail {
     }
 
     /// A number.
-    async fn number(&self, sql: &str) -> i64 {
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
         match &self.url {
             Some(url) => connected(url).await.query_one(sql, &[]).await.unwrap().get(0),
             None => self.file().query_row(sql, [], |row| row.get(0)).unwrap(),
@@ -125,7 +125,7 @@ fn cut_checkpoints(position: i64) -> String {
 }
 
 /// What the trail consists of.
-const TABLES: [&str; 4] = ["audit", "audit_chain", "audit_checkpoint", "setting"];
+const TABLES: [&str; 5] = ["audit", "audit_chain", "audit_checkpoint", "audit_personal", "setting"];
 const COLUMNS: &str = "at, actor, action, object, detail, failure, origin, mac";
 
 /// What is done to the trail, where and as what it must be found: with a position, that of a
@@ -316,7 +316,7 @@ fn rows_from_before_there_were_digests_are_taken_over() {
 }
 
 /// The command, beside a site's server.
-fn beside(site: &Site, arguments: &[&str]) -> Output {
+pub(crate) fn beside(site: &Site, arguments: &[&str]) -> Output {
     let place = Place::new();
     let mut command = place.command(arguments);
     command
@@ -325,7 +325,7 @@ fn beside(site: &Site, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-async fn changed(site: &Site) -> String {
+pub(crate) async fn changed(site: &Site) -> String {
     site.with_people(&["abby"]).await;
     let token = site.token_of(&site.api_client().await).await;
     let accepted = site.set_password(&token, "abby", "IdentityNow", "Correct horse 7").await;

@@ -21,6 +21,7 @@ mod contract;
 mod directory;
 mod doctor;
 mod endpoints;
+mod erasure;
 mod front_door;
 mod jobs;
 mod layers;

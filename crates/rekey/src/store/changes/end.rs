@@ -48,7 +48,7 @@ impl Tx<'_> {
         let One(id) =
             self.one::<One<ChangeId>>(sql, &[&seq, &state.number(), &Json(&errors), &now])?;
         let entry = self.end_entry(&id, state, &errors)?;
-        self.run_each(&[entry.write()])?;
+        self.run_each(&entry.writes())?;
         Ok(Some(state))
     }
 
@@ -84,7 +84,12 @@ impl Tx<'_> {
                 ("passwordChangeFailure", Some("the password is not in force on every account"))
             }
         };
-        let detail = serde_json::json!({ "errors": errors });
+        // Systems name accounts in their answers.
+        let detail = if errors.is_empty() {
+            serde_json::json!({ "errors": [] })
+        } else {
+            serde_json::json!({ "personal": { "errors": errors } })
+        };
         self.entry(Audit { actor: "rekey", action, object: id.as_str(), detail }, failure)
     }
 }

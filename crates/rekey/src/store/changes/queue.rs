@@ -229,7 +229,7 @@ impl Tx<'_> {
         let entry;
         if ended {
             entry = self.end_entry(&change.id, state, &errors.0)?;
-            writes.push(entry.write());
+            writes.extend(entry.writes());
         }
         self.run_each(&writes)?;
         Ok(ended.then_some(state))
