@@ -19,17 +19,16 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use self::{
-    connection::{Broken, Found},
     door::{Door, Lease, Pool},
-    entry::Entry,
+    entry::{Entry, IDS},
     filter::Filter,
     listing::LOCKED_FOR_GOOD,
-    message::{Answer, Request, Scope},
+    message::Request,
     ppolicy::Refusal,
 };
 use crate::{
     Account, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
-    Rejection, Stamp, Verdict, Verification,
+    Rejection, Stamp, Verdict, Verification, another_account,
     net::OPERATION,
     scrub::{plain, scrub},
 };
@@ -46,12 +45,16 @@ mod entry;
 mod filter;
 mod listing;
 mod message;
+mod own;
 mod ppolicy;
 mod stamp;
 
 #[cfg(feature = "conformance")]
 pub use self::administration::Administration;
 pub use self::config::Config;
+
+/// Asks for no attribute (RFC 4511, section 4.5.1.8).
+const NO_ATTRIBUTE: &str = "1.1";
 
 /// A directory.
 pub struct Directory {
@@ -68,7 +71,7 @@ impl Kind for Directory {
     const DISPLAY_NAME: &'static str = "OpenLDAP";
     const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
     const SECRETS: &'static [&'static str] = &["bindPassword"];
-    const STABLE_ID: bool = false;
+    const STABLE_ID: bool = true;
     const IGNORES_CASE: bool = true;
     const VERIFICATION: Verification = Verification::Stamp;
     type Config = Config;
@@ -104,10 +107,17 @@ impl Connector for Directory {
     }
 
     async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault> {
-        self.check_scope(account.native_identity)?;
-        let (lease, found) = self.account(account.native_identity).await?;
+        let (lease, entry) = self.account(account).await?;
         lease.give_back(&self.pool);
-        Ok(Observed { stamp: changeable(found.as_ref())?, ..Observed::default() })
+        Ok(Observed {
+            stamp: changeable(&entry)?,
+            stable_id: entry.stable_id().map(str::to_owned),
+            correlation: match account.correlated_by {
+                Some("name") => vec![self.name(&entry).to_owned()],
+                Some(attribute) => entry.texts(attribute),
+                None => Vec::new(),
+            },
+        })
     }
 
     async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
@@ -118,21 +128,20 @@ impl Connector for Directory {
                 reused: false,
             });
         }
-        match self.prepared(change.account.native_identity, observed, deadline).await {
+        match self.prepared(&change.account, observed, deadline).await {
             Ok(lease) => self.modify(lease, change, deadline).await,
             Err(fault) => Outcome::NotApplied(fault),
         }
     }
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
-        self.check_scope(change.account.native_identity)?;
         if change.password.expose().is_empty() {
             // RFC 4513, section 5.1.2: an empty password signs in nobody, with success.
             return Ok(Verdict::No);
         }
-        let (lease, found) = self.account(change.account.native_identity).await?;
+        let (lease, entry) = self.account(&change.account).await?;
         lease.give_back(&self.pool);
-        let entry = found.ok_or_else(no_account)?;
+        check_same(&entry, &change.account)?;
         if entry.first("pwdAccountLockedTime").is_some() {
             return Ok(Verdict::CannotTell);
         }
@@ -141,31 +150,50 @@ impl Connector for Directory {
 }
 
 impl Directory {
-    /// Refuses everything outside `baseDn`, rekey's own account and those that are protected.
-    fn check_scope(&self, native_identity: &str) -> Result<(), Fault> {
-        self.config.protected_accounts.check(native_identity)?;
-        if dn::is_same(native_identity, &self.config.bind_dn) {
+    /// Reads an account, on a connection that has just proved to be alive.
+    ///
+    /// Refuses what rekey changes for nobody: everything outside `baseDn`, its own account and those
+    /// that are protected, however their names are spelled.
+    async fn account(&self, account: &Account<'_>) -> Result<(Lease, Entry), Fault> {
+        let name = account.native_identity;
+        if dn::is_same(name, &self.config.bind_dn) {
+            return Err(own_account());
+        }
+        self.config.protected_accounts.check(name)?;
+        if !dn::is_below(name, &self.config.base_dn) {
             return Err(Fault::new(
-                FaultKind::NotPermitted,
-                "this is the account that rekey itself signs in with",
+                FaultKind::NoAccount,
+                "the account is not below the source's baseDn",
             ));
         }
-        if dn::is_below(native_identity, &self.config.base_dn) {
-            return Ok(());
-        }
-        Err(Fault::new(FaultKind::NoAccount, "the account is not below the source's baseDn"))
-    }
-
-    /// Reads an account, on a connection that has just proved to be alive.
-    async fn account(&self, native_identity: &str) -> Result<(Lease, Option<Entry>), Fault> {
+        let mut attributes = stamp::ATTRIBUTES.to_vec();
+        attributes.extend(IDS);
+        // No other attribute: what a caller names is sent to the directory.
+        let correlated_by = account.correlated_by.unwrap_or_default();
+        let is_listed = |listed: &&str| {
+            listed.eq_ignore_ascii_case(correlated_by)
+                || (correlated_by == "name" && *listed == self.config.name_attribute)
+        };
+        attributes.extend(self.wanted().into_iter().filter(is_listed));
         let lease = self.pool.take().await?;
-        self.read(lease, native_identity, &self.filter).await
+        let (lease, found) = self.read(lease, name, &self.filter, &attributes).await?;
+        let checked = found.ok_or_else(no_account).and_then(|entry| {
+            self.config.protected_accounts.check(&entry.dn)?;
+            if lease.connection.own.is(&entry) { Err(own_account()) } else { Ok(entry) }
+        });
+        match checked {
+            Ok(entry) => Ok((lease, entry)),
+            Err(fault) => {
+                lease.give_back(&self.pool);
+                Err(fault)
+            }
+        }
     }
 
     /// Reads the entry that the accounts are below.
     async fn base(&self) -> Result<(Lease, Option<Entry>), Fault> {
         let lease = self.pool.take().await?;
-        self.read(lease, &self.config.base_dn, &self.any).await
+        self.read(lease, &self.config.base_dn, &self.any, &[NO_ATTRIBUTE]).await
     }
 
     /// Reads the one entry at `base`. A pooled connection that turns out to be dead is replaced.
@@ -174,9 +202,11 @@ impl Directory {
         mut lease: Lease,
         base: &str,
         filter: &Filter,
+        attributes: &[&str],
     ) -> Result<(Lease, Option<Entry>), Fault> {
         let (answer, entry) = loop {
-            match one(&mut lease, base, filter).await {
+            let ldap = &mut lease.connection.ldap;
+            match ldap.read(OPERATION, base, filter, attributes).await {
                 Ok(found) => break found,
                 Err(_) if lease.is_reused => lease = self.pool.renew(lease).await?,
                 Err(broken) => return Err(broken.fault),
@@ -192,17 +222,17 @@ impl Directory {
         }
     }
 
-    /// Everything before the write: still in scope, still as observed, still in time.
+    /// Everything before the write: still the same account, still as observed, still in time.
     async fn prepared(
         &self,
-        native_identity: &str,
+        account: &Account<'_>,
         observed: &Stamp,
         deadline: Instant,
     ) -> Result<Lease, Fault> {
-        self.check_scope(native_identity)?;
         check_deadline(deadline)?;
-        let (lease, found) = self.account(native_identity).await?;
-        let checked = changeable(found.as_ref()).and_then(|stamp| {
+        let (lease, entry) = self.account(account).await?;
+        let checked = check_same(&entry, account).and_then(|()| {
+            let stamp = changeable(&entry)?;
             if observed.is_known() && stamp != *observed {
                 return Err(crate::fault::conflict());
             }
@@ -226,7 +256,7 @@ impl Directory {
             return Outcome::NotApplied(fault);
         }
         crate::proof::pause_at("ldap.write");
-        match lease.connection.call(OPERATION, request, &[ppolicy::request()]).await {
+        match lease.connection.ldap.call(OPERATION, request, &[ppolicy::request()]).await {
             Ok(answer) => {
                 lease.give_back(&self.pool);
                 answer::outcome(&answer, &scrub(&answer.text, change.password))
@@ -252,35 +282,12 @@ impl Directory {
     }
 }
 
-/// Reads the one entry at `base`.
-async fn one(
-    lease: &mut Lease,
-    base: &str,
-    filter: &Filter,
-) -> Result<(Answer, Option<Entry>), Broken> {
-    let connection = &mut lease.connection;
-    let search = Request::search(base, Scope::Base, filter, &stamp::ATTRIBUTES);
-    connection.search(OPERATION, search, &[]).await?;
-    let mut entry = None;
-    loop {
-        match connection.found(OPERATION, &stamp::ATTRIBUTES).await? {
-            Found::Done(answer) => return Ok((answer, entry)),
-            Found::Entry(found) if entry.is_none() => entry = Some(found),
-            // There is one entry at a name, and nothing to refer to.
-            Found::Entry(_) | Found::Other => {
-                return Err(Broken { is_sent: true, fault: connection::malformed() });
-            }
-        }
-    }
-}
-
 /// The change stamp of an account whose password may be changed now.
 ///
 /// An account that locked itself by failed logins may: setting a password is how such a lock is
 /// meant to end, and OpenLDAP lifts it. One that an administrator locked may not, because OpenLDAP
 /// would lift that too.
-fn changeable(entry: Option<&Entry>) -> Result<Stamp, Fault> {
-    let entry = entry.ok_or_else(no_account)?;
+fn changeable(entry: &Entry) -> Result<Stamp, Fault> {
     if entry.first("pwdAccountLockedTime") == Some(LOCKED_FOR_GOOD) {
         return Err(Fault::new(
             FaultKind::Locked,
@@ -288,6 +295,23 @@ fn changeable(entry: Option<&Entry>) -> Result<Stamp, Fault> {
         ));
     }
     Ok(stamp::of(entry))
+}
+
+/// Refuses an account whose name is another one's now.
+fn check_same(entry: &Entry, account: &Account<'_>) -> Result<(), Fault> {
+    match (account.stable_id, entry.stable_id()) {
+        (None, _) => Ok(()),
+        (Some(known), Some(id)) if id == known => Ok(()),
+        (Some(_), Some(_)) => Err(another_account()),
+        (Some(_), None) => Err(Fault::new(
+            FaultKind::NotPermitted,
+            "the directory no longer shows which account this is: let bindDn read entryUUID",
+        )),
+    }
+}
+
+fn own_account() -> Fault {
+    Fault::new(FaultKind::NotPermitted, "this is the account that rekey itself signs in with")
 }
 
 fn no_account() -> Fault {

@@ -11,10 +11,19 @@
     reason = "a test, though clippy does not see it: what fails is a panic; it says what it skips"
 )]
 
-use std::{env, fs, panic::AssertUnwindSafe};
+use std::{
+    env, fs,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt as _;
-use rekey_connectors::conformance::{Bench, CASES, Suite};
+use rekey_connectors::{
+    Account, Change, Egress, FaultKind, Outcome, Stamp,
+    conformance::{Bench, CASES, Suite},
+    kind,
+};
+use rekey_vault::Password;
 use serde_json::Value;
 
 mod benches;
@@ -31,6 +40,48 @@ async fn ldap_behaves() {
 async fn ldap_behaves_over_starttls() {
     let Some(target) = target("REKEY_TEST_LDAP") else { return };
     run(&Directory::open(&target, "starttls"), "ds").await;
+}
+
+/// Names have many spellings, and patterns and comparisons of texts know one.
+#[tokio::test]
+async fn ldap_knows_itself_and_the_protected_by_every_spelling() {
+    let Some(target) = target("REKEY_TEST_LDAP") else { return };
+    let own = target["bindDn"].as_str().unwrap();
+    let (relative, base) = own.split_once(',').unwrap();
+    let (_, name) = relative.split_once('=').unwrap();
+    let escaped = format!("cn=\\{:02x}{},{base}", name.as_bytes()[0], &name[1..]);
+    let spellings = [
+        own.to_owned(),
+        own.to_uppercase(),
+        format!("commonName={name},{base}"),
+        format!("2.5.4.3={name},{base}"),
+        escaped,
+    ];
+    let mut attributes = Directory::open(&target, "ldaps").attributes();
+    attributes["baseDn"] = Value::from(base);
+    attributes["accountFilter"] = Value::from("(objectClass=*)");
+    for protected in [Value::Array(Vec::new()), Value::from(vec![own])] {
+        attributes["protectedAccounts"] = protected;
+        // The account that rekey signs in with, and one that it does not.
+        let connector = kind("ldap").unwrap().open(attributes.clone(), &Egress::default());
+        let connector = connector.unwrap();
+        for name in &spellings {
+            let account = Account { native_identity: name, stable_id: None, correlated_by: None };
+            let fault = connector.observe(&account).await.unwrap_err();
+            assert_eq!(fault.kind, FaultKind::NotPermitted, "{name}: {fault:?}");
+            let password = Password::new("Of-no-use-1".to_owned());
+            let change = Change { account, password: &password, salt: [0; 16] };
+            let by = Instant::now() + Duration::from_secs(10);
+            let outcome = connector.apply(&change, &Stamp::default(), by).await;
+            assert!(
+                matches!(&outcome, Outcome::NotApplied(f) if f.kind == FaultKind::NotPermitted),
+                "{name}: {outcome:?}"
+            );
+        }
+        connector.test().await.unwrap();
+        attributes["bindDn"] = target["adminDn"].clone();
+        attributes["bindPassword"] = target["adminPassword"].clone();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

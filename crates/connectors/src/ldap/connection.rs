@@ -22,8 +22,10 @@ use zeroize::Zeroizing;
 use super::{
     ber::{self, Malformed},
     entry::{Entry, Unread},
+    filter::Filter,
     message::{
-        Answer, Control, INTERMEDIATE, Message, Request, SEARCH_ENTRY, SEARCH_REFERENCE, START_TLS,
+        Answer, Control, INTERMEDIATE, Message, Request, SEARCH_DONE, SEARCH_ENTRY,
+        SEARCH_REFERENCE, START_TLS, Scope,
     },
 };
 use crate::{Fault, FaultKind, net::misconfigured, tls};
@@ -134,11 +136,33 @@ impl Connection {
                     Err(Unread::TooLarge(fault)) => Err(fault),
                 },
                 SEARCH_REFERENCE | INTERMEDIATE => Ok(Found::Other),
-                super::message::SEARCH_DONE => Ok(Found::Done(message.answer()?)),
+                SEARCH_DONE => Ok(Found::Done(message.answer()?)),
                 _ => Err(Malformed.into()),
             }
         };
         within(limit, found).await
+    }
+
+    /// Reads the one entry at `base`, if it matches the filter.
+    pub(super) async fn read(
+        &mut self,
+        limit: Duration,
+        base: &str,
+        filter: &Filter,
+        attributes: &[&str],
+    ) -> Result<(Answer, Option<Entry>), Broken> {
+        self.search(limit, Request::search(base, Scope::Base, filter, attributes), &[]).await?;
+        let mut entry = None;
+        loop {
+            match self.found(limit, attributes).await? {
+                Found::Done(answer) => return Ok((answer, entry)),
+                Found::Entry(found) if entry.is_none() => entry = Some(found),
+                // There is one entry at a name, and nothing to refer to.
+                Found::Entry(_) | Found::Other => {
+                    return Err(Broken { is_sent: true, fault: malformed() });
+                }
+            }
+        }
     }
 
     /// Whether the server has hung up, or said something that nobody asked for: a directory says
@@ -224,7 +248,7 @@ fn broke() -> Fault {
     Fault::new(FaultKind::Unreachable, "the connection to the directory broke")
 }
 
-pub(super) fn malformed() -> Fault {
+fn malformed() -> Fault {
     Fault::new(FaultKind::Unreachable, "the directory's answer was not LDAP")
 }
 

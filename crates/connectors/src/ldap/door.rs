@@ -10,6 +10,7 @@ use super::{
     config::{Config, Tls},
     connection::Connection,
     message::Request,
+    own::Own,
 };
 use crate::{
     Egress, Fault, FaultKind,
@@ -30,17 +31,26 @@ pub(super) struct Door {
     pub(super) egress: Egress,
 }
 
+/// A connection that is signed in with rekey's own account.
+pub(super) struct SignedIn {
+    pub(super) ldap: Connection,
+    pub(super) own: Own,
+}
+
 impl pool::Door for Door {
-    type Connection = Connection;
+    type Connection = SignedIn;
     const BUSY: &'static str = "every connection to the directory was busy for 10 seconds: raise \
          maxConnections or look for a slow directory";
 
-    async fn open(&self) -> Result<Connection, Fault> {
-        let mut connection = self.connect().await?;
+    async fn open(&self) -> Result<SignedIn, Fault> {
+        let mut ldap = self.connect().await?;
         let bind = Request::bind(&self.config.bind_dn, self.config.bind_password.expose());
-        let answer = connection.call(CONNECT, bind, &[]).await.map_err(|broken| broken.fault)?;
+        let answer = ldap.call(CONNECT, bind, &[]).await.map_err(|broken| broken.fault)?;
         match answer.code {
-            0 => Ok(connection),
+            0 => {
+                let own = Own::ask(&mut ldap, &self.config.bind_dn).await;
+                Ok(SignedIn { ldap, own: own.map_err(|broken| broken.fault)? })
+            }
             // RFC 4511, section 4.2.2 and appendix A: all of these concern rekey's own account.
             32 | 34 | 48 | 49 | 50 => Err(Fault::new(
                 FaultKind::Denied,
@@ -54,8 +64,8 @@ impl pool::Door for Door {
         }
     }
 
-    fn is_closed(connection: &mut Connection) -> bool {
-        connection.is_closed()
+    fn is_closed(connection: &mut SignedIn) -> bool {
+        connection.ldap.is_closed()
     }
 }
 

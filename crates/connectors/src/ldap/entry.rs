@@ -11,6 +11,10 @@ const LARGEST: usize = 64 * 1024;
 /// What a name or a value takes besides its bytes: a million empty ones must not be cheap.
 const EACH: usize = 64;
 
+/// Where directories keep an id that outlives a rename and is never used again: OpenLDAP and others
+/// by RFC 4530, 389 Directory Server in its own way.
+pub(super) const IDS: [&str; 2] = ["entryUUID", "nsUniqueId"];
+
 /// One entry of a search.
 #[derive(Default)]
 pub(super) struct Entry {
@@ -81,6 +85,18 @@ impl Entry {
             entry.attributes.push((name.to_owned(), kept));
         }
         Ok(entry)
+    }
+
+    /// The directory's id of the entry, where rekey may read it.
+    pub(super) fn stable_id(&self) -> Option<&str> {
+        IDS.iter().find_map(|name| self.first(name)).filter(|id| (1..=128).contains(&id.len()))
+    }
+
+    /// The values of an attribute that are text.
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        let named = self.attributes.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let texts = named.flat_map(|(_, values)| values).map(|value| std::str::from_utf8(value));
+        texts.flatten().map(str::to_owned).collect()
     }
 
     /// The first value of an attribute, where it is text.

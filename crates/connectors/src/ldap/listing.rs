@@ -7,7 +7,7 @@ use super::{
     Directory, answer,
     connection::{Broken, Found},
     door::Lease,
-    entry::Entry,
+    entry::{Entry, IDS},
     message::{Answer, Control, Request, Scope},
 };
 use crate::{
@@ -36,11 +36,9 @@ impl Directory {
         mut lease: Lease,
         to: mpsc::Sender<Listed>,
     ) -> Result<(), Fault> {
-        let mut wanted: Vec<&str> = self.config.attributes.iter().map(String::as_str).collect();
-        if !wanted.iter().any(|name| name.eq_ignore_ascii_case(&self.config.name_attribute)) {
-            wanted.push(&self.config.name_attribute);
-        }
+        let wanted = self.wanted();
         let mut asked = wanted.clone();
+        asked.extend(IDS);
         asked.push("pwdAccountLockedTime");
 
         let mut cookie = Vec::new();
@@ -81,7 +79,7 @@ impl Directory {
         wanted: &[&str],
         to: &mpsc::Sender<Listed>,
     ) -> Result<Option<(u32, Answer)>, Fault> {
-        let connection = &mut lease.connection;
+        let connection = &mut lease.connection.ldap;
         let search = Request::search(&self.config.base_dn, Scope::Subtree, &self.filter, asked);
         let page = [Control::page(PAGE, cookie)];
         let broken = |broken: Broken| broken.fault;
@@ -106,12 +104,26 @@ impl Directory {
         )))
     }
 
+    /// The attributes that an account is listed with.
+    pub(super) fn wanted(&self) -> Vec<&str> {
+        let mut wanted: Vec<&str> = self.config.attributes.iter().map(String::as_str).collect();
+        if !wanted.iter().any(|name| name.eq_ignore_ascii_case(&self.config.name_attribute)) {
+            wanted.push(&self.config.name_attribute);
+        }
+        wanted
+    }
+
+    /// The name that people know an account by.
+    pub(super) fn name<'a>(&self, entry: &'a Entry) -> &'a str {
+        entry.first(&self.config.name_attribute).unwrap_or(&entry.dn)
+    }
+
     fn listed(&self, entry: &Entry, wanted: &[&str]) -> Listed {
         let locked = entry.first("pwdAccountLockedTime");
         Listed {
             native_identity: entry.dn.clone(),
-            stable_id: None,
-            name: entry.first(&self.config.name_attribute).unwrap_or(&entry.dn).to_owned(),
+            stable_id: entry.stable_id().map(str::to_owned),
+            name: self.name(entry).to_owned(),
             attributes: entry.listed(wanted),
             disabled: locked == Some(LOCKED_FOR_GOOD),
             locked: locked.is_some(),

@@ -17,6 +17,8 @@ const CONTROLS: u8 = 0xa0;
 
 /// `StartTLS` (section 4.14).
 pub(super) const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
+/// "Who am I?" (RFC 4532).
+pub(super) const WHO_AM_I: &str = "1.3.6.1.4.1.4203.1.11.3";
 /// Password Modify (RFC 3062).
 const PASSWORD_MODIFY: &str = "1.3.6.1.4.1.4203.1.11.1";
 /// Paged results (RFC 2696).
@@ -164,7 +166,13 @@ impl<'a> Message<'a> {
         let code = self.content.number(ENUMERATED)?;
         self.content.expect(OCTETS)?;
         let text = String::from_utf8_lossy(self.content.expect(OCTETS)?).into_owned();
-        Ok(Answer { code, text, controls: self.controls.to_vec() })
+        let mut value = None;
+        while !self.content.is_empty() {
+            if let (0x8b, content) = self.content.element()? {
+                value = Some(content.to_vec());
+            }
+        }
+        Ok(Answer { code, text, value, controls: self.controls.to_vec() })
     }
 }
 
@@ -175,6 +183,8 @@ pub(super) struct Answer {
     pub(super) code: u32,
     /// The server's own words, not yet safe to show.
     pub(super) text: String,
+    /// What an extended operation answers.
+    pub(super) value: Option<Vec<u8>>,
     controls: Vec<u8>,
 }
 

@@ -1,0 +1,41 @@
+//! Which entry rekey itself signs in with, as the directory says: one name has many spellings.
+
+use super::{
+    connection::{Broken, Connection},
+    dn,
+    entry::{Entry, IDS},
+    filter::Filter,
+    message::{Request, WHO_AM_I},
+};
+use crate::net::CONNECT;
+
+/// Rekey's own account on a directory.
+pub(super) struct Own {
+    /// Its name as configured, as the directory calls whoever signed in so, and as it spells that.
+    names: Vec<String>,
+    /// The directory's id of the entry, where rekey may read it.
+    id: Option<String>,
+}
+
+impl Own {
+    /// Asks the directory, on a connection that is signed in. A directory that does not say leaves
+    /// what it does not say unknown.
+    pub(super) async fn ask(connection: &mut Connection, bind_dn: &str) -> Result<Self, Broken> {
+        let who = connection.call(CONNECT, Request::extended(WHO_AM_I, None), &[]).await?;
+        let name = who.value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
+        let name = name.and_then(|name| name.strip_prefix("dn:")).unwrap_or(bind_dn).to_owned();
+        let (_, entry) = connection.read(CONNECT, &name, &Filter::any(), &IDS).await?;
+        let mut own = Self { names: vec![bind_dn.to_owned(), name], id: None };
+        if let Some(entry) = entry {
+            own.id = entry.stable_id().map(str::to_owned);
+            own.names.push(entry.dn.clone());
+        }
+        Ok(own)
+    }
+
+    /// Whether the entry is rekey's own. The directory spells one entry always in the same way.
+    pub(super) fn is(&self, entry: &Entry) -> bool {
+        self.names.iter().any(|name| dn::is_same(name, &entry.dn))
+            || self.id.as_deref().is_some_and(|id| entry.stable_id() == Some(id))
+    }
+}
