@@ -4,6 +4,9 @@
 //! memory stays bounded, and that what was asked of it ends in words. A case must fail on a build
 //! without the bound that it tries; `REKEY_BINARY` names the build.
 
+mod database;
+mod victim;
+
 use std::{future::Future, pin::Pin};
 
 use clap::Args;
@@ -27,7 +30,28 @@ struct Case {
 }
 
 /// Every attack.
-const CASES: &[Case] = &[];
+const CASES: &[Case] = &[
+    Case { name: "database: a 2 GiB message", run: || Box::pin(database::announces()) },
+    Case {
+        name: "database: a 2 GiB message at login",
+        run: || Box::pin(database::announces_at_login()),
+    },
+    Case { name: "database: a byte a second", run: || Box::pin(database::drips()) },
+    Case { name: "database: garbage", run: || Box::pin(database::garbage()) },
+    Case { name: "database: SCRAM for hours", run: || Box::pin(database::iterates()) },
+    Case { name: "database: endless notices", run: || Box::pin(database::notices()) },
+    Case {
+        name: "database: endless notices at login",
+        run: || Box::pin(database::notices_at_login()),
+    },
+    Case { name: "database: endless parameters", run: || Box::pin(database::parameters()) },
+    Case { name: "database: endless rows", run: || Box::pin(database::rows()) },
+    Case { name: "database: hostile during a change", run: || Box::pin(database::turns()) },
+    Case {
+        name: "database: out of reach by egress.allow",
+        run: || Box::pin(database::out_of_reach()),
+    },
+];
 
 pub(crate) async fn run(options: Options) -> Result<()> {
     let is_wanted =
