@@ -59,7 +59,7 @@ pub(super) async fn garbage() -> Result<()> {
 }
 
 pub(super) async fn iterates() -> Result<()> {
-    aggregation(Attack::Iterates, "iterations of SCRAM").await
+    aggregation(Attack::Iterates, "SCRAM iteration count").await
 }
 
 pub(super) async fn notices() -> Result<()> {

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 /// PostgreSQL's default, and what its own clients use.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
-/// More rounds than any server is set to; beyond, neither comparing nor signing in is worth the time.
-pub(super) const MOST_ITERATIONS: u32 = 200_000;
+/// More rounds than any server is set to; beyond, comparing is not worth the time.
+const MOST_ITERATIONS: u32 = 200_000;
 
 /// Computes the verifier of `password`: the same one for the same salt. Costs about a millisecond.
 pub(super) fn verifier(password: &Password, salt: &[u8; 16]) -> String {
