@@ -46,6 +46,7 @@ impl Server {
             .arg("serve")
             .env("REKEY_SERVER__LISTEN", address)
             .env("REKEY_LIMITS__REQUESTS_PER_10S", "0")
+            .env("REKEY_LIMITS__CHANGES_PER_ACCOUNT_PER_DAY", "0")
             .env("REKEY_LOG__FILTER", "error")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())

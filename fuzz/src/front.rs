@@ -41,6 +41,7 @@ impl Front {
         let folder = tempfile::tempdir()?;
         let mut config = Config::default();
         config.limits.requests_per_10s = 0;
+        config.limits.changes_per_account_per_day = 0;
         folder.path().clone_into(&mut config.store.folder);
         let app: App = runtime.block_on(open::or_create(config, Clock::default()))?;
         let first = runtime.block_on(bootstrap::first_start(&app))?.ok_or("not the first start")?;

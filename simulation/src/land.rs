@@ -43,7 +43,7 @@ impl Land {
                     tx.insert_identity(&identity(person))?;
                 }
                 for number in 0..SOURCES {
-                    tx.insert_source(&source(number))?;
+                    tx.insert_source(&source(number), "simulation")?;
                     let (id, source_id) = (Self::key_id(number), Self::source_id(number));
                     tx.insert_source_key(&keys::SourceKey { id, source_id, ..key.clone() })?;
                     for person in 0..PEOPLE {

@@ -146,6 +146,7 @@ impl World {
         let mut config = Config::default();
         config.changes.deadline = self.mood.deadline;
         config.changes.per_source = 1 + self.dice.below(4);
+        config.limits.changes_per_account_per_day = 0;
         let app = App::new(config, store.clone(), self.sealer.clone(), own.clone()).await?;
         app.jitter.seed(self.dice.throw());
         for source in 0..SOURCES {

@@ -117,7 +117,7 @@ pub async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Desc
         listing = listing.only_owned(owner);
     }
     app.store
-        .read(move |tx| {
+        .list(caller.principal(), move |tx| {
             let (accounts, count) = tx.accounts_page(&listing)?;
             let mut sources = HashMap::new();
             let mut described = Vec::with_capacity(accounts.len());

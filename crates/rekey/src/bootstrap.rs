@@ -175,7 +175,7 @@ impl First {
         Ok(Self {
             policy: default_policy(),
             verifier: identity::first_verifier(&Password::new(password.clone())).await?,
-            keys: keys::generate_both(app, &source.id).await?,
+            keys: keys::generate_needed(app, &source).await?,
             bootstrap: Bootstrap {
                 base_url: app.config.base_url(),
                 client_id: by_token.id.0,

@@ -148,6 +148,11 @@ pub struct Limits {
     /// How long a source may take to list them, 1 s to 24 h.
     #[serde(deserialize_with = "deadline")]
     pub aggregation_time: Duration,
+    /// Sources that one person owns, or one caller created; 0 for no limit. No limit for an
+    /// `ORG_ADMIN`.
+    pub sources_per_owner: u32,
+    /// Password changes of one account in 24 h; 0 for no limit.
+    pub changes_per_account_per_day: u32,
 }
 
 impl Default for Limits {
@@ -157,6 +162,8 @@ impl Default for Limits {
             connections_per_network: 256,
             accounts_per_source: 1_000_000,
             aggregation_time: Duration::from_hours(1),
+            sources_per_owner: 100,
+            changes_per_account_per_day: 1000,
         }
     }
 }

@@ -180,13 +180,17 @@ pub async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Iden
     if let Some(own) = caller.identity_id.as_ref().filter(|_| !caller.may_see_others()) {
         listing = listing.only("id", own.as_str());
     }
-    app.store.read(move |tx| Ok(tx.identities_page(&listing)?)).await
+    app.store.list(caller.principal(), move |tx| Ok(tx.identities_page(&listing)?)).await
 }
 
 /// Everyone: names are no secret within the house.
-pub async fn list_public(app: &App, asked: &Asked) -> Result<Page<Identity>, Error> {
+pub async fn list_public(
+    app: &App,
+    caller: &Caller,
+    asked: &Asked,
+) -> Result<Page<Identity>, Error> {
     let listing = Listing::of_identities(asked)?;
-    app.store.read(move |tx| Ok(tx.identities_page(&listing)?)).await
+    app.store.list(caller.principal(), move |tx| Ok(tx.identities_page(&listing)?)).await
 }
 
 /// A person a caller may see.

@@ -11,6 +11,7 @@ use crate::{
     app::App,
     clock::Micros,
     id::{KeyId, SourceId},
+    source::Source,
     store::{Audit, Tx, from_row, text_value},
 };
 
@@ -168,6 +169,11 @@ pub fn generate(
         created: now,
         accept_until: None,
     })
+}
+
+/// The key pairs of a new source: none until passwords may be changed on it.
+pub async fn generate_needed(app: &App, source: &Source) -> Result<Vec<SourceKey>, Error> {
+    if source.has_password() { generate_both(app, &source.id).await } else { Ok(Vec::new()) }
 }
 
 /// One pair per padding, for a new or rotated source.

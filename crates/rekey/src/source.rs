@@ -17,6 +17,7 @@ use crate::{
 
 pub mod aggregation;
 mod change;
+mod creator;
 mod list;
 mod tasks;
 mod update;
@@ -24,6 +25,7 @@ mod update;
 pub use self::{
     aggregation::aggregate,
     change::{NewSource, create, ensure_identity_now, insert, prepare, remove},
+    creator::create_for,
     list::{Check, Described, check, describe, keep_health, list, one, only_own, seen},
     tasks::{task, tasks},
     update::{Update, prepare_update, update},

@@ -12,7 +12,7 @@ use axum::{
 
 use super::{
     error::{no_such_path, too_many},
-    limit::Limits,
+    limit::{Limits, cost},
     path::Style,
     trail::Watched,
 };
@@ -50,7 +50,9 @@ pub(super) async fn authenticate(
         .into_response(),
         Ok(caller) => {
             let style = request.extensions().get().copied().unwrap_or(Style::Latest);
-            if let Err(seconds) = limits.request(&caller.client_id, style) {
+            if let Err(seconds) =
+                limits.request(&caller.client_id, style, cost(request.uri().query()))
+            {
                 return too_many(seconds);
             }
             Origin::set_client(&caller.client_id);

@@ -14,7 +14,7 @@ use super::{
     client_address::ClientAddress,
     measure::{known_method, route},
 };
-use crate::{Error, audit::Origin, error::BadRequest};
+use crate::{Error, audit::Origin, error::BadRequest, store};
 
 const TRACKING_HEADER: HeaderName = HeaderName::from_static("slpt-request-id");
 
@@ -108,6 +108,18 @@ impl IntoResponse for Error {
                 "404 Not found",
                 format!("there is no {what} with this id, or the caller may not see it"),
             ),
+            Self::Store(store::Error::TooLong) => answer(
+                StatusCode::BAD_REQUEST,
+                detail_code(BadRequest::Limit),
+                "the list takes too long to read: narrow the filter, ask for a page further in front, or leave out count",
+            ),
+            Self::Store(store::Error::Busy) => {
+                let text = "too many lists are asked for at once: wait as long as Retry-After says, and send the request again";
+                let mut response =
+                    answer(StatusCode::SERVICE_UNAVAILABLE, "503 Service unavailable", text);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+                response
+            }
             Self::Store(error) if error.is_unavailable() => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

@@ -6,14 +6,18 @@ use serde_json::{Value, json};
 use super::page::{PageQuery, answer};
 use crate::{
     App, Error,
-    access::Access,
+    access::{Access, Caller},
     identity::{self, Identity},
 };
 
 pub(super) const ACCESS: Access = Access { scopes: &[], levels: &[], api_client: true };
 
-pub(super) async fn handler(State(app): State<App>, query: PageQuery) -> Result<Response, Error> {
-    let page = identity::list_public(&app, &query.asked).await?;
+pub(super) async fn handler(
+    State(app): State<App>,
+    caller: Caller,
+    query: PageQuery,
+) -> Result<Response, Error> {
+    let page = identity::list_public(&app, &caller, &query.asked).await?;
     Ok(answer(page, |person| wire(&person)))
 }
 

@@ -184,7 +184,7 @@ impl store::Fail for End {
 async fn prepare(app: &App, deed: Deed) -> Result<Work, Error> {
     Ok(match deed {
         Deed::AddSource(source) => {
-            let keys = keys::generate_both(app, &source.id).await?;
+            let keys = keys::generate_needed(app, &source).await?;
             plain(move |tx| source::insert(tx, source.clone(), &keys, ACTOR))
         }
         Deed::ChangeSource(mut update) => {

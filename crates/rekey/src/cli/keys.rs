@@ -98,7 +98,9 @@ impl Rotate {
 
     async fn sources(&self, app: &App) -> Result<Vec<Source>, Error> {
         let Some(name) = &self.source else {
-            return Ok(app.store.read(|tx: &mut Tx<'_>| tx.sources()).await?);
+            let mut all: Vec<Source> = app.store.read(|tx: &mut Tx<'_>| tx.sources()).await?;
+            all.retain(Source::has_password);
+            return Ok(all);
         };
         super::source::named(app, name).await.map(|source| vec![source])
     }

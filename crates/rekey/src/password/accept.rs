@@ -20,11 +20,14 @@ use crate::{
     error::BadRequest,
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId, sortable},
     proof,
-    store::{NewChange, Target, Tx},
+    store::{NewChange, Quota, Target, Tx},
 };
 
 /// How long a resend of the same ciphertext is the same request.
 pub const RESEND: std::time::Duration = std::time::Duration::from_hours(24);
+
+/// The time in which the changes of an account are counted.
+const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Base64 as clients send it: with or without `=`.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -192,6 +195,7 @@ fn decide(
         key_id: ask.public_key_id.clone(),
         created: now,
         deadline: now.plus(source.deadline(app)),
+        quota: quota(app, now),
     };
     enter(app, tx, caller, change, ciphertext, &targets)
 }
@@ -208,7 +212,7 @@ fn enter(
     let payload = app.sealer.seal(Purpose::PasswordChange, &change.bound_to(), ciphertext)?;
     let mut seq = tx.enter_change(&change, &payload, targets)?;
     if seq.is_none() {
-        let known = tx.change_with_digest(&change.digest)?;
+        let Some(known) = tx.change_with_digest(&change.digest)? else { return exceeded(&change) };
         if known.caller != change.caller || known.identity_id != change.identity_id {
             return replayed(tx, caller, &known.id);
         }
@@ -219,7 +223,10 @@ fn enter(
         change.digest = digest_for(&change.digest, &change.account_id);
         seq = tx.enter_change(&change, &payload, targets)?;
         if seq.is_none() {
-            return Ok(resent(tx.change_with_digest(&change.digest)?, change.created));
+            let Some(known) = tx.change_with_digest(&change.digest)? else {
+                return exceeded(&change);
+            };
+            return Ok(resent(known, change.created));
         }
     }
     let Some(seq) = seq else { return Err(Error::Internal("no place in the order".into())) };
@@ -241,6 +248,22 @@ fn enter(
         }),
     })?;
     Ok(Ok(Accepted { id: change.id, state: State::InProgress, is_resend: false, superseded }))
+}
+
+/// How many changes of its account there may have been within a day, if there is a limit.
+fn quota(app: &App, now: Micros) -> Option<Quota> {
+    let most = i64::from(app.config.limits.changes_per_account_per_day);
+    (most > 0).then(|| Quota { most, since: now.minus(DAY) })
+}
+
+fn exceeded(change: &NewChange) -> Result<Result<Accepted, Error>, Error> {
+    let most = change.quota.map_or(0, |quota| quota.most);
+    Ok(Err(Error::bad(
+        BadRequest::Limit,
+        format!(
+            "this account has had {most} password changes within 24 hours, which is the most allowed: wait, or ask the operator to raise limits.changes_per_account_per_day"
+        ),
+    )))
 }
 
 fn resent(known: crate::store::KnownChange, now: Micros) -> Result<Accepted, Error> {

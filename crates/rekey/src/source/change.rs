@@ -87,10 +87,9 @@ pub struct NewSource {
     pub deadline: Option<Duration>,
 }
 
-/// Makes a source with its key pairs.
+/// Makes a source, for the service itself.
 pub async fn create(app: &App, new: NewSource, actor: &str) -> Result<Source, Error> {
-    let source = prepare(app, new)?;
-    let keys = keys::generate_both(app, &source.id).await?;
+    let (source, keys) = prepare_with_keys(app, new).await?;
     let actor = actor.to_owned();
     app.store.write(move |tx| insert(tx, source.clone(), &keys, &actor)).await
 }
@@ -125,6 +124,16 @@ pub async fn ensure_identity_now(app: &App) -> Result<Source, Error> {
         deadline: None,
     };
     create(app, new, crate::ACTOR).await
+}
+
+/// A source ready to be inserted, with the key pairs it needs.
+pub(super) async fn prepare_with_keys(
+    app: &App,
+    new: NewSource,
+) -> Result<(Source, Vec<SourceKey>), Error> {
+    let source = prepare(app, new)?;
+    let keys = keys::generate_needed(app, &source).await?;
+    Ok((source, keys))
 }
 
 /// Checks what can be checked without the store, and seals the secrets. The times are not set yet.
@@ -171,7 +180,7 @@ pub fn insert(
     let now = tx.now()?;
     let source = Source { created: now, modified: now, ..source };
     check_references(tx, &source)?;
-    tx.insert_source(&source)?;
+    tx.insert_source(&source, actor)?;
     for key in keys {
         tx.insert_source_key(key)?;
     }

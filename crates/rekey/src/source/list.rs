@@ -51,7 +51,7 @@ pub async fn list(
         listing = listing.only("owner_id", owner);
     }
     app.store
-        .read(move |tx| {
+        .list(caller.principal(), move |tx| {
             let (sources, count) = tx.sources_page(&listing)?;
             let sources: Result<_, Error> =
                 sources.into_iter().map(|source| describe(tx, source)).collect();

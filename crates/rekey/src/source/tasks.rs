@@ -14,7 +14,8 @@ pub async fn tasks(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Job
     if let Some(owner) = only_own(caller) {
         listing = listing.only_owned(owner);
     }
-    let (jobs, count) = app.store.read(move |tx| tx.jobs_page(&listing)).await?;
+    let (jobs, count) =
+        app.store.list(caller.principal(), move |tx| tx.jobs_page(&listing)).await?;
     Ok((jobs.into_iter().map(|job| shown(job, caller)).collect(), count))
 }
 

@@ -130,10 +130,15 @@ impl Update {
         .collect()
     }
 
-    /// Makes the keys that take the place of the old ones, if the source reaches another system.
+    /// Makes the keys that take the place of the old ones, if the source reaches another system,
+    /// and the first ones, if passwords may be changed on it from now on.
     pub async fn make_keys(&mut self, app: &App) -> Result<(), Error> {
-        if self.moved {
-            self.keys = keys::generate_both(app, &self.old.id).await?;
+        let id = self.old.id.clone();
+        let switched_on = self.new.has_password() && !self.old.has_password();
+        if self.moved
+            || switched_on && !app.store.read(move |tx: &mut Tx<'_>| tx.has_keys(&id)).await?
+        {
+            self.keys = keys::generate_needed(app, &self.new).await?;
         }
         Ok(())
     }
@@ -154,6 +159,8 @@ impl Update {
         tx.update_source(&new)?;
         if self.moved {
             tx.cancel_changes(&new.id, "the source reaches another system now: ask again")?;
+        }
+        if self.moved || !self.keys.is_empty() {
             keys::rotate(tx, &new.id, &self.keys, Duration::ZERO)?;
         }
         let detail = serde_json::json!({

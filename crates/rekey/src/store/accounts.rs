@@ -2,7 +2,7 @@
 
 use super::{
     Asked, Listing, Page, Result, Tx,
-    field::{Field, Kind, NOTHING},
+    field::{Field, Kind, NOTHING, prefix},
 };
 use crate::{
     Error,
@@ -68,8 +68,8 @@ impl Tx<'_> {
     /// Adds an account.
     pub fn insert_account(&mut self, account: &Account) -> Result<()> {
         let sql = format!(
-            "INSERT INTO account ({COLUMNS})
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+            "INSERT INTO account ({COLUMNS}, name_prefix, native_prefix)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
         );
         let Account {
             id,
@@ -108,15 +108,18 @@ impl Tx<'_> {
                 uncorrelated_because,
                 created,
                 modified,
+                &prefix(name),
+                &prefix(native_identity),
             ],
         )
     }
 
     /// Gives a person's accounts on built-in sources their name and whether they may sign in.
     pub fn follow_identity(&mut self, who: &Identity) -> Result<u64> {
-        let sql = "UPDATE account SET name = $2, disabled = $3, modified = $4
+        let sql = "UPDATE account SET name = $2, disabled = $3, modified = $4, name_prefix = $6
                    WHERE identity_id = $1 AND source_id IN (SELECT id FROM source WHERE connector = $5)";
-        self.run(sql, &[&who.id, &who.name, &!who.enabled, &who.modified, &crate::builtin::NAME])
+        let Identity { id, name, enabled, modified, .. } = who;
+        self.run(sql, &[id, name, &!enabled, modified, &crate::builtin::NAME, &prefix(name)])
     }
 
     /// Keeps what an aggregation found anew.
@@ -125,7 +128,8 @@ impl Tx<'_> {
             "UPDATE account SET identity_id = $2, native_identity = $3, stable_id = $4, name = $5,
                        attributes = $6, disabled = $7, locked = $8, generation = $9,
                        claims = $10, manually_correlated = $11, unconfirmed = $12,
-                       uncorrelated_because = $13, modified = $14 WHERE id = $1";
+                       uncorrelated_because = $13, modified = $14, name_prefix = $15, native_prefix = $16
+                   WHERE id = $1";
         let Account {
             id,
             source_id: _,
@@ -161,6 +165,8 @@ impl Tx<'_> {
                 unconfirmed,
                 uncorrelated_because,
                 modified,
+                &prefix(name),
+                &prefix(native_identity),
             ],
         )
     }
@@ -198,8 +204,11 @@ impl Listing {
         let fields = [
             Field::new("id", "id", Kind::Id).filter("eq in sw").sort(),
             Field::new("identityId", "identity_id", Kind::Id).filter("eq in sw").sort(),
-            Field::new("name", "name", Kind::Text).filter("eq in sw").sort(),
-            Field::new("nativeIdentity", "native_identity", Kind::Text).filter("eq in sw").sort(),
+            Field::new("name", "name", Kind::Text).prefix("name_prefix").filter("eq in sw").sort(),
+            Field::new("nativeIdentity", "native_identity", Kind::Text)
+                .prefix("native_prefix")
+                .filter("eq in sw")
+                .sort(),
             Field::new("sourceId", "source_id", Kind::Id).filter("eq in sw").sort(),
             Field::new("hasEntitlements", "(1 = 0)", Kind::Boolean).filter("eq"),
             Field::new("uncorrelated", "(identity_id IS NULL)", Kind::Boolean).filter("eq"),

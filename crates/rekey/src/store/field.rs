@@ -16,6 +16,8 @@ pub struct Field {
     pub operators: &'static str,
     /// Whether a list may be sorted by it.
     pub sortable: bool,
+    /// An indexed column that holds the [`prefix`] of each value.
+    pub prefix: Option<&'static str>,
 }
 
 /// Where no row has a value.
@@ -41,13 +43,20 @@ pub enum Kind {
 impl Field {
     /// A field.
     pub fn new(name: &'static str, column: impl Into<Cow<'static, str>>, kind: Kind) -> Self {
-        Self { name, column: column.into(), kind, operators: "", sortable: false }
+        Self { name, column: column.into(), kind, operators: "", sortable: false, prefix: None }
     }
 
     /// Lists may be filtered by it.
     #[must_use]
     pub fn filter(mut self, operators: &'static str) -> Self {
         self.operators = operators;
+        self
+    }
+
+    /// This indexed column holds the [`prefix`] of each value.
+    #[must_use]
+    pub fn prefix(mut self, column: &'static str) -> Self {
+        self.prefix = Some(column);
         self
     }
 
@@ -67,6 +76,28 @@ impl Field {
         self.sortable = true;
         self
     }
+}
+
+/// Letters of a text that are indexed: PostgreSQL's index takes no long value, and a connected
+/// system chooses the names of its accounts.
+const PREFIX: usize = 64;
+
+/// The beginning of a text, as the index has it.
+pub(super) fn prefix(text: &str) -> String {
+    text.to_lowercase().chars().take(PREFIX).collect()
+}
+
+/// The least text that is greater than all that begin with `prefix`; none where none is greater.
+pub(super) fn after(prefix: &str) -> Option<String> {
+    let mut letters: Vec<char> = prefix.chars().collect();
+    while let Some(last) = letters.pop() {
+        let mut greater = u32::from(last) + 1..=u32::from(char::MAX);
+        if let Some(next) = greater.find_map(char::from_u32) {
+            letters.push(next);
+            return Some(letters.into_iter().collect());
+        }
+    }
+    None
 }
 
 /// A time, a date, a month, a year, or epoch milliseconds.
@@ -115,6 +146,17 @@ mod tests {
         }
         assert_eq!(time("2018-01-01T00:00:00.000Z"), Some(Micros(1_514_764_800_000_000)));
         assert_eq!(time("x"), None);
+    }
+
+    #[test]
+    fn a_prefix_is_followed_by_all_that_begin_with_it() {
+        assert_eq!(prefix("ÄNNA Smith"), "änna smith");
+        assert_eq!(prefix(&"A".repeat(100)), "a".repeat(64));
+        assert_eq!(after("ab").as_deref(), Some("ac"));
+        assert_eq!(after("a\u{d7ff}").as_deref(), Some("a\u{e000}"), "surrogates are no letters");
+        assert_eq!(after("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(after("\u{10ffff}"), None);
+        assert_eq!(after(""), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     Asked, Listing, Page, Result, Tx,
-    field::{Field, Kind},
+    field::{Field, Kind, prefix},
     row::One,
 };
 use crate::{
@@ -52,8 +52,8 @@ impl Tx<'_> {
     /// Adds a person.
     pub fn insert_identity(&mut self, who: &Identity) -> Result<()> {
         let sql = "INSERT INTO identity (id, alias, alias_key, uid_key, name, email, capabilities, attributes,
-                       enabled, generation, created, modified)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                       enabled, generation, created, modified, alias_prefix, name_prefix, email_prefix)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
         self.run_one(
             sql,
             &[
@@ -69,6 +69,9 @@ impl Tx<'_> {
                 &who.generation,
                 &who.created,
                 &who.modified,
+                &prefix(&who.alias),
+                &prefix(&who.name),
+                &who.email.as_deref().map(prefix),
             ],
         )
     }
@@ -76,7 +79,8 @@ impl Tx<'_> {
     /// Keeps what may change of a person.
     pub fn update_identity(&mut self, who: &Identity) -> Result<()> {
         let sql = "UPDATE identity SET uid_key = $2, name = $3, email = $4, capabilities = $5, attributes = $6,
-                       enabled = $7, generation = $8, modified = $9 WHERE id = $1";
+                       enabled = $7, generation = $8, modified = $9, name_prefix = $10, email_prefix = $11
+                   WHERE id = $1";
         self.run_one(
             sql,
             &[
@@ -89,6 +93,8 @@ impl Tx<'_> {
                 &who.enabled,
                 &who.generation,
                 &who.modified,
+                &prefix(&who.name),
+                &who.email.as_deref().map(prefix),
             ],
         )
     }
@@ -114,9 +120,9 @@ impl Listing {
         const STATUS: &str = "CASE WHEN enabled THEN 'ACTIVE' ELSE 'DISABLED' END";
         let fields = [
             Field::new("id", "id", Kind::Id).filter("eq in").sort(),
-            Field::new("name", "name", Kind::Text).filter("eq sw").sort(),
-            Field::new("alias", "alias", Kind::Text).filter("eq sw").sort(),
-            Field::new("email", "email", Kind::Text).filter("eq sw").sort(),
+            Field::new("name", "name", Kind::Text).prefix("name_prefix").filter("eq sw").sort(),
+            Field::new("alias", "alias", Kind::Text).prefix("alias_prefix").filter("eq sw").sort(),
+            Field::new("email", "email", Kind::Text).prefix("email_prefix").filter("eq sw").sort(),
             Field::new("firstname", "attributes", Kind::Member).filter("eq sw"),
             Field::new("lastname", "attributes", Kind::Member).filter("eq sw"),
             Field::new("cloudStatus", STATUS, Kind::Text).filter("eq").sort(),

@@ -46,6 +46,12 @@ impl Tx<'_> {
         self.maybe(&sql, &[source, &padding])
     }
 
+    /// Whether there are keys that clients should use now.
+    pub fn has_keys(&mut self, source: &SourceId) -> Result<bool> {
+        let sql = "SELECT count(*) AS value FROM source_key WHERE source_id = $1 AND accept_until IS NULL";
+        self.one(sql, &[source]).map(|One(count): One<i64>| count > 0)
+    }
+
     /// A key, whatever its age.
     pub fn source_key(&mut self, id: &KeyId) -> Result<Option<SourceKey>> {
         self.maybe(&format!("SELECT {COLUMNS} FROM source_key WHERE id = $1"), &[id])

@@ -2,7 +2,7 @@
 
 use super::{
     Param, Result, Tx,
-    field::{Field, Kind, span, time},
+    field::{Field, Kind, after, prefix, span, time},
     filter::{Expression, Operator, parse},
     row::{FromRow, One},
 };
@@ -10,6 +10,12 @@ use crate::error::BadRequest;
 
 /// The most values in one filter: both databases bound the length of a statement.
 const MOST: usize = 500;
+/// The most tests in one filter: each may be a look at every row.
+const MOST_TESTS: usize = 20;
+/// The longest value of a test, in characters: comparing it with a row cannot be interrupted.
+const LONGEST_VALUE: usize = 512;
+/// The most fields to sort by.
+const MOST_SORTERS: usize = 8;
 
 /// A question about a collection.
 #[derive(Clone, Debug)]
@@ -85,13 +91,15 @@ impl Listing {
         };
         if let Some(text) = asked.filters.as_deref().filter(|text| !text.trim().is_empty()) {
             let expression = parse(text).map_err(|why| format!("filters: {why}"))?;
-            if size(&expression) > MOST {
-                return Err(format!("filters: give at most {MOST} values in all"));
-            }
+            Size::of(&expression).check().map_err(|why| format!("filters: {why}"))?;
             listing.condition =
                 listing.sql(fields, &expression).map_err(|why| format!("filters: {why}"))?;
         }
-        for sorter in asked.sorters.as_deref().unwrap_or_default().split(',').map(str::trim) {
+        let sorters = asked.sorters.as_deref().unwrap_or_default().split(',').map(str::trim);
+        if sorters.clone().count() > MOST_SORTERS {
+            return Err(format!("sorters: give at most {MOST_SORTERS} fields"));
+        }
+        for sorter in sorters {
             if !sorter.is_empty() {
                 listing.sort(fields, sorter)?;
             }
@@ -184,9 +192,15 @@ impl Listing {
             Operator::Isnull => format!("{column} IS NULL"),
             Operator::Pr => format!("{column} IS NOT NULL"),
             Operator::In => {
+                let begins = field.prefix.map(|column| {
+                    let any = values.iter().map(|value| self.bind(Bound::Text(prefix(value))));
+                    let any: Vec<_> = any.collect();
+                    format!("{column} IN ({}) AND ", any.join(", "))
+                });
                 let any = values.iter().map(|value| self.value(field, value));
                 let any: Vec<_> = any.collect::<std::result::Result<_, _>>()?;
-                format!("{} IN ({})", field.compared(), any.join(", "))
+                let (begins, compared) = (begins.unwrap_or_default(), field.compared());
+                format!("({begins}{compared} IN ({}))", any.join(", "))
             }
             Operator::Ca => {
                 let all = values.iter().map(|value| {
@@ -212,8 +226,18 @@ impl Listing {
                 format!("({column} >= {from} AND {column} < {to})")
             }
             Operator::Co => self.like(column, &format!("%{}%", escaped(one))),
-            Operator::Sw => self.like(column, &format!("{}%", escaped(one))),
-            Operator::Eq => self.compare(field, "=", one)?,
+            Operator::Sw => {
+                let begins = field.prefix.and_then(|column| self.begins(column, &prefix(one)));
+                let like = self.like(column, &format!("{}%", escaped(one)));
+                begins.map_or(like.clone(), |begins| format!("({begins} AND {like})"))
+            }
+            Operator::Eq => {
+                let begins = field.prefix.map(|column| {
+                    let bound = self.bind(Bound::Text(prefix(one)));
+                    format!("{column} = {bound} AND ")
+                });
+                format!("({}{})", begins.unwrap_or_default(), self.compare(field, "=", one)?)
+            }
             Operator::Ne => {
                 let differs = self.compare(field, "<>", one)?;
                 format!("({differs} OR {column} IS NULL)")
@@ -248,6 +272,13 @@ impl Listing {
         };
         let bound = self.bind(bound);
         Ok(if field.kind == Kind::Text { format!("lower({bound})") } else { bound })
+    }
+
+    /// A range that an index can find, of at least those whose value begins with `prefix`.
+    fn begins(&mut self, column: &str, prefix: &str) -> Option<String> {
+        let after = after(prefix)?;
+        let (from, to) = (self.bind(Bound::Text(prefix.to_owned())), self.bind(Bound::Text(after)));
+        Some(format!("{column} >= {from} AND {column} < {to}"))
     }
 
     fn like(&mut self, column: &str, pattern: &str) -> String {
@@ -291,12 +322,50 @@ impl Tx<'_> {
     }
 }
 
-/// How many values and tests there are.
-fn size(expression: &Expression) -> usize {
-    match expression {
-        Expression::And(parts) | Expression::Or(parts) => parts.iter().map(size).sum(),
-        Expression::Not(inner) => size(inner),
-        Expression::Test { values, .. } => values.len().max(1),
+/// How much a filter asks for.
+#[derive(Default)]
+struct Size {
+    /// What is compared with every row.
+    tests: usize,
+    values: usize,
+    /// The length of the longest value, in characters.
+    longest: usize,
+}
+
+impl Size {
+    fn of(expression: &Expression) -> Self {
+        match expression {
+            Expression::And(parts) | Expression::Or(parts) => {
+                parts.iter().map(Self::of).fold(Self::default(), |sum, part| Self {
+                    tests: sum.tests + part.tests,
+                    values: sum.values + part.values,
+                    longest: sum.longest.max(part.longest),
+                })
+            }
+            Expression::Not(inner) => Self::of(inner),
+            Expression::Test { operator, values, .. } => Self {
+                // Each value of `ca` is looked for on its own; those of `in` all at once.
+                tests: if *operator == Operator::Ca { values.len() } else { 1 },
+                values: values.len(),
+                longest: values.iter().map(|value| value.chars().count()).max().unwrap_or(0),
+            },
+        }
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        if self.tests > MOST_TESTS {
+            return Err(format!(
+                "there are {} tests: give at most {MOST_TESTS}, or several requests; `in` takes many values in one test",
+                self.tests
+            ));
+        }
+        if self.values > MOST {
+            return Err(format!("give at most {MOST} values in all"));
+        }
+        if self.longest > LONGEST_VALUE {
+            return Err(format!("a value is longer than {LONGEST_VALUE} characters"));
+        }
+        Ok(())
     }
 }
 
@@ -344,7 +413,7 @@ mod tests {
         let (condition, values) = sql("name eq \"x' OR 1=1\" or name co \"50%_\"").unwrap();
         assert_eq!(
             condition,
-            "(lower(name) = lower($1) OR lower(name) LIKE lower($2) ESCAPE '\\')"
+            "((lower(name) = lower($1)) OR lower(name) LIKE lower($2) ESCAPE '\\')"
         );
         assert_eq!(values, 2);
         assert_eq!(escaped("50%_\\"), "50\\%\\_\\\\");

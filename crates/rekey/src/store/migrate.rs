@@ -37,6 +37,11 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/postgres/0005_sign_ins.sql"),
     },
     Migration {
+        number: 6,
+        sqlite: include_str!("../../migrations/sqlite/0006_lists.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_lists.sql"),
+    },
+    Migration {
         number: 7,
         sqlite: include_str!("../../migrations/sqlite/0007_source_sets.sql"),
         postgres: include_str!("../../migrations/postgres/0007_source_sets.sql"),

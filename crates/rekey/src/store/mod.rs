@@ -29,6 +29,7 @@ mod identities;
 mod jobs;
 mod keys;
 mod listing;
+mod lists;
 mod log;
 mod memory;
 mod migrate;
@@ -50,7 +51,7 @@ pub use self::{
     audit::{Audit, KeptCheckpoint, Link},
     changes::{
         ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, DueQueue, Intent,
-        KnownChange, NewChange, Room, Settled, Sourced, Target, is_lost,
+        KnownChange, NewChange, Quota, Room, Settled, Sourced, Target, is_lost,
     },
     clients::Standing,
     codes::AuthorizationCode,
@@ -66,6 +67,7 @@ pub use self::{
 };
 use self::{
     crew::{Crew, Queue},
+    lists::Lists,
     log::{Log, Seen},
     memory::Memory,
     postgres::Postgres,
@@ -88,11 +90,11 @@ pub struct Store {
 #[derive(Clone)]
 enum Engine {
     /// One file beside the service: one writer thread, one that syncs, a pool of readers.
-    Sqlite { writer: Crew, log: Arc<Log>, readers: Arc<Readers> },
+    Sqlite { writer: Crew, log: Arc<Log>, readers: Arc<Readers>, lists: Lists },
     /// A database that ends with the process, for simulations.
     Memory(Memory),
     /// A server, for any number of nodes: threads with a connection each.
-    Postgres { writers: Crew, readers: Crew },
+    Postgres { writers: Crew, readers: Crew, lists: Lists },
 }
 
 /// Deeds that share a commit at most, in SQLite: one sync costs as much as a hundred of them.
@@ -142,11 +144,16 @@ impl Store {
             Place::Server(url) => {
                 let server = Server::parse(&url)?;
                 let session = |_| Postgres::new(server.clone(), clock.clone(), metrics.clone());
+                let for_lists = server.for_lists();
+                let lists = (0..lists::THREADS)
+                    .map(|_| Postgres::new(for_lists.clone(), clock.clone(), metrics.clone()));
+                let lists = Crew::start(Queue::new(1), lists, postgres::look);
                 let threads = 0..server.threads();
                 let (writers, readers) = (threads.clone().map(session), threads.map(session));
                 Engine::Postgres {
                     writers: Crew::start(Queue::new(SERVER_BATCH), writers, writer::commit),
                     readers: Crew::start(Queue::new(1), readers, postgres::look),
+                    lists: Lists::new(lists),
                 }
             }
             Place::File(path) => {
@@ -155,7 +162,9 @@ impl Store {
                 let readers = Arc::new(Readers::new(&path));
                 let session = Sqlite::open(&path, clock.clone(), &log, &readers, &metrics)?;
                 let writer = Crew::start(queue, [session], writer::commit);
-                Engine::Sqlite { writer, log, readers }
+                let lists = (0..lists::THREADS).map(|_| (readers.clone(), clock.clone()));
+                let lists = Lists::new(Crew::start(Queue::new(1), lists, readers::look));
+                Engine::Sqlite { writer, log, readers, lists }
             }
         };
         let store =
@@ -258,6 +267,28 @@ impl Store {
         }
     }
 
+    /// Reads a list of a caller, as [`Store::read`] does, apart from all other reads: it may take
+    /// long, and ends with [`Error::Busy`] or [`Error::TooLong`] before it keeps anybody waiting.
+    pub async fn list<T, E, F>(&self, caller: &str, look: F) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: Fail + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    {
+        let look = self.tallied(look);
+        match &self.engine {
+            Engine::Memory(memory) => memory.read(&self.clock, look),
+            Engine::Postgres { lists, .. } => lists.read(caller, look).await,
+            Engine::Sqlite { log, lists, .. } => {
+                let of_thread = log.clone();
+                let look = move |tx: &mut Tx<'_>| Ok::<_, E>((look(tx)?, of_thread.seen()));
+                let (done, seen) = lists.read(caller, look).await?;
+                log.durable(seen).await?;
+                Ok(done)
+            }
+        }
+    }
+
     /// Waits until all that could be read so far is on stable storage: for who has glanced, and tells
     /// of it after all.
     pub async fn durable(&self) -> Result<()> {
@@ -314,8 +345,12 @@ impl Store {
     pub async fn close(&self) {
         match &self.engine {
             Engine::Memory(_) => {}
-            Engine::Sqlite { writer, .. } => writer.close(CLOSE).await,
-            Engine::Postgres { writers, readers } => {
+            Engine::Sqlite { writer, lists, .. } => {
+                lists.close(CLOSE).await;
+                writer.close(CLOSE).await;
+            }
+            Engine::Postgres { writers, readers, lists } => {
+                lists.close(CLOSE).await;
                 writers.close(CLOSE).await;
                 readers.close(CLOSE).await;
             }

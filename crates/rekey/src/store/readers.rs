@@ -3,15 +3,23 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Error, Result, sqlite::prepare_once};
+use super::{
+    Error, Result, Tx,
+    crew::{Queue, Work},
+    lists,
+    sqlite::prepare_once,
+};
+use crate::clock::Clock;
 
 /// Idle connections kept.
 const KEPT: usize = 16;
+/// Steps of SQLite's machine between two looks at the clock: few, since comparing long texts is one.
+const STEPS: i32 = 50;
 
 pub(super) struct Readers {
     path: PathBuf,
@@ -22,6 +30,8 @@ pub(super) struct Readers {
 #[derive(Default)]
 struct Pool {
     idle: Vec<Connection>,
+    /// Those of lists: their statements would push out those of all other reads.
+    idle_lists: Vec<Connection>,
     /// How many are in use.
     lent: usize,
     /// Nobody may read now.
@@ -31,6 +41,7 @@ struct Pool {
 /// A connection that is in use; goes back when dropped.
 pub(super) struct Reader<'a> {
     db: Option<Connection>,
+    is_for_list: bool,
     of: &'a Readers,
 }
 
@@ -43,14 +54,28 @@ impl Readers {
     }
 
     pub(super) fn take(&self) -> Result<Reader<'_>> {
+        self.lend(false)
+    }
+
+    /// One whose queries are interrupted when they have taken too long for a list.
+    fn take_for_list(&self) -> Result<Reader<'_>> {
+        let mut reader = self.lend(true)?;
+        let begun = Instant::now();
+        if let Some(db) = &mut reader.db {
+            db.progress_handler(STEPS, Some(move || begun.elapsed() > lists::TIME))?;
+        }
+        Ok(reader)
+    }
+
+    fn lend(&self, is_for_list: bool) -> Result<Reader<'_>> {
         let mut pool = self.pool();
         if pool.shut {
             return Err(Error::Commit("it is being opened anew".into()));
         }
         pool.lent += 1;
-        let idle = pool.idle.pop();
+        let idle = pool.idle(is_for_list).pop();
         drop(pool);
-        let mut reader = Reader { db: idle, of: self };
+        let mut reader = Reader { db: idle, is_for_list, of: self };
         if reader.db.is_none() {
             reader.db = Some(self.open()?);
         }
@@ -62,6 +87,7 @@ impl Readers {
         let mut pool = self.pool();
         pool.shut = true;
         pool.idle.clear();
+        pool.idle_lists.clear();
         while pool.lent > 0 {
             pool = self.changed.wait(pool).unwrap_or_else(PoisonError::into_inner);
         }
@@ -82,6 +108,27 @@ impl Readers {
     }
 }
 
+impl Pool {
+    fn idle(&mut self, is_for_list: bool) -> &mut Vec<Connection> {
+        if is_for_list { &mut self.idle_lists } else { &mut self.idle }
+    }
+}
+
+/// Reads the lists that wait, each on a connection that is interrupted when it takes too long.
+pub(super) fn look(
+    (readers, clock): &mut (std::sync::Arc<Readers>, Clock),
+    batch: &mut Vec<Box<dyn Work>>,
+    _: &Queue,
+) {
+    for mut work in batch.drain(..) {
+        let done = readers.take_for_list().and_then(|reader| {
+            work.attempt(&mut Tx::sqlite(reader.db()?, clock));
+            Ok(())
+        });
+        work.tell(done.err());
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn db(&self) -> Result<&Connection> {
         self.db.as_ref().ok_or(Error::Closed)
@@ -92,8 +139,10 @@ impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let mut pool = self.of.pool();
         pool.lent -= 1;
-        if !pool.shut && pool.idle.len() < KEPT {
-            pool.idle.extend(self.db.take());
+        let is_shut = pool.shut;
+        let idle = pool.idle(self.is_for_list);
+        if !is_shut && idle.len() < KEPT {
+            idle.extend(self.db.take());
         }
         // Closed before it counts as back.
         self.db = None;

@@ -11,6 +11,9 @@ use tokio_postgres::{
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Too many lists wait.
+    #[error("too many lists are asked for at once")]
+    Busy,
     /// The transaction could not be made durable.
     #[error("the transaction could not be kept: {0}")]
     Commit(String),
@@ -32,6 +35,9 @@ pub enum Error {
     /// SQLite's reason.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// A list took too long.
+    #[error("the list takes longer than {} s", super::lists::TIME.as_secs())]
+    TooLong,
     /// The connection to PostgreSQL ended before the answer to the commit came, or a sync failed.
     #[error("whether the transaction was kept is not known: {0}")]
     Unanswered(String),
@@ -54,11 +60,13 @@ impl Error {
                 error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
             }
             Self::Postgres(error) => error.code() == Some(&SqlState::UNIQUE_VIOLATION),
-            Self::Closed
+            Self::Busy
+            | Self::Closed
             | Self::Commit(_)
             | Self::Corrupt(_)
             | Self::Open(_)
             | Self::Rows(_)
+            | Self::TooLong
             | Self::Unanswered(_)
             | Self::Unreachable(_) => false,
         }
@@ -84,12 +92,14 @@ impl Error {
             Self::Unanswered(why) => Self::Unanswered(why.clone()),
             Self::Unreachable(why) => Self::Unreachable(why.clone()),
             Self::Commit(why) => Self::Commit(why.clone()),
-            Self::Closed
+            Self::Busy
+            | Self::Closed
             | Self::Corrupt(_)
             | Self::Open(_)
             | Self::Postgres(_)
             | Self::Rows(_)
-            | Self::Sqlite(_) => Self::Commit(self.to_string()),
+            | Self::Sqlite(_)
+            | Self::TooLong => Self::Commit(self.to_string()),
         }
     }
 
@@ -100,6 +110,25 @@ impl Error {
             || error.code().is_none_or(|state| {
                 ["08", "57P"].iter().any(|class| state.code().starts_with(class))
             })
+    }
+
+    /// Whether a query was ended by its time limit.
+    pub(super) fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted)
+            }
+            Self::Postgres(error) => error.code() == Some(&SqlState::QUERY_CANCELED),
+            Self::Busy
+            | Self::Closed
+            | Self::Commit(_)
+            | Self::Corrupt(_)
+            | Self::Open(_)
+            | Self::Rows(_)
+            | Self::TooLong
+            | Self::Unanswered(_)
+            | Self::Unreachable(_) => false,
+        }
     }
 
     /// Whether the deed may be kept although it failed.
@@ -141,7 +170,7 @@ impl Error {
                             || ["25006", "55P03"].contains(&state)
                     })
             }
-            Self::Corrupt(_) | Self::Rows(_) => false,
+            Self::Busy | Self::Corrupt(_) | Self::Rows(_) | Self::TooLong => false,
         }
     }
 }

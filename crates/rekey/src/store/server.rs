@@ -9,11 +9,14 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Error, Result};
+use super::{Error, Result, lists};
 use crate::tls;
 
 /// How long connecting may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
+
+/// What every connection asks for. Planning costs as much as doing.
+const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s -c statement_timeout=30s -c lock_timeout=10s";
 
 /// Threads, and so connections, that write to the server, and that read from it, at most. Each waits
 /// for the network most of its time.
@@ -40,8 +43,7 @@ impl Server {
         config.tcp_user_timeout(Duration::from_secs(10));
         config.keepalives_idle(Duration::from_secs(10));
         config.application_name("rekey");
-        // Planning costs as much as doing.
-        config.options("-c plan_cache_mode=force_generic_plan -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s -c statement_timeout=30s -c lock_timeout=10s");
+        config.options(OPTIONS);
         let is_here = is_loopback(&config);
         let tls = if config.get_ssl_mode() == SslMode::Disable || is_here {
             None
@@ -50,6 +52,16 @@ impl Server {
             Some(tls::client().map_err(|e| Error::Open(e.to_string()))?)
         };
         Ok(Self { config, tls, is_here })
+    }
+
+    /// The same, for connections that read lists.
+    pub(super) fn for_lists(&self) -> Self {
+        let mut server = self.clone();
+        // The last one counts.
+        server
+            .config
+            .options(format!("{OPTIONS} -c statement_timeout={}", lists::TIME.as_millis()));
+        server
     }
 
     /// How many threads a node needs to write to it, and as many to read from it. On the server's own

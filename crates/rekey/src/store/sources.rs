@@ -3,6 +3,7 @@
 use super::{
     Asked, Listing, Page, Result, Tx,
     field::{Field, Kind, NOTHING},
+    row::One,
 };
 use crate::{
     Error,
@@ -46,12 +47,24 @@ impl Tx<'_> {
         self.all(&format!("SELECT {COLUMNS} FROM source ORDER BY name_key"), &[])
     }
 
-    /// Adds a source.
-    pub fn insert_source(&mut self, source: &Source) -> Result<()> {
+    /// How many sources this person owns.
+    pub fn sources_of_owner(&mut self, owner: &IdentityId) -> Result<i64> {
+        let sql = "SELECT count(*) AS value FROM source WHERE owner_id = $1";
+        self.one(sql, &[owner]).map(|One(count)| count)
+    }
+
+    /// How many sources this principal created.
+    pub fn sources_of_creator(&mut self, creator: &str) -> Result<i64> {
+        let sql = "SELECT count(*) AS value FROM source WHERE creator = $1";
+        self.one(sql, &[&creator]).map(|One(count)| count)
+    }
+
+    /// Adds a source that this principal creates.
+    pub fn insert_source(&mut self, source: &Source, creator: &str) -> Result<()> {
         let sql = "INSERT INTO source (id, name, name_key, description, connector, owner_id, features,
                        connector_attributes, extra, policy_id, deadline, version, generation, healthy,
-                       status, created, modified)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+                       status, created, modified, creator)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
         self.run_one(
             sql,
             &[
@@ -72,6 +85,7 @@ impl Tx<'_> {
                 &source.status,
                 &source.created,
                 &source.modified,
+                &creator,
             ],
         )
     }

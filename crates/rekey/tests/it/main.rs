@@ -25,6 +25,8 @@ mod erasure;
 mod front_door;
 mod jobs;
 mod layers;
+mod limits;
+mod lists;
 mod metrics;
 mod oauth;
 mod password_change;

@@ -137,7 +137,7 @@ impl Quiet {
         let id = source.id.clone();
         let pair = keys::generate(&self.app.sealer, &id, Padding::Pkcs1v15, now).unwrap();
         self.write(move |tx| {
-            tx.insert_source(&source)?;
+            tx.insert_source(&source, "test")?;
             Ok(tx.insert_source_key(&pair)?)
         })
         .await;

@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 fn says(schema: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut table = String::new();
-    let is_of_rows = |line: &str| line.starts_with("UPDATE ") || line.starts_with("DROP INDEX ");
-    for line in schema.lines().map(str::trim).filter(|line| !line.starts_with("--")) {
-        if is_of_rows(line) {
-            continue;
-        }
+    // What moves rows is no part of the schema.
+    let moves = ["--", "UPDATE ", "DROP INDEX ", "DO ", "EXCEPTION ", "END "];
+    let is_schema = |line: &&str| !moves.iter().any(|word| line.starts_with(word));
+    for line in schema.lines().map(str::trim).filter(is_schema) {
         if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
             let (altered, column) =
                 rest.split_once(" ADD COLUMN ").expect("only columns are added");

@@ -74,6 +74,21 @@ impl Site {
         Self::behind(base, app, url.to_owned(), Arc::new(folder), stop)
     }
 
+    /// Another node on the same store, with settings of its own.
+    pub(crate) async fn node(&self, configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.limits.requests_per_10s = 0;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        config.server.listen = listener.local_addr().unwrap();
+        configure(&mut config);
+        let (store, sealer) = (self.app.store.clone(), self.app.sealer.clone());
+        let (base, clock) = (config.base_url(), self.app.clock.clone());
+        let app = App::new(config, store, sealer, clock).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(rekey::serve::run(app.clone(), listener, stopped));
+        Self::behind(base, app, self.store_url.clone(), self.folder.clone(), stop)
+    }
+
     /// What is served at `base` until `stop` is dropped.
     pub(crate) fn behind(
         base: String,

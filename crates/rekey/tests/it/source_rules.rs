@@ -189,11 +189,24 @@ async fn many_values_are_asked_at_once(site: Site) {
         format!("filters=name+in+({values}%22my+directory%22)")
     };
     assert_eq!(names(&site, &admin.1, &ask(500)).await, ["My Directory"]);
-    for query in [ask(501), format!("filters={}healthy+isnull", "healthy+isnull+or+".repeat(400))] {
+    let tests =
+        |count: usize| format!("filters={}healthy+isnull", "healthy+isnull+or+".repeat(count - 1));
+    let long = format!("filters=name+eq+%22{}%22", "x".repeat(513));
+    let sorters = format!("sorters={}name", "name,".repeat(8));
+    for (query, says) in [
+        (tests(20), ""),
+        (tests(21), "at most 20"),
+        (ask(501), "at most 500 values"),
+        (long, "longer than 512 characters"),
+        (sorters, "at most 8 fields"),
+    ] {
         let answer = site.get(&format!("/v3/sources?{query}")).token(&admin.1).send().await;
-        let expected =
-            if query.contains("isnull") { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-        answer.assert(expected);
+        if says.is_empty() {
+            answer.assert(StatusCode::OK);
+        } else {
+            assert_eq!(answer.error().0, "400.1.3 Illegal value", "{query}: {}", answer.text);
+            assert!(answer.error().1.contains(says), "{query}: {}", answer.text);
+        }
     }
 }
 

@@ -37,6 +37,6 @@ pub(in crate::api) async fn handler(
         policy_id: None,
         deadline: None,
     };
-    let source = source::create(&app, new, caller.principal()).await?;
+    let source = source::create_for(&app, &caller, new).await?;
     Ok((StatusCode::CREATED, Json(written(&app, source).await?)))
 }

@@ -1,6 +1,6 @@
 //! Taking a place in the order of acceptance.
 
-use super::{ChangeGround, ChangeSource, KnownChange, NewChange, Target, source_set};
+use super::{ChangeGround, ChangeSource, KnownChange, NewChange, Quota, Target, source_set};
 use crate::{
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
     store::{Param, Result, Tx, from_row, row::One},
@@ -63,7 +63,9 @@ impl Tx<'_> {
         self.all(&sql, &[identity, named, source])
     }
 
-    /// Draws the change's place on its accounts; none if its ciphertext was here before.
+    /// Draws the change's place on its accounts; none if its ciphertext was here before, or if its
+    /// account has had as many changes as the quota allows. The account is held, so nobody else
+    /// adds one meanwhile.
     pub fn enter_change(
         &mut self,
         change: &NewChange,
@@ -72,8 +74,11 @@ impl Tx<'_> {
     ) -> Result<Option<i64>> {
         let sql = "INSERT INTO password_change (id, digest, caller, identity_id, source_id, account_id, key_id,
                        payload, state, errors, attempt, due, deadline, created, source_set)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '[]', 0, $9, $10, $9, $11)
+                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, '[]', 0, $9, $10, $9, $11
+                   WHERE (SELECT count(*) FROM (SELECT 1 FROM password_change
+                       WHERE account_id = $6 AND created > $13 LIMIT $12) AS recent) < $12
                    ON CONFLICT (digest) DO NOTHING";
+        let Quota { most, since } = change.quota.unwrap_or(Quota::NONE);
         let NewChange { id, digest, caller, identity_id, source_id, account_id, key_id, .. } =
             change;
         let NewChange { created, deadline, .. } = change;
@@ -90,6 +95,8 @@ impl Tx<'_> {
             created,
             deadline,
             &source_set,
+            &most,
+            &since,
         ];
         if self.is_postgres() {
             // One round trip for both.
@@ -102,7 +109,7 @@ impl Tx<'_> {
                 "WITH entered AS ({sql} RETURNING seq), targets AS (
                      INSERT INTO password_change_target (change_seq, account_id, source_id, state)
                      SELECT entered.seq, target.account_id, target.source_id, 0 FROM entered,
-                         unnest(string_to_array($12, ' '), string_to_array($13, ' '))
+                         unnest(string_to_array($14, ' '), string_to_array($15, ' '))
                              AS target (account_id, source_id))
                  SELECT seq AS value FROM entered"
             );
@@ -140,10 +147,10 @@ impl Tx<'_> {
         Ok(known == digest)
     }
 
-    /// The change a ciphertext belongs to.
-    pub fn change_with_digest(&mut self, digest: &[u8]) -> Result<KnownChange> {
+    /// The change a ciphertext belongs to, if it was accepted.
+    pub fn change_with_digest(&mut self, digest: &[u8]) -> Result<Option<KnownChange>> {
         let sql = "SELECT id, caller, identity_id, account_id, state, created FROM password_change WHERE digest = $1";
-        self.one(sql, &[&digest])
+        self.maybe(sql, &[&digest])
     }
 
     /// Lets a newer change take the place of older ones of this account that no worker holds and

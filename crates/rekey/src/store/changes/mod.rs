@@ -159,6 +159,22 @@ pub struct NewChange {
     pub created: Micros,
     /// When it fails if it has not ended.
     pub deadline: Micros,
+    /// How many changes of the account there may be already.
+    pub quota: Option<Quota>,
+}
+
+impl Quota {
+    /// No quota: none of the account's changes counts.
+    const NONE: Self = Self { most: 1, since: Micros(i64::MAX) };
+}
+
+/// A largest number of changes of an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// So many.
+    pub most: i64,
+    /// Since then.
+    pub since: Micros,
 }
 
 /// A change that came with the same ciphertext.

@@ -192,8 +192,8 @@ impl World {
         let group = self.group.clone();
         self.site
             .write(move |tx| {
-                tx.insert_source(&source)?;
-                tx.insert_source(&member)?;
+                tx.insert_source(&source, "test")?;
+                tx.insert_source(&member, "test")?;
                 tx.insert_account(&account)?;
                 let mut members = tx.group_sources(&group)?;
                 members.push(member.id.clone());

@@ -1,0 +1,146 @@
+//! How much one person may make rekey keep.
+
+use futures_util::future::join_all;
+use hyper::StatusCode;
+use rekey::{access::Level, client::Created, id::SourceId};
+use serde_json::{Value, json};
+
+use crate::{
+    site::{Answer, Site, change_body, encrypt, on_both_stores},
+    sources::{admin, made, patch},
+};
+
+on_both_stores!(
+    an_account_has_so_many_changes_a_day,
+    a_resend_is_answered_beyond_the_limit,
+    an_owner_has_so_many_sources,
+    only_an_organization_administrator_creates_a_built_in_source,
+    keys_are_made_when_password_is_switched_on,
+);
+
+/// A person's personal access token, and what query-password-info answers them.
+async fn person(site: &Site) -> (Created, Value) {
+    let who = site.person("abby", &[]).await;
+    admin(site).await;
+    let client = site.personal_access_token(&who).await;
+    let token = site.token_of(&client).await;
+    let body = json!({ "userName": "abby", "sourceName": "IdentityNow" });
+    let info = site.post("/v3/query-password-info").token(&token).json(body).send().await;
+    info.assert(StatusCode::OK);
+    (client, info.body)
+}
+
+async fn an_account_has_so_many_changes_a_day(site: Site) {
+    let nodes = [
+        site.node(|config| config.limits.changes_per_account_per_day = 7).await,
+        site.node(|config| config.limits.changes_per_account_per_day = 7).await,
+    ];
+    let (who, info) = person(&site).await;
+    let token = site.token_of(&who).await;
+    let ask = async |node: &Site, token: &str, n: usize| {
+        let body = change_body(&info, &encrypt(&info, format!("Quiet-Harbor-{n}").as_bytes()));
+        node.post("/v3/set-password").token(token).json(body).send().await
+    };
+    // Forty at once on two nodes: exactly seven are accepted.
+    let asks = (0..40).map(|n| ask(&nodes[n % 2], &token, n));
+    let answers: Vec<Answer> = join_all(asks).await;
+    let accepted = answers.iter().filter(|answer| answer.status == StatusCode::ACCEPTED).count();
+    assert_eq!(accepted, 7);
+    for refused in answers.iter().filter(|answer| answer.status != StatusCode::ACCEPTED) {
+        refused.assert(StatusCode::BAD_REQUEST);
+        assert_eq!(refused.error().0, "400.1.4 Limit violation");
+        assert!(refused.error().1.contains("limits.changes_per_account_per_day"));
+        assert!(refused.headers.get("retry-after").is_none());
+    }
+    // Another account is not concerned, and a node without a limit accepts more.
+    let none = site.node(|config| config.limits.changes_per_account_per_day = 0).await;
+    ask(&none, &token, 40).await.assert(StatusCode::ACCEPTED);
+    ask(&nodes[0], &token, 41).await.assert(StatusCode::BAD_REQUEST);
+    // A day later there is room again.
+    site.app.clock.turn(std::time::Duration::from_hours(25));
+    ask(&nodes[0], &site.token_of(&who).await, 42).await.assert(StatusCode::ACCEPTED);
+}
+
+async fn a_resend_is_answered_beyond_the_limit(site: Site) {
+    let node = site.node(|config| config.limits.changes_per_account_per_day = 1).await;
+    let (who, info) = person(&site).await;
+    let token = site.token_of(&who).await;
+    let body = change_body(&info, &encrypt(&info, b"Quiet-Harbor-1"));
+    let ask = || node.post("/v3/set-password").token(&token).json(body.clone()).send();
+    let (first, again) = (ask().await, ask().await);
+    first.assert(StatusCode::ACCEPTED);
+    again.assert(StatusCode::ACCEPTED);
+    assert_eq!(first.body["requestId"], again.body["requestId"]);
+}
+
+async fn an_owner_has_so_many_sources(site: Site) {
+    let node = site.node(|config| config.limits.sources_per_owner = 2).await;
+    let boss = admin(&site).await;
+    let own = site.person("sara", &[Level::SourceAdmin]).await;
+    let token = site.token_of(&site.personal_access_token(&own).await).await;
+    let sara = (own, token);
+    let named = |name: &str| json!({ "name": name });
+    for name in ["A", "B"] {
+        made(&node, &sara, named(name)).await.assert(StatusCode::CREATED);
+    }
+    let refused = made(&node, &sara, named("C")).await;
+    assert_eq!(refused.error().0, "400.1.4 Limit violation", "{}", refused.text);
+    assert!(refused.error().1.contains("limits.sources_per_owner"), "{}", refused.text);
+    // Nor for somebody else, nor after she has given one away.
+    let other = site.person("otto", &[]).await;
+    let owner = json!({ "name": "C", "owner": { "type": "IDENTITY", "id": other.id } });
+    made(&node, &sara, owner.clone()).await.assert(StatusCode::BAD_REQUEST);
+    // An organization administrator may.
+    made(&node, &boss, owner).await.assert(StatusCode::CREATED);
+}
+
+async fn only_an_organization_administrator_creates_a_built_in_source(site: Site) {
+    let boss = admin(&site).await;
+    let own = site.person("sara", &[Level::SourceAdmin]).await;
+    let token = site.token_of(&site.personal_access_token(&own).await).await;
+    let body = json!({ "connector": "rekey", "connectorAttributes": {} });
+    let refused = made(&site, &(own, token), body.clone()).await;
+    refused.assert(StatusCode::FORBIDDEN);
+    assert!(refused.error().1.contains("ORG_ADMIN"), "{}", refused.text);
+    made(&site, &boss, body.clone()).await.assert(StatusCode::CREATED);
+    let client = site.token_of(&site.api_client().await).await;
+    let mut body = body;
+    body["name"] = json!("By a client");
+    made(&site, &(boss.0, client), body).await.assert(StatusCode::CREATED);
+}
+
+async fn keys_are_made_when_password_is_switched_on(site: Site) {
+    let boss = admin(&site).await;
+    let source = made(
+        &site,
+        &boss,
+        json!({ "connector": "rekey", "connectorAttributes": {}, "features": [] }),
+    )
+    .await;
+    source.assert(StatusCode::CREATED);
+    let id = SourceId(source.body["id"].as_str().unwrap().to_owned());
+    let keys = async || {
+        let id = id.clone();
+        let all = site.write(move |tx| Ok(tx.source_keys()?)).await;
+        all.into_iter().filter(|key| key.source_id == id).map(|key| key.id).collect::<Vec<_>>()
+    };
+    let ask = || {
+        let body = json!({ "userName": "admin", "sourceName": "My Directory" });
+        site.post("/v3/query-password-info").token(&boss.1).json(body).send()
+    };
+    assert_eq!(keys().await, []);
+    assert_eq!(ask().await.error().0, "400.1.404 Referenced object not found");
+    let add = json!([{ "op": "add", "path": "/features/-", "value": "PASSWORD" }]);
+    patch(&site, &boss.1, &source.body["id"], add.clone()).await.assert(StatusCode::OK);
+    let first = keys().await;
+    assert_eq!(first.len(), 2);
+    ask().await.assert(StatusCode::OK);
+    // Off and on again makes no more of them: nobody can have keys made without end.
+    for _ in 0..2 {
+        let off = json!([{ "op": "replace", "path": "/features", "value": [] }]);
+        patch(&site, &boss.1, &source.body["id"], off).await.assert(StatusCode::OK);
+        ask().await.assert(StatusCode::BAD_REQUEST);
+        patch(&site, &boss.1, &source.body["id"], add.clone()).await.assert(StatusCode::OK);
+    }
+    assert_eq!(keys().await, first);
+}
