@@ -73,6 +73,16 @@ pub(crate) async fn cancel(world: Arc<World>) {
     world.changed.notify_waiters();
 }
 
+/// An operator of a source who gives the name of an account to a stranger's.
+pub(crate) async fn reuse(world: Arc<World>) {
+    let Some(dice) = &world.reuse else { return };
+    sleep(dice.up_to(world.mood.spread)).await;
+    let source = dice.below(SOURCES);
+    let person = if dice.chance(700) { 0 } else { dice.below(PEOPLE) };
+    world.tell(|| format!("the name n{person} is given to a stranger on source {source}"));
+    world.source(source, |source| source.give_away(person));
+}
+
 /// Somebody who changes passwords without rekey.
 pub(crate) async fn meddle(world: Arc<World>) {
     let dice = &world.dice;

@@ -5,6 +5,8 @@
 pub enum Control {
     /// After a lost answer it is forgotten that a write may have happened.
     BlindRepeat,
+    /// The name that a system gives an account is all that is kept of it.
+    NoStableIds,
     /// Each node judges leases by its own clock.
     NodeLease,
     /// The order of acceptance is the time on the clock of the node that accepted.
@@ -14,8 +16,13 @@ pub enum Control {
 }
 
 /// Every one of them.
-pub const CONTROLS: &[Control] =
-    &[Control::BlindRepeat, Control::NodeLease, Control::NodeOrder, Control::NoSettleCheck];
+pub const CONTROLS: &[Control] = &[
+    Control::BlindRepeat,
+    Control::NoSettleCheck,
+    Control::NoStableIds,
+    Control::NodeLease,
+    Control::NodeOrder,
+];
 
 impl Control {
     /// Its name on the command line.
@@ -23,6 +30,7 @@ impl Control {
         match self {
             Self::BlindRepeat => "blind-repeat",
             Self::NoSettleCheck => "no-settle-check",
+            Self::NoStableIds => "no-stable-ids",
             Self::NodeLease => "node-lease",
             Self::NodeOrder => "node-order",
         }
@@ -51,6 +59,7 @@ impl Control {
                      UPDATE password_change_target SET announced = NULL
                      WHERE change_seq = new.change_seq AND account_id = new.account_id; END",
             ],
+            Self::NoStableIds => &["UPDATE main.account SET stable_id = NULL"],
             Self::NodeLease => &[],
             // The audit row is the last thing that accepting writes.
             Self::NodeOrder => &[

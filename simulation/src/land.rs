@@ -17,7 +17,7 @@ use rekey::{
 use rekey_vault::{Kek, Padding, Policy, Sealer};
 use tempfile::TempDir;
 
-use crate::{history::Number, world::BEGIN};
+use crate::{history::Number, source::stable_id, world::BEGIN};
 
 pub(crate) const PEOPLE: usize = 3;
 pub(crate) const SOURCES: usize = 3;
@@ -87,6 +87,10 @@ impl Land {
                 }
                 for name in ["control_a", "control_b"] {
                     tx.run(&format!("DROP TRIGGER IF EXISTS {name}"), &[])?;
+                }
+                for person in 0..PEOPLE {
+                    let sql = "UPDATE account SET stable_id = $1 WHERE native_identity = $2";
+                    tx.run(sql, &[&stable_id(person, 0), &format!("n{person}")])?;
                 }
                 for trigger in triggers {
                     tx.run(trigger, &[])?;
@@ -194,6 +198,7 @@ fn account(source: usize, person: usize) -> Account {
     Account {
         id: Land::account_id(source, person),
         identity_id: Some(Land::identity_id(person)),
+        stable_id: Some(stable_id(person, 0)),
         ..Account::new(Land::source_id(source), &format!("n{person}"), BEGIN)
     }
 }

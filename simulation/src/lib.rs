@@ -81,6 +81,7 @@ impl Simulator {
             (0..world.mood.requests).map(|_| tokio::spawn(client::change(world.clone()))).collect();
         others.extend((0..2).map(|_| tokio::spawn(client::meddle(world.clone()))));
         others.push(tokio::spawn(client::cancel(world.clone())));
+        others.push(tokio::spawn(client::reuse(world.clone())));
         for other in others {
             other.await?;
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rekey_connectors::{
     Account as Named, Change, Connector, Fault, FaultKind, Listed, Observed, Outcome, Rejection,
-    Stamp, Verdict, Verification,
+    Stamp, Verdict, Verification, another_account,
 };
 use tokio::{
     sync::mpsc, sync::oneshot, task::yield_now, time::Instant, time::sleep, time::timeout,
@@ -86,6 +86,8 @@ struct Account {
     repeats: BTreeMap<Number, u32>,
     /// Writes that are on their way, and whether each was sent in time.
     under_way: Vec<(Number, bool)>,
+    /// How often its name was given to another account.
+    given_away: u64,
 }
 
 /// One source.
@@ -117,6 +119,18 @@ impl Source {
     pub(crate) fn most_repeats(&self) -> u32 {
         let all = self.accounts.iter().flat_map(|account| account.repeats.values());
         all.copied().max().unwrap_or(0)
+    }
+
+    /// The name of a person's account is given to a stranger's.
+    pub(crate) fn give_away(&mut self, person: usize) {
+        if let Some(account) = self.accounts.get_mut(person) {
+            account.given_away += 1;
+        }
+    }
+
+    /// The stable id of the account that has this person's name now.
+    pub(crate) fn stable_id(&self, person: usize) -> String {
+        stable_id(person, self.accounts.get(person).map_or(0, |account| account.given_away))
     }
 
     fn stamp(&self, person: usize) -> Stamp {
@@ -210,6 +224,11 @@ fn number_of(change: &Change<'_>) -> Number {
     change.password.expose().trim_start_matches('p').parse().unwrap_or(usize::MAX)
 }
 
+/// The id of a person's account, and of the accounts that had its name later.
+pub(crate) fn stable_id(person: usize, given_away: u64) -> String {
+    format!("id{person}.{given_away}")
+}
+
 fn person_of(native: &str) -> usize {
     native.trim_start_matches('n').parse().unwrap_or(usize::MAX)
 }
@@ -272,11 +291,19 @@ impl Way {
         tokio::spawn(async move {
             if arrives {
                 sleep(delay).await;
-                let said = world.source(source, |source| {
+                let (said, is_theirs) = world.source(source, |source| {
                     source.end(person, password, in_time);
-                    source.write(person, password, in_time, expected.as_ref())
+                    let is_theirs = source.stable_id(person) == stable_id(person, 0);
+                    // A stranger's account takes anything, and changes nothing of the person's.
+                    let said = if is_theirs {
+                        source.write(person, password, in_time, expected.as_ref())
+                    } else {
+                        Said::Changed
+                    };
+                    (said, is_theirs)
                 });
-                world.wrote(source, person, password, matches!(said, Said::Changed));
+                let changed = is_theirs && matches!(said, Said::Changed);
+                world.wrote(source, person, password, changed);
                 if answered {
                     let _ = tell.send(said);
                     return;
@@ -303,8 +330,12 @@ impl Connector for Way {
     async fn observe(&self, account: &Named<'_>) -> Result<Observed, Fault> {
         self.trip().await?;
         let person = person_of(account.native_identity);
-        let stamp = self.world.source(self.source, |source| source.stamp(person));
-        Ok(Observed { stamp, ..Observed::default() })
+        let observed = self.world.source(self.source, |source| Observed {
+            stamp: source.stamp(person),
+            stable_id: Some(source.stable_id(person)),
+            correlation: Vec::new(),
+        });
+        Ok(observed)
     }
 
     async fn apply(
@@ -314,10 +345,16 @@ impl Connector for Way {
         deadline: std::time::Instant,
     ) -> Outcome {
         let (person, password) = (person_of(change.account.native_identity), number_of(change));
+        let announced_to = self.world.source(self.source, |source| source.stable_id(person));
         if let Err(fault) = self.trip().await {
             return Outcome::NotApplied(fault);
         }
-        let stamp = self.world.source(self.source, |source| source.stamp(person));
+        let (stamp, id) = self
+            .world
+            .source(self.source, |source| (source.stamp(person), source.stable_id(person)));
+        if change.account.stable_id.is_some_and(|known| known != id) {
+            return Outcome::NotApplied(another_account());
+        }
         if observed.is_known() && *observed != stamp {
             let mut fault = Fault::new(FaultKind::Throttled, "changed at the same moment");
             fault.retry_after = Some(Duration::from_secs(1));
@@ -331,6 +368,11 @@ impl Connector for Way {
         }
         yield_now().await;
         let in_time = Instant::now().into_std() < deadline;
+        if announced_to != stable_id(person, 0) {
+            self.world.broke(format!(
+                "I9: p{password} of n{person} was sent to an account that was not theirs"
+            ));
+        }
         let (told, hung_up) = self.send(person, password, observed, in_time).await;
         let said = if hung_up {
             sleep(self.world.dice.up_to(Duration::from_secs(1))).await;
@@ -352,6 +394,14 @@ impl Connector for Way {
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
         let (person, password) = (person_of(change.account.native_identity), number_of(change));
         self.trip().await?;
+        if self.world.source(self.source, |source| source.stable_id(person)) != stable_id(person, 0)
+        {
+            return if change.account.stable_id.is_some() {
+                Err(another_account())
+            } else {
+                Ok(Verdict::No)
+            };
+        }
         Ok(self.world.source(self.source, |source| match source.manner.verification {
             Verification::Exact if source.manner.stamps => {
                 if source.in_force(person) == Some(password) { Verdict::Yes } else { Verdict::No }

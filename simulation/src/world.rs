@@ -54,6 +54,9 @@ pub(crate) struct Mood {
 
 pub(crate) struct World {
     pub(crate) dice: Dice,
+    /// In one of ten histories the name of an account is given away; with dice of its own, so that
+    /// the other histories stay as they are.
+    pub(crate) reuse: Option<Dice>,
     pub(crate) began: Instant,
     pub(crate) mood: Mood,
     pub(crate) control: Option<Control>,
@@ -103,6 +106,7 @@ impl World {
         let sources = manners.into_iter().map(|manner| Source::new(manner, PEOPLE)).collect();
         let history = History { story: story.then(Vec::new), ..History::default() };
         Arc::new(Self {
+            reuse: (seed % 10 == 4).then(|| Dice::new(!seed)),
             began: Instant::now(),
             control,
             changed: Notify::new(),

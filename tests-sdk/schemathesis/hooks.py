@@ -69,5 +69,6 @@ BODIES = {
     "POST /query-password-info/v1": lambda: {"userName": KNOWN["user"], "sourceName": "IdentityNow"},
     "POST /set-password/v1": change,
     "POST /sources/v1": source,
+    "PATCH /accounts/v1/{id}": lambda: [{"op": "replace", "path": "/manuallyCorrelated", "value": False}],
     "PATCH /sources/v1/{id}": lambda: [{"op": "add", "path": "/description", "value": os.urandom(4).hex()}],
 }

@@ -18,6 +18,7 @@ ENDPOINTS = """
 GET /account-aggregations/v1/{id}/status
 GET /accounts/v1
 GET /accounts/v1/{id}
+PATCH /accounts/v1/{id}
 GET /identities/v1
 GET /identities/v1/{id}
 GET /password-change-status/v1/{id}
@@ -125,6 +126,15 @@ def with_any_value(operation):
         content["schema"]["items"]["properties"]["value"] = {}
 
 
+def with_operations(operation):
+    for content in operation["requestBody"]["content"].values():
+        content["schema"]["items"] = {
+            "type": "object",
+            "properties": {"op": {"type": "string"}, "path": {"type": "string"}, "value": {}},
+            "required": ["op", "path"],
+        }
+
+
 def with_null_members(operation):
     for status in ("200", "201"):
         for content in operation["responses"].get(status, {}).get("content", {}).values():
@@ -149,6 +159,7 @@ EXCEPTIONS = [
     ("*", without_experimental_header, "clients leave X-SailPoint-Experimental out, so it is never asked for"),
     ("*", without_unread, "parameters that mean nothing to rekey are not read, whatever is in them"),
     ("POST /sources/v1/{id}/load-accounts", with_any_body, "no member of this body means anything to rekey"),
+    ("PATCH /accounts/v1/{id}", with_operations, "the operations of a patch are those of RFC 6902"),
     ("PATCH /sources/v1/{id}", with_any_value, "the value of a patch may be any JSON (RFC 6902)"),
     ("GET /accounts/v1", with_accounts_of_nobody, UNCORRELATED),
     ("GET /accounts/v1/{id}", with_accounts_of_nobody, UNCORRELATED),

@@ -13,6 +13,10 @@ use crate::{
 /// Every right of the caller's level.
 pub const ALL: &str = "sp:scopes:all";
 
+/// What an API client needs to say where a source is and whose its accounts are. [`ALL`] does not
+/// include it.
+pub const ENDPOINT: &str = "rekey:sources:endpoint";
+
 /// The authenticated side of a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -76,6 +80,16 @@ impl Caller {
     /// Whether the caller is a person with one of these levels.
     pub fn has_level(&self, levels: &[Level]) -> bool {
         levels.iter().any(|level| self.levels.contains(level))
+    }
+
+    /// Whether the caller may say where a source is and whose its accounts are: an organization
+    /// administrator, or an API client with the scope for it.
+    pub fn may_point_sources(&self) -> bool {
+        if self.is_api_authority() {
+            self.scope.iter().any(|scope| scope == ENDPOINT)
+        } else {
+            self.has_level(&[Level::OrgAdmin])
+        }
     }
 
     /// Whether the caller may look at people other than themselves (contract, section 22.18).

@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     App, Error,
-    access::Caller,
+    access::{Caller, ENDPOINT},
     clock::Micros,
+    error::BadRequest,
     id::{AccountId, IdentityId, SourceId},
     identity::Identity,
     source::{self, Source},
-    store::{Asked, Json, Listing, Page, Tx, from_row},
+    store::{Asked, Audit, Json, Listing, Page, Tx, from_row},
 };
 
 /// An account, as aggregated from its source.
@@ -43,9 +44,9 @@ pub struct Account {
     pub claims: Option<IdentityId>,
     /// Whether an administrator said whose it is; aggregations leave that alone.
     pub manually_correlated: bool,
-    /// Whether it came from another person and nobody confirmed that yet: it takes no part in sync
-    /// groups until then.
-    pub unconfirmed: bool,
+    /// The person that it first belonged to, or that an administrator confirmed: while it belongs to
+    /// another one, it takes no part in sync groups.
+    pub confirmed_owner: Option<IdentityId>,
     /// Why it belongs to nobody, where an aggregation took it from its person or gave it to none of
     /// several.
     pub uncorrelated_because: Option<String>,
@@ -68,7 +69,7 @@ from_row!(Account {
     generation,
     claims,
     manually_correlated,
-    unconfirmed,
+    confirmed_owner,
     uncorrelated_because,
     created,
     modified,
@@ -91,11 +92,42 @@ impl Account {
             generation: 1,
             claims: None,
             manually_correlated: false,
-            unconfirmed: false,
+            confirmed_owner: None,
             uncorrelated_because: None,
             created: now,
             modified: now,
         }
+    }
+
+    /// Gives it to a person, or to nobody with the reason; remembers its first owner.
+    pub fn set_owner(&mut self, owner: Option<IdentityId>, because: Option<String>) {
+        let first = self.identity_id.as_ref().or(owner.as_ref());
+        self.confirmed_owner = self.confirmed_owner.take().or_else(|| first.cloned());
+        self.identity_id = owner;
+        self.uncorrelated_because = because;
+    }
+
+    /// Whether nobody has confirmed yet that it belongs to somebody else than before.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.identity_id.is_some()
+            && self.confirmed_owner.is_some()
+            && self.identity_id != self.confirmed_owner
+    }
+
+    /// Whether what clients see of it differs from `old`.
+    pub(crate) fn shows_otherwise(&self, old: &Self) -> bool {
+        (&self.identity_id, &self.native_identity, &self.name, &self.attributes)
+            != (&old.identity_id, &old.native_identity, &old.name, &old.attributes)
+            || (self.disabled, self.locked) != (old.disabled, old.locked)
+    }
+
+    /// Whether all that is kept of it but the time is as in `old`.
+    pub(crate) fn is_as(&self, old: &Self) -> bool {
+        !self.shows_otherwise(old)
+            && (&self.stable_id, self.generation, &self.claims)
+                == (&old.stable_id, old.generation, &old.claims)
+            && (&self.confirmed_owner, &self.uncorrelated_because)
+                == (&old.confirmed_owner, &old.uncorrelated_because)
     }
 }
 
@@ -142,6 +174,78 @@ pub async fn one(app: &App, caller: &Caller, id: AccountId) -> Result<Described,
             describe(tx, account, &mut HashMap::new())
         })
         .await
+}
+
+/// What an administrator says of whose an account is.
+#[derive(Clone, Debug)]
+pub struct Correlated {
+    /// The person, or nobody.
+    pub identity_id: Option<IdentityId>,
+    /// Whether aggregations must leave that alone.
+    pub manually: bool,
+}
+
+/// Gives an account to a person by hand, or confirms the owner that an aggregation gave it.
+pub async fn correlate(
+    app: &App,
+    caller: &Caller,
+    id: AccountId,
+    change: impl Fn(&Account) -> Result<Correlated, Error> + Send + 'static,
+) -> Result<(), Error> {
+    if !caller.may_point_sources() {
+        return Err(Error::Forbidden(format!(
+            "whose an account is decides who receives passwords there: ask an organization administrator (ORG_ADMIN), or use an API client with the scope {ENDPOINT}"
+        )));
+    }
+    let actor = caller.principal().to_owned();
+    app.store
+        .write(move |tx| {
+            let account = tx.account(&id)?.ok_or(Error::NotFound("account"))?;
+            let wanted = change(&account)?;
+            keep_correlated(tx, &account, wanted, &actor)
+        })
+        .await
+}
+
+/// Keeps what an administrator said, inside the caller's transaction.
+pub fn keep_correlated(
+    tx: &mut Tx<'_>,
+    old: &Account,
+    wanted: Correlated,
+    actor: &str,
+) -> Result<(), Error> {
+    let Correlated { identity_id, manually } = wanted;
+    let source = tx.source(&old.source_id)?.ok_or(Error::NotFound("account"))?;
+    if source.is_built_in() {
+        let text = "the accounts of a built-in source belong to their people by name";
+        return Err(Error::bad(BadRequest::IllegalUpdate, text));
+    }
+    if let Some(person) = &identity_id
+        && tx.identity(person)?.is_none()
+    {
+        let text = format!("identityId: there is no identity {person}");
+        return Err(Error::bad(BadRequest::Referenced, text));
+    }
+    let manually_correlated = manually && identity_id.is_some();
+    let account = Account {
+        claims: old.claims.clone().filter(|_| !manually_correlated),
+        manually_correlated,
+        confirmed_owner: identity_id.clone(),
+        identity_id,
+        uncorrelated_because: None,
+        modified: tx.now()?,
+        ..old.clone()
+    };
+    tx.update_account(&account)?;
+    let detail = serde_json::json!({
+        "sourceId": account.source_id,
+        "from": old.identity_id,
+        "to": account.identity_id,
+        "manuallyCorrelated": account.manually_correlated,
+    });
+    let object = account.id.as_str();
+    tx.audit(Audit { actor, action: "ACCOUNT_CORRELATE", object, detail })?;
+    Ok(())
 }
 
 /// Looks each source up once.

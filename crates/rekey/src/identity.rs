@@ -11,7 +11,7 @@ use crate::{
     clock::Micros,
     error::BadRequest,
     id::IdentityId,
-    source,
+    source::{self, correlation},
     store::{Asked, Audit, Json, Listing, Page, Tx, from_row},
 };
 
@@ -155,7 +155,14 @@ pub fn update(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identi
     let identity = Identity { modified: tx.now()?, ..identity };
     tx.update_identity(&identity)?;
     tx.follow_identity(&identity)?;
-    let detail = serde_json::json!({ "personal": { "alias": identity.alias } });
+    let released = if identity.capabilities.0.is_empty() {
+        Vec::new()
+    } else {
+        correlation::release_privileged(tx, &identity.id)?
+    };
+    let detail = serde_json::json!({
+        "personal": { "alias": identity.alias, "uncorrelated": released },
+    });
     tx.audit(Audit { actor, action: "USER_UPDATE", object: identity.id.as_str(), detail })?;
     Ok(identity)
 }

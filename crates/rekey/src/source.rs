@@ -17,6 +17,7 @@ use crate::{
 
 pub mod aggregation;
 mod change;
+pub mod correlation;
 mod creator;
 mod list;
 mod tasks;
@@ -94,7 +95,7 @@ from_row!(Source {
     modified,
 });
 
-/// How an account finds its person: equal values, without regard to case.
+/// How an account finds its person: by equal values, compared as the system compares them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Correlation {
@@ -102,6 +103,10 @@ pub struct Correlation {
     pub account_attribute: String,
     /// The identity's attribute; `alias`, `name` and `email` are always there.
     pub identity_attribute: String,
+    /// Whether an account may become that of a person with capabilities: otherwise a connected
+    /// system could have an administrator's next password by naming them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
 }
 
 impl Source {
@@ -121,6 +126,11 @@ impl Source {
         self.deadline
             .and_then(|micros| u64::try_from(micros).ok())
             .map_or(app.config.changes.deadline, Duration::from_micros)
+    }
+
+    /// Whether a person may have several accounts on it: `severalAccounts`.
+    pub fn allows_several_accounts(&self) -> bool {
+        self.extra.0.get("severalAccounts").and_then(Value::as_bool).unwrap_or(false)
     }
 
     /// How much of its accounts one aggregation may remove, in percent: `deleteThreshold`.

@@ -60,6 +60,7 @@ fn table() -> Table {
         )
         .get("/accounts", &accounts::list::ACCESS, accounts::list::handler)
         .get("/accounts/{id}", &accounts::get::ACCESS, accounts::get::handler)
+        .patch("/accounts/{id}", &accounts::patch::ACCESS, accounts::patch::handler)
         .get("/identities", &identities::list::ACCESS, identities::list::handler)
         .get("/identities/{id}", &identities::get::ACCESS, identities::get::handler)
         .get(

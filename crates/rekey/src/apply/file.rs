@@ -43,6 +43,7 @@ pub(super) struct System {
     pub(super) features: Option<Vec<String>>,
     pub(super) policy: Option<String>,
     pub(super) deadline: Option<String>,
+    pub(super) several_accounts: Option<bool>,
     pub(super) connector_attributes: Option<Map<String, Value>>,
 }
 

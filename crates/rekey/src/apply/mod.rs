@@ -48,6 +48,8 @@ pub struct Step {
     pub name: String,
     /// The members that change; never their values.
     pub members: Vec<&'static str>,
+    /// What else it does, in words.
+    pub effects: Vec<String>,
     deed: Deed,
 }
 
@@ -111,6 +113,7 @@ pub async fn plan(app: &App, text: &str, folder: &Path, prune: bool) -> Result<P
     let mut removed = Vec::new();
     removed.append(&mut policies::plan(&mut plan, &mut now, site.policies, prune)?);
     removed.append(&mut people::plan(&mut plan, &mut now, site.identities, folder, prune)?);
+    people::name_lost_accounts(app, &mut plan).await?;
     if let Some(dictionary) = site.dictionary {
         let text = file::text(&dictionary, folder, "dictionary")?;
         policy::check_dictionary(&text)?;
@@ -275,6 +278,7 @@ impl Plan {
                 "kind": step.kind,
                 "name": step.name,
                 "members": step.members,
+                "effects": step.effects,
             })
         });
         serde_json::Value::Array(steps.collect())
@@ -288,22 +292,30 @@ impl Plan {
         members: Vec<&'static str>,
         deed: Deed,
     ) {
-        self.steps.push(Step { verb, kind, name, members, deed });
+        self.steps.push(Step { verb, kind, name, members, effects: Vec::new(), deed });
     }
 }
 
 impl Step {
     fn line(&self) -> String {
         let (sign, kind, name) = (self.verb.sign(), self.kind, &self.name);
-        match (self.kind, self.members.is_empty()) {
+        let line = match (self.kind, self.members.is_empty()) {
             ("dictionary", _) => format!("{sign} dictionary"),
             (_, true) => format!("{sign} {kind} {name}"),
             (_, false) => format!("{sign} {kind} {name}: {}", self.members.join(", ")),
-        }
+        };
+        if self.effects.is_empty() { line } else { format!("{line} ({})", self.effects.join("; ")) }
     }
 
     fn remove(kind: &'static str, name: &str, deed: Deed) -> Self {
-        Self { verb: Verb::Remove, kind, name: name.to_owned(), members: Vec::new(), deed }
+        Self {
+            verb: Verb::Remove,
+            kind,
+            name: name.to_owned(),
+            members: Vec::new(),
+            effects: Vec::new(),
+            deed,
+        }
     }
 }
 

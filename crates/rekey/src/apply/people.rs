@@ -8,9 +8,9 @@ use super::{
     now::Now,
 };
 use crate::{
-    Error,
+    App, Error,
     identity::{self, Identity, NewIdentity, name_key},
-    source::IDENTITY_NOW,
+    source::{IDENTITY_NOW, correlation},
     store::Json,
 };
 
@@ -39,6 +39,24 @@ pub(super) fn plan(
         one(plan, now, person, folder)?;
     }
     Ok(removed)
+}
+
+/// Names the accounts that people lose who gain their first capability.
+pub(super) async fn name_lost_accounts(app: &App, plan: &mut Plan) -> Result<(), Error> {
+    for step in &mut plan.steps {
+        let Deed::Person(people) = &step.deed else { continue };
+        let Some(old) = &people.old else { continue };
+        if !old.capabilities.0.is_empty() || people.new.capabilities.0.is_empty() {
+            continue;
+        }
+        let id = old.id.clone();
+        let lost = app.store.read(move |tx| correlation::not_for_privileged(tx, &id)).await?;
+        step.effects = lost
+            .into_iter()
+            .map(|(account, source)| format!("loses {} on {source}", account.native_identity))
+            .collect();
+    }
+    Ok(())
 }
 
 fn one(plan: &mut Plan, now: &mut Now, person: Person, folder: &Path) -> Result<(), Error> {

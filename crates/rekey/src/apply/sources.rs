@@ -65,6 +65,9 @@ fn one(
     let deadline =
         deadline.transpose().map_err(|why| illegal(format!("{what}: deadline: {why}")))?;
 
+    let several =
+        system.several_accounts.map(|several| ("severalAccounts".to_owned(), several.into()));
+
     let Some(at) = at else {
         let missing = |member| illegal(format!("{what}: {member} is missing"));
         let new = NewSource {
@@ -74,7 +77,7 @@ fn one(
             owner_id: owner.ok_or_else(|| missing("owner"))?,
             features: system.features.unwrap_or_default(),
             connector_attributes: attributes.unwrap_or_default(),
-            extra: serde_json::Map::new(),
+            extra: several.into_iter().collect(),
             policy_id: policy,
             deadline,
         };
@@ -99,6 +102,7 @@ fn one(
     new.policy_id = policy.or(new.policy_id);
     new.deadline = deadline.and_then(|d| i64::try_from(d.as_micros()).ok()).or(new.deadline);
     new.features = system.features.map_or(new.features, Json);
+    new.extra.0.extend(several);
     new.connector_attributes = attributes.map_or(new.connector_attributes, Json);
     now.sources.push(new.clone());
     let update = source::prepare_update(app, old, new, Equal::Kept)?;

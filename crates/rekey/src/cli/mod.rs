@@ -14,6 +14,7 @@ use crate::{
     open,
 };
 
+mod account;
 mod apply;
 mod audit;
 mod config;
@@ -52,6 +53,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Say whose the accounts on connected systems are.
+    #[command(subcommand)]
+    Account(account::Command),
     /// Make the store say what a file says: people, policies, sources, sync groups, clients.
     Apply(apply::Apply),
     /// Look at the audit trail, and whether it is what was written.
@@ -103,6 +107,9 @@ impl Cli {
     async fn run(self) -> Result<ExitCode, Error> {
         let (file, json) = (self.config.as_deref(), self.json);
         match self.command {
+            Command::Account(command) => {
+                beside(file, "account", async |app| command.run(app, json).await).await
+            }
             Command::Apply(apply) => {
                 beside(file, "apply", async |app| apply.run(app, json).await).await
             }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{App, Error, clock::Clock, config::Config, open};
 
+mod accounts;
 mod audit;
 mod listen;
 mod machine;
@@ -105,4 +106,5 @@ async fn within(report: &mut Report, app: &App, serves: bool) {
     queue::check(report, app, serves).await;
     audit::check(report, app, serves).await;
     sources::check(report, app).await;
+    accounts::check(report, app).await;
 }

@@ -16,7 +16,8 @@ use crate::{
     password::links,
     source::{
         self, Source,
-        aggregation::{Correlator, Counted, Seen, count_unseen, keep, remove_unseen},
+        aggregation::{Counted, Seen, count_unseen, keep, remove_unseen, settle},
+        correlation::Correlator,
     },
     store::{Job, Message, Tx},
 };
@@ -41,11 +42,12 @@ const CHANGED: &str = "the source was changed meanwhile: aggregate again";
 /// A source that sends nothing for so long has failed.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// Carries it out; a sentence says why it failed.
+/// Carries it out; a sentence says why it failed, and warnings what became otherwise than expected.
 pub(super) async fn run(
     app: &App,
     job: &Job,
     counts: &mut Map<String, Value>,
+    warnings: &mut Vec<Message>,
 ) -> Result<Option<Message>, Error> {
     let id = job.source_id.clone();
     let source = app
@@ -69,7 +71,10 @@ pub(super) async fn run(
     listing.spawn(async move { connector.accounts(sender).await });
     let time = app.config.limits.aggregation_time;
     let until = Instant::now() + time;
-    let mut reading = Reading { app, job, source, counts, total: Counted::default() };
+    let correlating = source.clone();
+    let correlator = app.store.read(move |tx| Correlator::new(tx, &correlating)).await?;
+    let correlator = Arc::new(correlator);
+    let mut reading = Reading { app, job, source, correlator, counts, total: Counted::default() };
     let read = timeout_at(until, async {
         let seen = match reading.read(accounts).await? {
             Ok(seen) => seen,
@@ -94,10 +99,20 @@ pub(super) async fn run(
         return Ok(Some(CHANGED.into()));
     }
     // Accounts of a built-in source come and go with their people.
-    if failure.is_none() && !reading.source.is_built_in() {
-        return Ok(reading.remove(seen).await?.map(Message::from));
+    if failure.is_some() {
+        return Ok(failure);
     }
-    Ok(failure)
+    let seen = Arc::new(seen);
+    if !reading.source.is_built_in()
+        && let Some(why) = reading.remove(&seen).await?
+    {
+        return Ok(Some(why.into()));
+    }
+    match reading.settle(&seen).await? {
+        Some(refused) => warnings.extend(in_words(&refused)),
+        None => return Ok(Some(CHANGED.into())),
+    }
+    Ok(None)
 }
 
 fn failed(fault: &Fault) -> Message {
@@ -109,6 +124,7 @@ struct Reading<'a> {
     app: &'a App,
     job: &'a Job,
     source: Source,
+    correlator: Arc<Correlator>,
     counts: &'a mut Map<String, Value>,
     total: Counted,
 }
@@ -120,8 +136,6 @@ impl Reading<'_> {
         &mut self,
         mut accounts: mpsc::Receiver<Listed>,
     ) -> Result<Result<Seen, String>, Error> {
-        let source = self.source.clone();
-        let correlator = self.app.store.read(move |tx| Correlator::new(tx, &source)).await?;
         let most = self.app.config.limits.accounts_per_source;
         let mut seen = Seen::default();
         let mut listed = 0;
@@ -137,7 +151,7 @@ impl Reading<'_> {
             let too_many = listed.saturating_sub(most);
             batch.truncate(batch.len() - too_many);
             batch.retain(|listed| seen.add(&listed.native_identity));
-            if !self.keep(&correlator, batch, &seen).await? {
+            if !self.keep(batch, &seen).await? {
                 return Ok(Err(CHANGED.into()));
             }
             if too_many > 0 {
@@ -155,16 +169,10 @@ impl Reading<'_> {
     }
 
     /// Keeps a batch; false if the source was changed meanwhile.
-    async fn keep(
-        &mut self,
-        correlator: &Correlator,
-        batch: Vec<Listed>,
-        seen: &Seen,
-    ) -> Result<bool, Error> {
+    async fn keep(&mut self, batch: Vec<Listed>, seen: &Seen) -> Result<bool, Error> {
         self.counts.insert("total".into(), seen.len().into());
-        let correlator = correlator.clone();
-        let counted =
-            self.page(move |tx, source| keep(tx, &source.id, &correlator, &batch)).await?;
+        let correlator = self.correlator.clone();
+        let counted = self.page(move |tx, source| keep(tx, source, &correlator, &batch)).await?;
         let Some(counted) = counted else { return Ok(false) };
         self.total.created += counted.created;
         self.total.updated += counted.updated;
@@ -175,9 +183,8 @@ impl Reading<'_> {
 
     /// Removes the accounts the source no longer has, unless they are so many that the source
     /// rather fails to show them; a sentence, if it removed none for that.
-    async fn remove(&mut self, seen: Seen) -> Result<Option<String>, Error> {
-        let seen = Arc::new(seen);
-        let Some((unseen, all)) = self.count(&seen).await? else { return Ok(Some(CHANGED.into())) };
+    async fn remove(&mut self, seen: &Arc<Seen>) -> Result<Option<String>, Error> {
+        let Some((unseen, all)) = self.count(seen).await? else { return Ok(Some(CHANGED.into())) };
         if seen.is_empty() && all > 0 {
             return Ok(Some(format!(
                 "the source listed no account, and rekey knows {all}: nothing was removed; check what the source's account may read and how accounts are selected"
@@ -205,6 +212,26 @@ impl Reading<'_> {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Decides whose the accounts are, now that all were read: those that name one person together
+    /// and so became nobody's. None if the source was changed meanwhile.
+    async fn settle(&mut self, seen: &Arc<Seen>) -> Result<Option<Vec<String>>, Error> {
+        let mut after = String::new();
+        let mut refused = Vec::new();
+        loop {
+            let (correlator, seen, from) = (self.correlator.clone(), seen.clone(), after.clone());
+            let page = self
+                .page(move |tx, source| settle(tx, source, &correlator, &seen, &from, PAGE))
+                .await?;
+            let Some((next, more)) = page else { return Ok(None) };
+            refused.extend(more);
+            match next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        Ok(Some(refused))
     }
 
     /// How many accounts were not seen, and how many there are.
@@ -244,6 +271,21 @@ impl Reading<'_> {
             })
             .await
     }
+}
+
+/// Accounts named at most in what a task says.
+const NAMED: usize = 20;
+
+fn in_words(refused: &[String]) -> Option<Message> {
+    let (named, rest) = refused.split_at(refused.len().min(NAMED));
+    let more = if rest.is_empty() { String::new() } else { format!("; and {} more", rest.len()) };
+    (!named.is_empty()).then(|| {
+        format!(
+            "all accounts were read, and these became nobody's: {}{more}; correct their correlation attribute, or set severalAccounts on the source, and aggregate again",
+            named.join("; ")
+        )
+        .into()
+    })
 }
 
 /// What is kept in one transaction.

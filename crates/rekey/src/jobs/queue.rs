@@ -59,16 +59,20 @@ async fn claim(app: &App) -> Result<Option<Job>, crate::store::Error> {
 
 /// Carries a job out and ends it. What fails on rekey's side is left to the lease.
 pub async fn carry_out(app: &App, job: Job) {
-    let mut counts = Map::new();
+    let (mut counts, mut messages) = (Map::new(), Vec::new());
     let done = match job.kind.as_str() {
         _ if job.attempt > ATTEMPTS => Ok(Some("it was tried three times and never ended".into())),
-        AGGREGATION => aggregate::run(app, &job, &mut counts).await,
+        AGGREGATION => aggregate::run(app, &job, &mut counts, &mut messages).await,
         other => Ok(Some(format!("this build knows no job of kind {other}").into())),
     };
     let ended = match done {
         Ok(failure) => {
-            let status = if failure.is_none() { "SUCCESS" } else { "ERROR" };
-            let messages: Vec<_> = failure.into_iter().collect();
+            let status = match (&failure, messages.is_empty()) {
+                (Some(_), _) => "ERROR",
+                (None, false) => "WARNING",
+                (None, true) => "SUCCESS",
+            };
+            messages.extend(failure);
             let job = job.clone();
             let end = move |tx: &mut Tx<'_>| tx.end_job(&job, status, &messages, &counts);
             app.store.write(end).await.map_err(Error::from)

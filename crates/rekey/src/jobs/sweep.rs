@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{App, Error, keys, password::accept};
+use crate::{App, Error, keys, password::accept, source::aggregation};
 
 /// How often.
 const EVERY: Duration = Duration::from_mins(1);
@@ -30,11 +30,12 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Once: keys that are old or ended, tasks that ended 90 days ago, and, among the next changes after `from`, those that ended
+/// Once: accounts that wait for an aggregation get one; keys that are old or ended, tasks that ended 90 days ago, and, among the next changes after `from`, those that ended
 /// 90 days ago. Where to go on next time.
 pub async fn sweep(app: &App, from: i64) -> Result<i64, Error> {
     keys::rotate_old(app).await?;
     keys::remove_ended(app).await?;
+    aggregation::confirm_waiting(app).await?;
     app.store
         .write(move |tx| {
             let now = tx.now()?;

@@ -1,17 +1,19 @@
 //! Reading a source's accounts, and finding whose they are.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashSet, time::Duration};
 
 use rekey_connectors::Listed;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
-use super::{Correlation, Source};
+use super::{
+    Source,
+    correlation::{Claim, Correlator, note_owner},
+};
 use crate::{
     App, Error,
     access::Caller,
     account::Account,
-    id::{IdentityId, JobId, SourceId},
-    identity::name_key,
+    id::{JobId, SourceId},
     store::{Audit, Job, Json, Tx},
 };
 
@@ -60,6 +62,23 @@ fn enqueue(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<Job, Er
     Ok(job)
 }
 
+/// How long after it asked for an aggregation rekey asks again, while accounts wait for one.
+const AGAIN_AFTER: Duration = Duration::from_hours(1);
+
+/// Asks for an aggregation of each source with accounts of an older correlation generation: those
+/// of a store that was just upgraded, and those whose last aggregation failed.
+pub async fn confirm_waiting(app: &App) -> Result<(), Error> {
+    app.store
+        .write(|tx| {
+            let before = tx.now()?.minus(AGAIN_AFTER);
+            for source in tx.sources_to_confirm(AGGREGATION, crate::ACTOR, before)? {
+                enqueue(tx, &source, crate::ACTOR)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
 /// Begins a new correlation generation of a source, inside the caller's transaction: none of its
 /// accounts can be changed until the aggregation that this enqueues has confirmed it.
 pub fn reconfirm(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<(), Error> {
@@ -72,77 +91,6 @@ pub fn reconfirm(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<(
     Ok(())
 }
 
-/// Who an account belongs to.
-#[derive(Clone)]
-pub enum Correlator {
-    /// By the person's login name.
-    Alias(String),
-    /// By another attribute of theirs: `name` of the account, and whom each value names.
-    Attribute(String, HashMap<String, Option<IdentityId>>),
-    /// Nobody said how: accounts stay as they are.
-    Nothing,
-}
-
-impl Correlator {
-    /// As the source is configured.
-    pub fn new(tx: &mut Tx<'_>, source: &Source) -> Result<Self, Error> {
-        if source.is_built_in() {
-            return Ok(Self::Alias("nativeIdentity".into()));
-        }
-        let Some(Correlation { account_attribute, identity_attribute }) = source.correlation()?
-        else {
-            return Ok(Self::Nothing);
-        };
-        if identity_attribute == "alias" {
-            return Ok(Self::Alias(account_attribute));
-        }
-        let mut people = HashMap::new();
-        for person in tx.identities()? {
-            let Some(value) = person.attribute(&identity_attribute) else { continue };
-            // Two people with one value are nobody.
-            people
-                .entry(name_key(&value))
-                .and_modify(|whom| *whom = None)
-                .or_insert(Some(person.id));
-        }
-        Ok(Self::Attribute(account_attribute, people))
-    }
-
-    fn person(
-        &self,
-        tx: &mut Tx<'_>,
-        listed: &Listed,
-        now: Option<&IdentityId>,
-    ) -> Result<Option<IdentityId>, Error> {
-        match self {
-            Self::Nothing => Ok(now.cloned()),
-            Self::Alias(attribute) => match value(listed, attribute) {
-                Some(alias) if !alias.trim().is_empty() => {
-                    Ok(tx.identity_with_alias(&alias)?.map(|person| person.id))
-                }
-                Some(_) | None => Ok(None),
-            },
-            Self::Attribute(attribute, people) => Ok(value(listed, attribute)
-                .and_then(|value| people.get(&name_key(&value)).cloned().flatten())),
-        }
-    }
-}
-
-/// An attribute of an account as text; the first of several.
-fn value(listed: &Listed, attribute: &str) -> Option<String> {
-    match attribute {
-        "nativeIdentity" => return Some(listed.native_identity.clone()),
-        "name" if !listed.attributes.contains_key("name") => return Some(listed.name.clone()),
-        _ => {}
-    }
-    let value = listed.attributes.get(attribute)?;
-    match value.as_array().and_then(|all| all.first()).unwrap_or(value) {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => None,
-    }
-}
-
 /// How many accounts a batch made and changed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counted {
@@ -152,36 +100,30 @@ pub struct Counted {
     pub updated: u64,
 }
 
-/// Keeps a batch of accounts, inside the caller's deed. One that is as it was costs no write.
+/// Keeps a batch of accounts, inside the caller's transaction. One that is as it was costs no write.
+///
+/// An account that names a person it does not belong to yet waits for [`settle`], since another
+/// account that was not read yet may name the same person.
 pub fn keep(
     tx: &mut Tx<'_>,
-    source: &SourceId,
+    source: &Source,
     correlator: &Correlator,
     batch: &[Listed],
 ) -> Result<Counted, Error> {
-    let now = tx.now()?;
     let mut counted = Counted::default();
     for listed in batch {
-        let old = tx.account_on(source, &listed.native_identity)?;
-        let whose = old.as_ref().and_then(|old| old.identity_id.as_ref());
-        let kept = old.clone();
-        let account = Account {
-            identity_id: correlator.person(tx, listed, whose)?,
-            name: listed.name.clone(),
-            attributes: Json(listed.attributes.clone()),
-            disabled: listed.disabled,
-            locked: listed.locked,
-            modified: now,
-            ..kept.unwrap_or_else(|| Account::new(source.clone(), &listed.native_identity, now))
-        };
+        let old = known(tx, source, listed)?;
+        let claim = correlator.claim(tx, listed)?;
+        let account = read_again(tx, source, old.clone(), listed, claim)?;
         match old {
             None => {
                 tx.insert_account(&account)?;
                 counted.created += 1;
             }
-            Some(old) if differs(&old, &account) => {
+            Some(old) if !account.is_as(&old) => {
+                note_owner(tx, &old, &account)?;
                 tx.update_account(&account)?;
-                counted.updated += 1;
+                counted.updated += u64::from(account.shows_otherwise(&old));
             }
             Some(_) => {}
         }
@@ -189,9 +131,101 @@ pub fn keep(
     Ok(counted)
 }
 
-fn differs(old: &Account, new: &Account) -> bool {
-    (&old.identity_id, &old.name, &old.attributes, old.disabled, old.locked)
-        != (&new.identity_id, &new.name, &new.attributes, new.disabled, new.locked)
+/// The account that a source lists, as rekey knows it: by its stable id, or by its name if no id is
+/// known of it. An account whose name was given to another one is set aside: it is found again
+/// under its new name, or it is gone.
+fn known(tx: &mut Tx<'_>, source: &Source, listed: &Listed) -> Result<Option<Account>, Error> {
+    let Some(id) = &listed.stable_id else {
+        return Ok(tx.account_on(&source.id, &listed.native_identity)?);
+    };
+    let same = tx.account_with_stable_id(&source.id, id)?;
+    if same.as_ref().is_some_and(|same| same.native_identity == listed.native_identity) {
+        return Ok(same);
+    }
+    match tx.account_on(&source.id, &listed.native_identity)? {
+        None => Ok(same),
+        Some(named) if same.is_none() && named.stable_id.is_none() => Ok(Some(named)),
+        Some(mut named) => {
+            named.native_identity = format!("(name given away) {}", named.id);
+            named.generation = named.generation.min(source.generation - 1);
+            tx.update_account(&named)?;
+            Ok(same)
+        }
+    }
+}
+
+/// An account with what its source lists of it now, and the owner it has until [`settle`].
+fn read_again(
+    tx: &mut Tx<'_>,
+    source: &Source,
+    old: Option<Account>,
+    listed: &Listed,
+    claim: Claim,
+) -> Result<Account, Error> {
+    let now = tx.now()?;
+    let mut account = old.unwrap_or_else(|| Account {
+        generation: 0,
+        ..Account::new(source.id.clone(), &listed.native_identity, now)
+    });
+    account.native_identity.clone_from(&listed.native_identity);
+    account.name.clone_from(&listed.name);
+    account.attributes = Json(listed.attributes.clone());
+    (account.disabled, account.locked, account.modified) = (listed.disabled, listed.locked, now);
+    if listed.stable_id.is_none() && account.stable_id.is_some() {
+        // The system no longer shows the id: nothing confirms that it is the same account.
+        return Ok(account);
+    }
+    let was_confirmed = account.generation > 0;
+    account.stable_id.clone_from(&listed.stable_id);
+    match claim {
+        _ if account.manually_correlated => account.claims = None,
+        Claim::Nothing => account.claims = None,
+        Claim::Nobody(why) => {
+            account.claims = None;
+            let why = why.or_else(|| {
+                let was_somebodys = account.identity_id.is_some();
+                was_somebodys.then(|| "its correlation attribute names nobody any more".to_owned())
+            });
+            let why = why.or_else(|| account.uncorrelated_because.clone());
+            account.set_owner(None, why);
+        }
+        Claim::Person(person) => {
+            let is_theirs = account.identity_id.as_ref() == Some(&person);
+            account.claims = Some(person);
+            if !is_theirs {
+                let why = account.identity_id.as_ref().map(|_| MOVES.to_owned());
+                let why = why.or_else(|| account.uncorrelated_because.clone());
+                account.set_owner(None, why);
+            }
+            if !(is_theirs && was_confirmed) {
+                return Ok(account);
+            }
+        }
+    }
+    account.generation = source.generation;
+    Ok(account)
+}
+
+const MOVES: &str = "its correlation attribute names another person now";
+
+/// Decides whose the accounts are that name a person, after all accounts of the source were read:
+/// the next `limit` after `after`. Where to go on, and the accounts that became nobody's, in words.
+pub fn settle(
+    tx: &mut Tx<'_>,
+    source: &Source,
+    correlator: &Correlator,
+    seen: &Seen,
+    after: &str,
+    limit: i64,
+) -> Result<(Option<String>, Vec<String>), Error> {
+    let page = tx.accounts_to_settle(source, after, limit)?;
+    let mut refused = Vec::new();
+    for account in page.iter().filter(|account| seen.holds(&account.native_identity)) {
+        if let Some(why) = correlator.settle(tx, source, account)? {
+            refused.push(format!("{:?}: {why}", account.native_identity));
+        }
+    }
+    Ok((page.last().map(|account| account.id.to_string()), refused))
 }
 
 /// The accounts a source listed: a digest each, 16 bytes, however long their names.

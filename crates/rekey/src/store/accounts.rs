@@ -3,17 +3,19 @@
 use super::{
     Asked, Listing, Page, Result, Tx,
     field::{Field, Kind, NOTHING, prefix},
+    row::One,
 };
 use crate::{
     Error,
     account::Account,
     id::{AccountId, IdentityId, SourceId},
     identity::Identity,
+    source::Source,
 };
 
 pub(super) const COLUMNS: &str =
     "id, source_id, identity_id, native_identity, stable_id, name, attributes, disabled, locked, generation, claims, manually_correlated,
-     unconfirmed, uncorrelated_because, created, modified";
+     confirmed_owner, uncorrelated_because, created, modified";
 
 impl Tx<'_> {
     /// An account by its id.
@@ -53,6 +55,53 @@ impl Tx<'_> {
         self.maybe(&sql, &[source, &stable_id])
     }
 
+    /// The accounts of a source that name this person, and those that an administrator gave them.
+    pub fn accounts_that_claim(
+        &mut self,
+        source: &SourceId,
+        person: &IdentityId,
+    ) -> Result<Vec<Account>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM account WHERE source_id = $1 AND claims = $2
+             UNION SELECT {COLUMNS} FROM account
+             WHERE identity_id = $2 AND source_id = $1 AND manually_correlated"
+        );
+        self.all(&sql, &[source, person])
+    }
+
+    /// The accounts of a source that lost their owner, or have one that nobody confirmed.
+    pub fn accounts_without_confirmed_owner(&mut self, source: &Source) -> Result<Vec<Account>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM account WHERE source_id = $1
+                 AND (uncorrelated_because IS NOT NULL OR confirmed_owner <> identity_id)
+             ORDER BY native_identity LIMIT 1000"
+        );
+        self.all(&sql, &[&source.id])
+    }
+
+    /// How many accounts of a source wait for an aggregation to confirm whose they are.
+    pub fn accounts_unconfirmed(&mut self, source: &Source) -> Result<i64> {
+        let sql = "SELECT COUNT(*) AS value FROM account WHERE source_id = $1 AND generation < $2";
+        let One(count) = self.one::<One<i64>>(sql, &[&source.id, &source.generation])?;
+        Ok(count)
+    }
+
+    /// Up to `limit` accounts of a source after one of them, by id, whose owner is not settled in
+    /// the source's correlation generation.
+    pub fn accounts_to_settle(
+        &mut self,
+        source: &Source,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Account>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM account WHERE source_id = $1 AND claims IS NOT NULL AND id > $2
+                 AND (identity_id IS NULL OR identity_id <> claims OR generation < $3)
+             ORDER BY id LIMIT $4"
+        );
+        self.all(&sql, &[&source.id, &after, &source.generation, &limit])
+    }
+
     /// A person's accounts on a source, by name.
     pub fn accounts_of(
         &mut self,
@@ -84,7 +133,7 @@ impl Tx<'_> {
             generation,
             claims,
             manually_correlated,
-            unconfirmed,
+            confirmed_owner,
             uncorrelated_because,
             created,
             modified,
@@ -104,7 +153,7 @@ impl Tx<'_> {
                 generation,
                 claims,
                 manually_correlated,
-                unconfirmed,
+                confirmed_owner,
                 uncorrelated_because,
                 created,
                 modified,
@@ -127,7 +176,7 @@ impl Tx<'_> {
         let sql =
             "UPDATE account SET identity_id = $2, native_identity = $3, stable_id = $4, name = $5,
                        attributes = $6, disabled = $7, locked = $8, generation = $9,
-                       claims = $10, manually_correlated = $11, unconfirmed = $12,
+                       claims = $10, manually_correlated = $11, confirmed_owner = $12,
                        uncorrelated_because = $13, modified = $14, name_prefix = $15, native_prefix = $16
                    WHERE id = $1";
         let Account {
@@ -143,7 +192,7 @@ impl Tx<'_> {
             generation,
             claims,
             manually_correlated,
-            unconfirmed,
+            confirmed_owner,
             uncorrelated_because,
             created: _,
             modified,
@@ -162,7 +211,7 @@ impl Tx<'_> {
                 generation,
                 claims,
                 manually_correlated,
-                unconfirmed,
+                confirmed_owner,
                 uncorrelated_because,
                 modified,
                 &prefix(name),
@@ -212,7 +261,9 @@ impl Listing {
             Field::new("sourceId", "source_id", Kind::Id).filter("eq in sw").sort(),
             Field::new("hasEntitlements", "(1 = 0)", Kind::Boolean).filter("eq"),
             Field::new("uncorrelated", "(identity_id IS NULL)", Kind::Boolean).filter("eq"),
-            Field::new("manuallyCorrelated", "(1 = 0)", Kind::Boolean).filter("eq").sort(),
+            Field::new("manuallyCorrelated", "manually_correlated", Kind::Boolean)
+                .filter("eq")
+                .sort(),
             Field::new("origin", "'AGGREGATED'", Kind::Text).filter("eq in").sort(),
             Field::new("identity.name", PERSON, Kind::Text).filter("eq in sw").sort(),
             Field::new("identity.correlated", "(identity_id IS NOT NULL)", Kind::Boolean)
@@ -221,7 +272,7 @@ impl Listing {
             Field::new("identity.identityState", STATE, Kind::Text).filter("eq in").sort(),
             Field::new("entitlements", NOTHING, Kind::Text).filter("eq").sort(),
             Field::new("recommendation.method", NOTHING, Kind::Text).filter("eq in isnull"),
-            Field::new("uuid", NOTHING, Kind::Text).sort(),
+            Field::new("uuid", "stable_id", Kind::Text).sort(),
             Field::new("source.displayableName", SOURCE, Kind::Text).filter("eq in").sort(),
             Field::new("source.authoritative", "(1 = 0)", Kind::Boolean).filter("eq").sort(),
             Field::new("source.connectionType", "'direct'", Kind::Text).filter("eq in").sort(),

@@ -109,6 +109,7 @@ impl Tx<'_> {
         let sql = format!("DELETE FROM account WHERE identity_id = $1 AND {built_in}");
         self.run(&sql, &[&who.id, &connector])?;
         self.run("UPDATE account SET identity_id = NULL WHERE identity_id = $1", &[&who.id])?;
+        self.run("UPDATE account SET claims = NULL WHERE claims = $1", &[&who.id])?;
         self.run("DELETE FROM client WHERE identity_id = $1", &[&who.id])?;
         self.run_one("DELETE FROM identity WHERE id = $1", &[&who.id])
     }

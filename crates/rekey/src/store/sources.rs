@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Error,
+    clock::Micros,
     id::{IdentityId, SourceId},
     identity::name_key,
     source::{self, IDENTITY_NOW, Source},
@@ -114,6 +115,25 @@ impl Tx<'_> {
                 &source.modified,
             ],
         )
+    }
+
+    /// The sources with accounts of an older correlation generation, for which no job of this kind
+    /// waits, and `launcher` has asked for none since `before`.
+    pub fn sources_to_confirm(
+        &mut self,
+        kind: &str,
+        launcher: &str,
+        before: Micros,
+    ) -> Result<Vec<SourceId>> {
+        let sql = "SELECT s.id AS value FROM source s
+                   WHERE s.connector <> $4 AND s.generation > COALESCE(
+                           (SELECT MIN(a.generation) FROM account a WHERE a.source_id = s.id), s.generation)
+                     AND NOT EXISTS (SELECT 1 FROM job j WHERE j.source_id = s.id AND j.kind = $1
+                           AND (j.completed IS NULL OR j.launcher = $2 AND j.created > $3))
+                   ORDER BY s.id";
+        let found =
+            self.all::<One<SourceId>>(sql, &[&kind, &launcher, &before, &crate::builtin::NAME])?;
+        Ok(found.into_iter().map(|One(id)| id).collect())
     }
 
     /// Begins a new correlation generation.

@@ -5,7 +5,8 @@ use rekey::{
     id::SourceId,
     source::{
         NewSource,
-        aggregation::{Correlator, Counted, Seen, keep, remove_unseen},
+        aggregation::{Counted, Seen, keep, remove_unseen, settle},
+        correlation::Correlator,
     },
 };
 use rekey_connectors::Listed;
@@ -63,7 +64,13 @@ async fn kept(site: &Site, id: &SourceId, batch: Vec<Listed>) -> Counted {
     site.write(move |tx| {
         let source = tx.source(&id)?.unwrap();
         let correlator = Correlator::new(tx, &source)?;
-        keep(tx, &id, &correlator, &batch)
+        let counted = keep(tx, &source, &correlator, &batch)?;
+        let mut seen = Seen::default();
+        for listed in &batch {
+            seen.add(&listed.native_identity);
+        }
+        settle(tx, &source, &correlator, &seen, "", 100)?;
+        Ok(counted)
     })
     .await
 }

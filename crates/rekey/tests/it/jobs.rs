@@ -9,10 +9,7 @@ use rekey::{
         queue::{LEASE, carry_out},
         sweep::sweep,
     },
-    source::{
-        self,
-        aggregation::{Correlator, keep},
-    },
+    source::{self, aggregation::keep, correlation::Correlator},
     store::{Job, Message},
 };
 use rekey_connectors::Listed;
@@ -85,7 +82,9 @@ async fn accounts_stay_when_their_source_cannot_be_read(site: Quiet) {
     };
     let on = id.clone();
     let kept = move |tx: &mut rekey::store::Tx<'_>| -> Result<_, Error> {
-        keep(tx, &on, &Correlator::Nothing, std::slice::from_ref(&listed))
+        let source = tx.source(&on)?.unwrap();
+        let correlator = Correlator::new(tx, &source)?;
+        keep(tx, &source, &correlator, std::slice::from_ref(&listed))
     };
     site.app.store.write(kept).await.unwrap();
     let asked = asked(&site, &id).await;

@@ -18,6 +18,7 @@ mod authorization;
 mod claims;
 mod cli;
 mod contract;
+mod correlation;
 mod directory;
 mod doctor;
 mod endpoints;
@@ -43,3 +44,4 @@ mod statements;
 mod strangers;
 #[cfg(feature = "otlp")]
 mod traces;
+mod upgrade;

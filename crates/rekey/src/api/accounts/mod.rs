@@ -7,6 +7,7 @@ use crate::account::Described;
 
 pub(super) mod get;
 pub(super) mod list;
+pub(super) mod patch;
 
 /// Every member the SDKs insist on is there.
 fn wire(described: &Described) -> Value {
@@ -36,8 +37,8 @@ fn wire(described: &Described) -> Value {
         "nativeIdentity": account.native_identity,
         "systemAccount": false,
         "uncorrelated": account.identity_id.is_none(),
-        "uuid": null,
-        "manuallyCorrelated": false,
+        "uuid": account.stable_id,
+        "manuallyCorrelated": account.manually_correlated,
         "hasEntitlements": false,
         "identity": person,
         "sourceOwner": owner,

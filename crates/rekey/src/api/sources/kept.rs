@@ -1,4 +1,5 @@
-//! Members rekey keeps for its clients: all but `deleteThreshold` mean nothing to it, and all must
+//! Members rekey keeps for its clients: all but `deleteThreshold` and `severalAccounts` mean nothing to
+//! it, and all must
 //! be what the clients' libraries can read again.
 
 use serde_json::{Map, Value};
@@ -39,6 +40,7 @@ const MEMBERS: &[Member] = &[
     Member { name: "managementWorkgroup", changes: true, is: Is::Reference },
     Member { name: "managerCorrelationMapping", changes: true, is: Is::Mapping },
     Member { name: "managerCorrelationRule", changes: true, is: Is::Reference },
+    Member { name: "severalAccounts", changes: true, is: Is::Boolean },
 ];
 
 /// The kept members of a body.

@@ -50,7 +50,7 @@ fn wire(job: &Job) -> Value {
     let messages = job.messages.0.iter().map(|message| {
         let text = message.full();
         json!({
-            "type": "ERROR",
+            "type": if job.completion_status.as_deref() == Some("WARNING") { "WARN" } else { "ERROR" },
             "key": text,
             "localizedText": { "locale": "en-US", "message": text },
             "parameters": [],

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use rekey_connectors::Stamp;
 use rekey_vault::{About, Dictionary, Judgement, Policy, Purpose};
 
-use super::Target;
+use super::target::{Owner, Target};
 use crate::{
     App, Error,
     account::Account,
@@ -13,7 +13,8 @@ use crate::{
     keys::SourceKey,
     password::TargetState,
     policy,
-    store::{ChangeParties, Claimed, Sourced, Tx},
+    source::{self, Source},
+    store::{ChangeParties, Claimed, ClaimedTarget, Sourced, Tx},
 };
 
 /// What is known about a change, read once.
@@ -60,6 +61,13 @@ impl Case {
                     "the source is not configured correctly".to_owned()
                 }),
             };
+            let owner = match (source, &self.identity) {
+                (Some(source), Some(identity)) => owner(source, row, identity)?,
+                _ => None,
+            };
+            let generation = source.as_ref().filter(|source| !source.is_built_in());
+            let is_confirmed =
+                generation.is_none_or(|source| row.generation.unwrap_or(0) >= source.generation);
             let salt = row.salt.as_deref().and_then(|salt| salt.try_into().ok());
             targets.push(Target {
                 state: TargetState::of(row.state),
@@ -71,12 +79,35 @@ impl Case {
                 },
                 stamp: Stamp(row.stamp.clone().unwrap_or_default()),
                 found: None,
+                owner,
+                is_confirmed,
                 link,
                 row: row.clone(),
             });
         }
         Ok(targets)
     }
+}
+
+/// What the account must show to be that person's; nothing where an administrator said so, or its
+/// source has no correlation.
+fn owner(
+    source: &Source,
+    row: &ClaimedTarget,
+    identity: &Identity,
+) -> Result<Option<Owner>, Error> {
+    if source.is_built_in() || row.manually_correlated == Some(true) {
+        return Ok(None);
+    }
+    let Some(correlation) = source.correlation()? else { return Ok(None) };
+    if correlation.account_attribute == "nativeIdentity" {
+        return Ok(None);
+    }
+    Ok(Some(Owner {
+        value: identity.attribute(&correlation.identity_attribute).unwrap_or_default(),
+        attribute: correlation.account_attribute,
+        ignores_case: source::kind(&source.connector)?.ignores_case,
+    }))
 }
 
 /// Decrypts and judges, off the threads that serve requests. The same work is done whatever the

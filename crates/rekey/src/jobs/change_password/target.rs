@@ -2,7 +2,10 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use rekey_connectors::{Account, Change, Fault, FaultKind, Outcome, Stamp, Verdict, Verification};
+use rekey_connectors::{
+    Account, Change, Fault, FaultKind, Observed, Outcome, Stamp, Verdict, Verification,
+    another_account,
+};
 use rekey_vault::Password;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -15,6 +18,7 @@ use crate::{
         verdict::{self, Found, Next},
     },
     proof,
+    source::correlation::is_equal,
     store::{Claimed, ClaimedTarget},
 };
 
@@ -34,12 +38,26 @@ pub(super) struct Target {
     pub(super) asked: Option<Duration>,
     /// The way to it, or why there is none.
     pub(super) link: Result<Arc<Link>, String>,
+    /// What it must show to be the person's.
+    pub(super) owner: Option<Owner>,
+    /// Whether its source's last aggregation confirmed whose it is.
+    pub(super) is_confirmed: bool,
     /// What was found out in this attempt, once it was.
     pub(super) found: Option<Found>,
     /// The stamp last observed.
     pub(super) stamp: Stamp,
     /// The random bytes of this change on this account.
     pub(super) salt: [u8; 16],
+}
+
+/// The value by which an account names its person.
+pub(super) struct Owner {
+    /// The account's attribute.
+    pub(super) attribute: String,
+    /// The person's value.
+    pub(super) value: String,
+    /// Whether the system compares values without regard to ASCII case.
+    pub(super) ignores_case: bool,
 }
 
 impl Target {
@@ -109,7 +127,30 @@ impl Target {
     }
 
     fn account(&self) -> Account<'_> {
-        Account { native_identity: &self.row.native_identity, stable_id: None, correlated_by: None }
+        Account {
+            native_identity: &self.row.native_identity,
+            stable_id: self.row.stable_id.as_deref(),
+            correlated_by: self.owner.as_ref().map(|owner| owner.attribute.as_str()),
+        }
+    }
+
+    /// Why the account that was observed is not the person's, if it is not.
+    fn is_anothers(&self, observed: &Observed) -> Option<Fault> {
+        if self.row.stable_id.is_some() && self.row.stable_id != observed.stable_id {
+            return Some(another_account());
+        }
+        let owner = self.owner.as_ref()?;
+        let names_them = |value: &String| is_equal(value, &owner.value, owner.ignores_case);
+        if !owner.value.trim().is_empty() && observed.correlation.iter().any(names_them) {
+            return None;
+        }
+        Some(Fault::new(
+            FaultKind::NoAccount,
+            format!(
+                "the account no longer names its person in {}: aggregate the source",
+                owner.attribute
+            ),
+        ))
     }
 
     fn change<'a>(&'a self, password: &'a Password) -> Change<'a> {
@@ -129,6 +170,11 @@ pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) 
         target.found = Some(Found::NotYet("a write of an older change may still arrive".into()));
         return;
     }
+    if !target.is_confirmed {
+        let fault = Fault::new(FaultKind::Unreachable, UNCONFIRMED);
+        target.found = Some(verdict::not_observed(&fault, target.state));
+        return;
+    }
     if timeout(LOOK_WITHIN, observe(target, password, now)).await.is_err() {
         let fault = Fault::new(FaultKind::Unreachable, "the source did not answer in time");
         if let Ok(link) = target.link.clone() {
@@ -137,6 +183,10 @@ pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) 
         target.found = Some(verdict::not_observed(&fault, target.state));
     }
 }
+
+const GIVEN_AWAY: &str = "the account became another person's while its password was changed: change the password everywhere else, and aggregate the source";
+
+const UNCONFIRMED: &str = "waiting for an aggregation of the source to confirm whose account it is";
 
 /// Looks at a target without changing it; resolves a write whose answer was lost, and one that
 /// another may have overwritten.
@@ -149,7 +199,14 @@ async fn observe(target: &mut Target, password: &Password, now: Micros) {
         }
     };
     let stamp = match link.looked(link.connector.observe(&target.account())).await {
-        Ok(observed) => observed.stamp,
+        Ok(observed) => match target.is_anothers(&observed) {
+            None => observed.stamp,
+            Some(fault) => {
+                link.answered();
+                target.found = Some(verdict::not_observed(&fault, target.state));
+                return;
+            }
+        },
         Err(fault) => {
             target.failed(&link, &fault);
             tracing::warn!(error = &fault as &dyn StdError, "a source cannot be observed");
@@ -225,7 +282,7 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
     let found = match outcome {
         Outcome::Applied => {
             link.answered();
-            let confirmed = confirm(&link, &change, &target.stamp);
+            let confirmed = confirm(&link, target, &change);
             let until = (announced + VERIFIED_BY).min(Instant::now() + LOOK_WITHIN);
             // It was confirmed; that it cannot be verified in time takes nothing from that.
             timeout_at(until, confirmed).await.unwrap_or(Found::Applied)
@@ -256,13 +313,19 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
     target.found = Some(found);
 }
 
-async fn confirm(link: &Link, change: &Change<'_>, before: &Stamp) -> Found {
+async fn confirm(link: &Link, target: &Target, change: &Change<'_>) -> Found {
     let now = if link.verification == Verification::Stamp {
-        link.verified(link.connector.observe(&change.account)).await.ok().map(|now| now.stamp)
+        match link.verified(link.connector.observe(&change.account)).await {
+            Ok(now) if target.is_anothers(&now).is_some() => {
+                return Found::Failed(GIVEN_AWAY.into());
+            }
+            Ok(now) => Some(now.stamp),
+            Err(_) => None,
+        }
     } else {
         None
     };
-    if let Some(found) = verdict::confirmed(link.verification, before, now.as_ref()) {
+    if let Some(found) = verdict::confirmed(link.verification, &target.stamp, now.as_ref()) {
         return found;
     }
     match link.verified(link.connector.verify(change)).await {

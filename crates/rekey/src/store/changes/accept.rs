@@ -42,7 +42,7 @@ impl Tx<'_> {
     }
 
     /// The account that was named, and the person's accounts on the other sources of its group, in
-    /// sorted order. They are held until the end of the transaction, so that the order drawn next
+    /// sorted order; an account with a new owner that nobody confirmed takes no part in groups. They are held until the end of the transaction, so that the order drawn next
     /// is the order on every one of them; unsorted, two requests would wait for each other.
     pub fn lock_targets(
         &mut self,
@@ -51,10 +51,14 @@ impl Tx<'_> {
         identity: &IdentityId,
     ) -> Result<Vec<Target>> {
         let sql = "SELECT a.id AS account_id, a.source_id FROM account a
-                   WHERE a.identity_id = $1 AND (a.id = $2 OR a.source_id IN (
-                       SELECT other.source_id FROM sync_group_source mine
-                       JOIN sync_group_source other ON other.group_id = mine.group_id
-                       WHERE mine.source_id = $3 AND other.source_id <> mine.source_id))
+                   WHERE a.identity_id = $1 AND (a.id = $2 OR
+                       (a.confirmed_owner IS NULL OR a.confirmed_owner = a.identity_id)
+                       AND a.source_id IN (
+                           SELECT other.source_id FROM sync_group_source mine
+                           JOIN sync_group_source other ON other.group_id = mine.group_id
+                           WHERE mine.source_id = $3 AND other.source_id <> mine.source_id)
+                       AND NOT EXISTS (SELECT 1 FROM account named WHERE named.id = $2
+                                       AND named.confirmed_owner <> named.identity_id))
                    ORDER BY a.id";
         #[cfg(rekey_proof)]
         self.draw_early()?;

@@ -298,6 +298,12 @@ pub struct ClaimedTarget {
     pub error: Option<String>,
     /// Whose the account is by now.
     pub identity_id: Option<IdentityId>,
+    /// The system's own id of it.
+    pub stable_id: Option<String>,
+    /// The correlation generation it was last confirmed in.
+    pub generation: Option<i64>,
+    /// Whether an administrator said whose it is.
+    pub manually_correlated: Option<bool>,
 }
 from_row!(ClaimedTarget {
     account_id,
@@ -309,6 +315,9 @@ from_row!(ClaimedTarget {
     error,
     native_identity,
     identity_id,
+    stable_id,
+    generation,
+    manually_correlated,
     left_behind,
 });
 

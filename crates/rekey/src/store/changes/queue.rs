@@ -64,6 +64,10 @@ impl Tx<'_> {
                      COALESCE((SELECT a.native_identity FROM account a WHERE a.id = t.account_id), '')
                          AS native_identity,
                      (SELECT a.identity_id FROM account a WHERE a.id = t.account_id) AS identity_id,
+                     (SELECT a.stable_id FROM account a WHERE a.id = t.account_id) AS stable_id,
+                     (SELECT a.generation FROM account a WHERE a.id = t.account_id) AS generation,
+                     (SELECT a.manually_correlated FROM account a WHERE a.id = t.account_id)
+                         AS manually_correlated,
                      (SELECT MAX(o.announced) FROM password_change_target o
                       WHERE o.account_id = t.account_id AND o.change_seq < t.change_seq
                         AND o.state >= 2 AND o.announced IS NOT NULL) AS left_behind, {}

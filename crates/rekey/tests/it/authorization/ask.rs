@@ -57,6 +57,9 @@ impl World {
     fn body(&self, actor: &Actor, route: &str, about: &str, turn: usize) -> Value {
         let (own, other, nobody) = (&actor.own, &self.other, "0".repeat(32));
         match (route, about) {
+            ("PATCH /accounts/{id}", _) => {
+                json!([{ "op": "replace", "path": "/manuallyCorrelated", "value": false }])
+            }
             ("PATCH /sources/{id}", "own, grouped, moved") => json!([
                 { "op": "replace", "path": "/connectorAttributes/host", "value": format!("b{turn}.example.com") },
                 { "op": "add", "path": "/connectorAttributes/bindPassword", "value": "s3cret" },

@@ -20,6 +20,10 @@ GET /accounts/{id} idn:accounts:read idn:accounts:manage
     own                      403   200   200   200   200   403   403   403   403   200
     other                    403   200   200   200   404   403   403   403   403   200
     unknown                  403   404   404   404   404   403   403   403   403   404
+PATCH /accounts/{id} idn:accounts:manage
+    own                      403   403   202   403   403   403   403   403   403   403
+    other                    403   403   202   403   403   403   403   403   403   403
+    unknown                  403   403   404   403   403   403   403   403   403   403
 GET /identities idn:identity:read idn:identity:manage
     list                     own   all   all   all   own   own   own   own   own   all
 GET /identities/{id} idn:identity:read idn:identity:manage

@@ -163,7 +163,7 @@ impl World {
         let now = self.site.app.clock.now();
         let (source, member) =
             (source(&self.site, person, "rekey"), source(&self.site, person, "ldap"));
-        let account = Account::new(source.id.clone(), "someone", now);
+        let account = Account::new(member.id.clone(), "someone", now);
         let task = Job {
             id: JobId::new(),
             kind: AGGREGATION.into(),
