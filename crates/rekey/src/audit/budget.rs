@@ -135,12 +135,14 @@ impl State {
     fn take(&mut self, party: &Party, now: Micros) -> bool {
         let (most, every) = party.allowance();
         // A clock that was set back must not empty a budget for longer than a whole refill takes.
-        let whole = self.whole.clamp(now, now.plus(every * most)).plus(every);
-        let may = whole <= now.plus(every * most);
-        if may {
-            self.whole = whole;
+        let spent = now.plus(every * most);
+        self.whole = self.whole.clamp(now, spent);
+        let whole = self.whole.plus(every);
+        if whole > spent {
+            return false;
         }
-        may
+        self.whole = whole;
+        true
     }
 }
 
