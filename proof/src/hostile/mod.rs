@@ -12,6 +12,8 @@ use std::{future::Future, pin::Pin};
 use clap::Args;
 use rekey_drive::Result;
 
+mod clients;
+
 /// Which cases to run.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -31,6 +33,13 @@ struct Case {
 
 /// Every attack.
 const CASES: &[Case] = &[
+    Case { name: "clients: idle connections", run: || Box::pin(clients::idle()) },
+    Case { name: "clients: idle connections in all places", run: || Box::pin(clients::full()) },
+    Case { name: "clients: slow bodies in all places", run: || Box::pin(clients::bodies()) },
+    Case { name: "clients: one network", run: || Box::pin(clients::network_share()) },
+    Case { name: "clients: answers that are not read", run: || Box::pin(clients::unread()) },
+    Case { name: "clients: silence, slow heads and bodies", run: || Box::pin(clients::slow()) },
+    Case { name: "clients: a flood of everything", run: || Box::pin(clients::flood()) },
     Case { name: "database: a 2 GiB message", run: || Box::pin(database::announces()) },
     Case {
         name: "database: a 2 GiB message at login",
