@@ -4,6 +4,7 @@
 //! memory stays bounded, and that what was asked of it ends in words. A case must fail on a build
 //! without the bound that it tries; `REKEY_BINARY` names the build.
 
+mod clients;
 mod database;
 mod victim;
 
@@ -11,8 +12,6 @@ use std::{future::Future, pin::Pin};
 
 use clap::Args;
 use rekey_drive::Result;
-
-mod clients;
 
 /// Which cases to run.
 #[derive(Args)]

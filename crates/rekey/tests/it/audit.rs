@@ -325,6 +325,14 @@ pub(crate) fn beside(site: &Site, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
+/// Every entry of the trail.
+pub(crate) async fn exported(site: &Site) -> Vec<Value> {
+    attempts_written(&site.app).await;
+    Chainer::default().finish(&site.app).await.unwrap();
+    let lines = String::from_utf8(beside(site, &["audit", "export"]).stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 pub(crate) async fn changed(site: &Site) -> String {
     site.with_people(&["abby"]).await;
     let token = site.token_of(&site.api_client().await).await;
@@ -382,10 +390,7 @@ async fn what_is_done_is_recorded_with_its_origin(site: Site) {
         .send()
         .await;
     let tracking = refused.headers["slpt-request-id"].to_str().unwrap();
-    attempts_written(&site.app).await;
-    Chainer::default().finish(&site.app).await.unwrap();
-    let lines = String::from_utf8(beside(&site, &["audit", "export"]).stdout).unwrap();
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = exported(&site).await;
     let of = |action: &str| {
         lines.iter().find(|line| line["action"] == action).unwrap_or_else(|| panic!("{action}"))
     };

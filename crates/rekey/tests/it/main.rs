@@ -17,6 +17,7 @@ mod audit;
 mod authorization;
 mod claims;
 mod cli;
+mod connections;
 mod contract;
 mod correlation;
 mod directory;
