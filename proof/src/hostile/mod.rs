@@ -6,6 +6,8 @@
 
 mod clients;
 mod database;
+mod memory;
+mod sign_in;
 mod victim;
 
 use std::{future::Future, pin::Pin};
@@ -59,6 +61,9 @@ const CASES: &[Case] = &[
         name: "database: out of reach by egress.allow",
         run: || Box::pin(database::out_of_reach()),
     },
+    Case { name: "sign-in: 20 networks flood the form", run: || Box::pin(sign_in::flooded()) },
+    Case { name: "sign-in: passwords left in memory", run: || Box::pin(memory::after_sign_ins()) },
+    Case { name: "sign-in: names of 12 KB", run: || Box::pin(sign_in::long_names()) },
 ];
 
 pub(crate) async fn run(options: Options) -> Result<()> {
