@@ -209,7 +209,7 @@ pub(super) fn note_owner(tx: &mut Tx<'_>, old: &Account, new: &Account) -> Resul
         "sourceId": new.source_id,
         "from": from,
         "to": new.identity_id,
-        "because": new.uncorrelated_because,
+        "personal": { "because": new.uncorrelated_because },
     });
     let (actor, object) = (crate::ACTOR, new.id.as_str());
     Ok(tx.audit(Audit { actor, action: "ACCOUNT_OWNER_CHANGE", object, detail })?)
