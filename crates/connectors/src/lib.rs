@@ -222,6 +222,9 @@ pub enum Feature {
     Password,
 }
 
+/// Checks connector attributes and makes the link.
+type Open = fn(Value, &Egress) -> Result<Arc<dyn Connector>, Fault>;
+
 /// A line in [`KINDS`].
 #[derive(Clone, Copy)]
 pub struct Entry {
@@ -239,7 +242,7 @@ pub struct Entry {
     pub ignores_case: bool,
     /// See [`Kind::VERIFICATION`].
     pub verification: Verification,
-    open: fn(Value, &Egress) -> Result<Arc<dyn Connector>, Fault>,
+    open: Open,
 }
 
 impl Entry {

@@ -158,6 +158,7 @@ impl Hostile {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "each attack begins at one of these places")]
 async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) -> io::Result<()> {
     let size = stream.read_u32().await?;
     let mut startup = vec![0; usize::try_from(size).unwrap_or_default().saturating_sub(4)];

@@ -97,7 +97,7 @@ pub(super) async fn survives_a_restart_of_the_server(suite: &Suite<'_>) {
         assert!(matches!(outcome, Outcome::Applied), "{outcome:?}");
         proxy.cut();
         sleep(Duration::from_millis(pause)).await;
-        succeeded("observe", connector.observe(&named(&account)).await).stamp;
+        succeeded("observe", connector.observe(&named(&account)).await);
         assert!(suite.bench.logs_in(&account, &password).await);
     }
 }

@@ -57,9 +57,9 @@ impl Allowance {
     }
 
     fn spend(&self, size: usize) -> Result<(), &'static str> {
-        let spend = |left: usize| left.checked_sub(size);
-        let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
-        spent.map(drop).map_err(|_| TOO_MUCH)
+        let take = |left: usize| left.checked_sub(size);
+        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map(drop).map_err(|_| TOO_MUCH)
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn role(name: &str, is_readable: bool) -> String {
 
 /// What rekey needs to know of a role.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts, as the server has them")]
 pub(super) struct Role {
     /// Its oid: it survives a rename, and no other role ever has it.
     pub(super) id: String,
