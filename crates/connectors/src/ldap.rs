@@ -27,8 +27,8 @@ use self::{
     ppolicy::Refusal,
 };
 use crate::{
-    Account, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
-    Rejection, Stamp, Verdict, Verification, another_account,
+    Account, Attribute, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed,
+    Observed, Outcome, Rejection, Stamp, Verdict, Verification, another_account,
     net::OPERATION,
     scrub::{plain, scrub},
 };
@@ -70,7 +70,7 @@ impl Kind for Directory {
     const NAME: &'static str = "ldap";
     const DISPLAY_NAME: &'static str = "OpenLDAP";
     const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
-    const SECRETS: &'static [&'static str] = &["bindPassword"];
+    const ATTRIBUTES: &'static [Attribute] = config::ATTRIBUTES;
     const STABLE_ID: bool = true;
     const IGNORES_CASE: bool = true;
     const VERIFICATION: Verification = Verification::Stamp;

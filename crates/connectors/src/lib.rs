@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+pub mod attribute;
 mod certificate;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -21,6 +22,7 @@ mod egress;
 mod fault;
 #[cfg(feature = "ldap")]
 pub mod ldap;
+mod near;
 mod net;
 #[cfg(any(feature = "ldap", feature = "postgresql"))]
 mod pool;
@@ -33,9 +35,13 @@ mod scrub;
 mod secret;
 mod tls;
 
-pub use self::certificate::certificate_end;
-pub use self::egress::Egress;
-pub use self::fault::{Fault, FaultKind};
+pub use self::{
+    attribute::{Attribute, Difference, Reach},
+    certificate::certificate_end,
+    egress::Egress,
+    fault::{Fault, FaultKind},
+    near::nearest,
+};
 
 /// Every kind of connector in this crate and build.
 pub const KINDS: &[Entry] = &[
@@ -81,8 +87,8 @@ pub trait Kind: Connector + Sized + 'static {
     const DISPLAY_NAME: &'static str;
     /// What the system can do, and so what a source of this kind may offer.
     const FEATURES: &'static [Feature];
-    /// The top-level connector attributes that are secrets.
-    const SECRETS: &'static [&'static str];
+    /// Every connector attribute it takes; those of every kind come on top.
+    const ATTRIBUTES: &'static [Attribute];
     /// Whether the system gives each account an id that outlives a rename and is never used again
     /// for another account, and the connector reads and compares it.
     const STABLE_ID: bool;
@@ -90,7 +96,7 @@ pub trait Kind: Connector + Sized + 'static {
     const IGNORES_CASE: bool;
     /// How a change that the source confirmed is verified.
     const VERIFICATION: Verification;
-    /// The source's `connectorAttributes`, without `correlation`, which the host reads.
+    /// The source's `connectorAttributes`, without those that the host reads.
     type Config: DeserializeOwned;
 
     /// Checks the configuration; connects no earlier than the first call, and nowhere that `egress`
@@ -234,8 +240,8 @@ pub struct Entry {
     pub display_name: &'static str,
     /// See [`Kind::FEATURES`].
     pub features: &'static [Feature],
-    /// See [`Kind::SECRETS`].
-    pub secrets: &'static [&'static str],
+    /// See [`Kind::ATTRIBUTES`].
+    pub attributes: &'static [Attribute],
     /// See [`Kind::STABLE_ID`].
     pub stable_id: bool,
     /// See [`Kind::IGNORES_CASE`].
@@ -252,7 +258,7 @@ impl Entry {
             name: K::NAME,
             display_name: K::DISPLAY_NAME,
             features: K::FEATURES,
-            secrets: K::SECRETS,
+            attributes: K::ATTRIBUTES,
             stable_id: K::STABLE_ID,
             ignores_case: K::IGNORES_CASE,
             verification: K::VERIFICATION,
@@ -260,9 +266,40 @@ impl Entry {
         }
     }
 
+    /// Every attribute that a source of this kind takes.
+    pub fn declared(&self) -> Vec<&'static Attribute> {
+        self.attributes.iter().chain(attribute::OF_EVERY_KIND).collect()
+    }
+
+    /// Fails where connector attributes are not what the kind declares.
+    pub fn check(&self, attributes: &Map<String, Value>) -> Result<(), Fault> {
+        attribute::check(&self.declared(), attributes, "connectorAttributes")
+            .map_err(|text| Fault::new(FaultKind::Misconfigured, text))
+    }
+
+    /// The attributes that two configurations of a source do not have in common.
+    pub fn differences(
+        &self,
+        old: &Map<String, Value>,
+        new: &Map<String, Value>,
+    ) -> Vec<Difference> {
+        attribute::differences(&self.declared(), old, new)
+    }
+
     /// Checks the connector attributes and makes the link; connects at the first call.
     pub fn open(&self, attributes: Value, egress: &Egress) -> Result<Arc<dyn Connector>, Fault> {
-        (self.open)(attributes, egress)
+        let Value::Object(mut attributes) = attributes else {
+            return Err(Fault::new(
+                FaultKind::Misconfigured,
+                "connectorAttributes: give an object",
+            ));
+        };
+        self.check(&attributes)?;
+        // An absent value and `null` are the same here, and not for every type of a configuration.
+        attributes.retain(|name, value| {
+            !value.is_null() && self.attributes.iter().any(|attribute| attribute.name == name)
+        });
+        (self.open)(Value::Object(attributes), egress)
     }
 }
 

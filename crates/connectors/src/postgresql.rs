@@ -21,8 +21,9 @@ use self::{
     role::{Role, list, listed, role, stamp},
 };
 use crate::{
-    Account, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed, Observed, Outcome,
-    Rejection, Stamp, Verdict, Verification, another_account, protected::Protected, scrub::scrub,
+    Account, Attribute, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed,
+    Observed, Outcome, Rejection, Stamp, Verdict, Verification, another_account,
+    protected::Protected, scrub::scrub,
 };
 
 mod answer;
@@ -48,7 +49,7 @@ impl Kind for Database {
     const NAME: &'static str = "postgresql";
     const DISPLAY_NAME: &'static str = "PostgreSQL";
     const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
-    const SECRETS: &'static [&'static str] = &["password"];
+    const ATTRIBUTES: &'static [Attribute] = config::ATTRIBUTES;
     const STABLE_ID: bool = true;
     const IGNORES_CASE: bool = false;
     const VERIFICATION: Verification = Verification::Exact;

@@ -10,8 +10,11 @@ use crate::{
     id::{ClientId, IdentityId},
 };
 
-/// Every right of the caller's level.
+/// Every right of the caller's level, [`ENDPOINT`] excepted.
 pub const ALL: &str = "sp:scopes:all";
+/// Lets an API client say where sources are and whose their accounts are ([`crate::source::reach`]).
+/// No other scope includes it: a client has it only if it was named.
+pub const ENDPOINT: &str = "rekey:sources:endpoint";
 
 /// What an API client needs to say where a source is and whose its accounts are. [`ALL`] does not
 /// include it.

@@ -14,7 +14,7 @@ use serde_json::{Map, json};
 
 use crate::{
     ACTOR, App, Error,
-    access::Level,
+    access::{ALL, ENDPOINT, Level},
     builtin,
     client::{GrantType, NewToken, VALIDITY, Wanted},
     clock::Micros,
@@ -45,7 +45,7 @@ pub struct Bootstrap {
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
-    /// An API client, which may change anyone's password.
+    /// An API client, which may change anyone's password and configure any source.
     pub api_client_id: String,
     /// Its secret.
     pub api_client_secret: String,
@@ -170,7 +170,8 @@ impl First {
         let source = source::prepare(app, identity_now(&admin))?;
         let token = NewToken::new(app, &admin, "bootstrap", vec![], VALIDITY, None)?;
         let grants = vec![GrantType::ClientCredentials];
-        let client = Wanted::new(app, "bootstrap", grants, vec![], vec![], VALIDITY, false)?;
+        let scope = vec![ALL.to_owned(), ENDPOINT.to_owned()];
+        let client = Wanted::new(app, "bootstrap", grants, vec![], scope, VALIDITY, false)?;
         let (by_token, by_client) = (token.clone().created(), client.clone().created());
         Ok(Self {
             policy: default_policy(),

@@ -9,8 +9,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use rekey_connectors::{
-    Account, Change, Connector, Egress, Entry, Fault, FaultKind, Feature, Kind, Listed, Observed,
-    Outcome, Stamp, Verdict, Verification,
+    Account, Attribute, Change, Connector, Egress, Entry, Fault, FaultKind, Feature, Kind, Listed,
+    Observed, Outcome, Stamp, Verdict, Verification,
 };
 use rekey_vault::Password;
 use serde_json::{Map, Value};
@@ -80,7 +80,7 @@ impl Kind for BuiltIn {
     const NAME: &'static str = NAME;
     const DISPLAY_NAME: &'static str = "IdentityNow";
     const FEATURES: &'static [Feature] = &[Feature::Authenticate, Feature::Password];
-    const SECRETS: &'static [&'static str] = &[];
+    const ATTRIBUTES: &'static [Attribute] = &[];
     const STABLE_ID: bool = false;
     const IGNORES_CASE: bool = false;
     const VERIFICATION: Verification = Verification::Exact;

@@ -49,21 +49,9 @@ pub mod sync_group;
 pub mod tls;
 pub mod token;
 
+pub(crate) use rekey_connectors::nearest;
+
 pub use self::{app::App, error::Error};
 
 /// Who did it, in the audit trail, when no caller did: the operator at the machine, or a job.
 pub const ACTOR: &str = "rekey";
-
-/// `: did you mean X?`, or nothing when no name is near.
-pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
-    let best = names
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(word, name), name))
-        .min_by_key(|(distance, _)| *distance);
-    match best {
-        Some((distance, name)) if distance <= 1 + name.chars().count() / 3 => {
-            format!(": did you mean {name}?")
-        }
-        Some(_) | None => String::new(),
-    }
-}

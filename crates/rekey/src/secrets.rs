@@ -2,6 +2,7 @@
 //! opaque text is written back.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rekey_connectors::{Attribute, attribute::Shape};
 use rekey_vault::{Purpose, Sealer};
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
@@ -16,8 +17,24 @@ const MARK: &str = "rekey:sealed:";
 pub struct Sealed {
     /// Every secret among them is sealed.
     pub attributes: Map<String, Value>,
-    /// The secrets that came back as the stored ciphertext, not as themselves.
-    pub returned: Vec<&'static str>,
+    /// The secrets that came back as the stored ciphertext, not as themselves: their paths.
+    returned: Vec<String>,
+}
+
+impl Sealed {
+    /// Without the secrets that came back as ciphertext.
+    pub fn forget_returned(&mut self) {
+        for path in &self.returned {
+            let (parents, name) = path.rsplit_once('.').unwrap_or(("", path));
+            let parent = parents
+                .split('.')
+                .filter(|name| !name.is_empty())
+                .try_fold(&mut self.attributes, |at, name| at.get_mut(name)?.as_object_mut());
+            if let Some(parent) = parent {
+                parent.remove(name);
+            }
+        }
+    }
 }
 
 /// What becomes of a secret that came in clear and equals the stored one.
@@ -37,56 +54,83 @@ pub fn seal(
     sealer: &Sealer,
     source: &SourceId,
     connector: &str,
-    mut attributes: Map<String, Value>,
+    attributes: Map<String, Value>,
     stored: Option<&Map<String, Value>>,
     equal: Equal,
 ) -> Result<Sealed, Error> {
-    let mut returned = Vec::new();
-    for (name, value) in &mut attributes {
-        let secret = source::kind(connector)?.secrets.iter().find(|secret| *secret == name);
-        let Value::String(text) = value else { continue };
-        let old = stored.and_then(|stored| stored.get(name)).and_then(Value::as_str);
-        match secret {
-            Some(secret) if text.starts_with(MARK) && old == Some(text) => returned.push(*secret),
-            None if !text.starts_with(MARK) => {}
-            _ if text.starts_with(MARK) => {
-                return Err(Error::bad(
-                    BadRequest::IllegalValue,
-                    format!(
-                        "connectorAttributes.{name} is not the ciphertext of this source: send the value itself"
-                    ),
-                ));
+    let mut sealed = Sealed { attributes, returned: Vec::new() };
+    let Sealed { attributes, returned } = &mut sealed;
+    let declared = source::kind(connector)?.declared();
+    visit(&declared, attributes, "", &mut |path, attribute, value| {
+        let Value::String(text) = value else { return Ok(()) };
+        let old = stored.and_then(|stored| stored_text(stored, path));
+        if text.starts_with(MARK) {
+            if attribute.secret && old == Some(text) {
+                returned.push(path.to_owned());
+                return Ok(());
             }
-            _ => {
-                let renewed = sealed(sealer, source, name, text)?;
-                let is_kept = |old: &&str| {
-                    equal == Equal::Kept && is_sealed_of(sealer, source, name, old, text)
-                };
-                *value = Value::String(old.filter(is_kept).map_or(renewed, str::to_owned));
-            }
+            return Err(Error::bad(
+                BadRequest::IllegalValue,
+                format!(
+                    "connectorAttributes.{path} is not the ciphertext of this source: send the value itself"
+                ),
+            ));
         }
-    }
-    Ok(Sealed { attributes, returned })
+        if attribute.secret {
+            let renewed = self::sealed(sealer, source, path, text)?;
+            let is_kept =
+                |old: &&str| equal == Equal::Kept && is_sealed_of(sealer, source, path, old, text);
+            *value = Value::String(old.filter(is_kept).map_or(renewed, str::to_owned));
+        }
+        Ok(())
+    })?;
+    Ok(sealed)
 }
 
-/// The attributes as a connector takes them: secrets opened, without what the host reads.
+/// The attributes with the secrets opened.
 pub fn open(
     sealer: &Sealer,
     source: &SourceId,
+    connector: &str,
     attributes: &Map<String, Value>,
 ) -> Result<Value, Error> {
-    let mut open = Map::new();
-    for (name, value) in attributes {
-        if name == "correlation" {
-            continue;
+    let mut open = attributes.clone();
+    visit(&source::kind(connector)?.declared(), &mut open, "", &mut |path, attribute, value| {
+        if let Some(text) = value.as_str().filter(|text| attribute.secret && text.starts_with(MARK))
+        {
+            *value = Value::String(opened(sealer, source, path, text)?.to_string());
         }
-        let value = match value.as_str().filter(|text| text.starts_with(MARK)) {
-            None => value.clone(),
-            Some(text) => Value::String(opened(sealer, source, name, text)?.to_string()),
-        };
-        open.insert(name.clone(), value);
-    }
+        Ok(())
+    })?;
     Ok(Value::Object(open))
+}
+
+/// Calls `with` for every declared attribute that is there, those inside of objects one by one,
+/// with its path.
+fn visit(
+    declared: &[&'static Attribute],
+    attributes: &mut Map<String, Value>,
+    at: &str,
+    with: &mut impl FnMut(&str, &Attribute, &mut Value) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for attribute in declared {
+        let Some(value) = attributes.get_mut(attribute.name) else { continue };
+        let path = format!("{at}{}", attribute.name);
+        match (attribute.shape, value) {
+            (Shape::Object(nested), Value::Object(members)) => {
+                visit(&nested.iter().collect::<Vec<_>>(), members, &format!("{path}."), with)?;
+            }
+            (_, value) => with(&path, attribute, value)?,
+        }
+    }
+    Ok(())
+}
+
+/// The text at a path.
+fn stored_text<'a>(stored: &'a Map<String, Value>, path: &str) -> Option<&'a str> {
+    let mut names = path.split('.');
+    let first = stored.get(names.next()?)?;
+    names.try_fold(first, |at, name| at.get(name))?.as_str()
 }
 
 fn sealed(sealer: &Sealer, source: &SourceId, name: &str, clear: &str) -> Result<String, Error> {

@@ -20,6 +20,7 @@ mod change;
 pub mod correlation;
 mod creator;
 mod list;
+pub mod reach;
 mod tasks;
 mod update;
 

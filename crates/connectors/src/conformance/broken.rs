@@ -14,7 +14,11 @@ use crate::{Connector, FaultKind, Outcome, Stamp, Verdict};
 
 pub(super) async fn says_denied_when_its_own_password_is_wrong(suite: &Suite<'_>) {
     let account = suite.account().await;
-    let secret = suite.bench.kind().secrets.first().copied().unwrap_or_default();
+    let declared = suite.bench.kind().declared();
+    let Some(secret) = declared.iter().find(|attribute| attribute.secret) else {
+        panic!("the kind declares no secret");
+    };
+    let secret = secret.name;
     let attributes = suite.attributes_with([(secret, Value::from("not-the-password"))]);
     let connector = open(suite.bench.kind(), attributes);
     let fault = failed("test", connector.test().await);

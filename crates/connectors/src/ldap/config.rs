@@ -9,11 +9,96 @@ use serde::Deserialize;
 use super::{dn, filter::Filter};
 use crate::{
     Fault,
+    attribute::{
+        ALLOW_INSECURE, Attribute, CA_CERTIFICATE, Group, MAX_CONNECTIONS, PROTECTED_ACCOUNTS,
+        Reach, Shape,
+    },
     net::{check_host, misconfigured},
     protected::Protected,
     secret::secret,
     tls,
 };
+
+/// What a directory's connector attributes are, with the rule who may change each.
+pub(super) const ATTRIBUTES: &[Attribute] = &[
+    Attribute::new(
+        "host",
+        Shape::Text,
+        Reach::Where,
+        Group::Connection,
+        "a name or an IPv4 address; the server's certificate must carry it",
+    )
+    .required(),
+    Attribute::new(
+        "port",
+        Shape::Number(1, 65_535),
+        Reach::Where,
+        Group::Connection,
+        "the TCP port",
+    )
+    .or("636 for `ldaps`, else 389"),
+    Attribute::new(
+        "tls",
+        Shape::Choice(&["ldaps", "starttls", "none"]),
+        Reach::Where,
+        Group::Connection,
+        "how the connection is secured",
+    )
+    .or("`ldaps`"),
+    ALLOW_INSECURE,
+    CA_CERTIFICATE,
+    MAX_CONNECTIONS.or("8"),
+    Attribute::new(
+        "bindDn",
+        Shape::Text,
+        Reach::Where,
+        Group::SignIn,
+        "the entry that rekey signs in with",
+    )
+    .required(),
+    Attribute::new(
+        "bindPassword",
+        Shape::Text,
+        Reach::Nothing,
+        Group::SignIn,
+        "its password",
+    )
+    .required()
+    .secret(),
+    Attribute::new(
+        "baseDn",
+        Shape::Text,
+        Reach::Who,
+        Group::Accounts,
+        "accounts below this entry are served, and no others can be changed",
+    )
+    .required(),
+    Attribute::new(
+        "accountFilter",
+        Shape::Text,
+        Reach::Who,
+        Group::Accounts,
+        "which entries are accounts (RFC 4515), at most 32 levels deep",
+    )
+    .or("`(objectClass=inetOrgPerson)`"),
+    Attribute::new(
+        "nameAttribute",
+        Shape::Text,
+        Reach::Who,
+        Group::Accounts,
+        "the attribute whose value people know an account by",
+    )
+    .or("`uid`"),
+    Attribute::new(
+        "attributes",
+        Shape::Texts,
+        Reach::Who,
+        Group::Accounts,
+        "the attributes that rekey reads and shows of an account; names that stand for secrets are refused",
+    )
+    .or("`cn`, `displayName`, `employeeNumber`, `givenName`, `mail`, `sn`, `uid`"),
+    PROTECTED_ACCOUNTS,
+];
 
 /// The connector attributes of a directory.
 #[derive(Deserialize)]
@@ -105,9 +190,6 @@ impl Config {
         if dn::parts(&self.base_dn).is_empty() {
             return Err(misconfigured("baseDn: give the entry that the accounts are below"));
         }
-        if !(1..=64).contains(&self.max_connections) {
-            return Err(misconfigured("maxConnections: give a number from 1 to 64"));
-        }
         for name in self.attributes.iter().chain([&self.name_attribute]) {
             if !is_listable(name) {
                 return Err(misconfigured(format!("attributes: {name:?} cannot be listed")));
@@ -131,16 +213,34 @@ impl Config {
     }
 }
 
-/// Whether `name` is an attribute's name (RFC 4512, section 2.5) and cannot hold a password.
+/// Whether `name` is an attribute's name (RFC 4512, section 2.5) and none that usually holds a
+/// secret. An OID in its place would get round the second.
 fn is_listable(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';');
-    let secret = ["userpassword", "pwdhistory", "unicodepwd", "authpassword"];
-    !name.is_empty()
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
         && name.chars().all(is_name)
-        && !secret.iter().any(|s| lower.starts_with(s))
-        && !lower.contains("password")
+        && !SECRET.iter().any(|part| lower.contains(part))
 }
+
+/// Parts of the names of attributes that hold passwords, their verifiers or other secrets, in lower
+/// case: `userPassword`, `unicodePwd`, `sambaNTPassword`, `krbPrincipalKey`, `ipaNTHash`,
+/// `oathSecret`, `ipatokenOTPkey`, `userPKCS12`, `supplementalCredentials`.
+const SECRET: &[&str] = &[
+    "passw",
+    "pwd",
+    "secret",
+    "hash",
+    "krbprincipalkey",
+    "krbextradata",
+    "oath",
+    "otp",
+    "seed",
+    "token",
+    "pkcs12",
+    "credential",
+    "privatekey",
+];
 
 #[cfg(test)]
 mod tests {
@@ -165,6 +265,10 @@ mod tests {
     #[test]
     fn a_wrong_attribute_is_named() {
         open(&json!({})).unwrap();
+        let deep = format!("{}(a=b){}", "(!".repeat(31), ")".repeat(31));
+        open(&json!({"accountFilter": deep})).unwrap();
+        // Many side by side are no deeper than one.
+        open(&json!({"accountFilter": format!("(|{})", "(a=b)".repeat(800))})).unwrap();
         for (change, named) in [
             (json!({"host": "ldap://x"}), "host"),
             (json!({"bindPassword": ""}), "bindPassword"),
@@ -178,6 +282,16 @@ mod tests {
             ),
             (json!({"allowInsecure": false}), "tls"),
             (json!({"attributes": ["userPassword"]}), "attributes"),
+            (json!({"attributes": ["2.5.4.35"]}), "attributes"),
+            (json!({"attributes": ["oathSecret"]}), "attributes"),
+            (json!({"attributes": ["*"]}), "attributes"),
+            (json!({"nameAttribute": "sambaNTPassword;x"}), "attributes"),
+            (
+                json!({"accountFilter": format!("{}(a=b){}", "(!".repeat(32), ")".repeat(32))}),
+                "accountFilter",
+            ),
+            (json!({"accountFilter": "(!".repeat(2_000)}), "accountFilter"),
+            (json!({"accountFilter": "(!".repeat(1_000_000)}), "accountFilter"),
             (json!({"maxConnections": 0}), "maxConnections"),
             (json!({"protectedAccounts": [""]}), "protectedAccounts"),
             (json!({"surprise": 1}), "surprise"),

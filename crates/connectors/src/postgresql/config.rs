@@ -8,11 +8,66 @@ use serde::Deserialize;
 
 use crate::{
     Fault,
+    attribute::{
+        ALLOW_INSECURE, Attribute, CA_CERTIFICATE, Group, MAX_CONNECTIONS, PROTECTED_ACCOUNTS,
+        Reach, Shape,
+    },
     net::{check_host, misconfigured},
     protected::Protected,
     secret::secret,
     tls,
 };
+
+/// What a database server's connector attributes are, with the rule who may change each.
+pub(super) const ATTRIBUTES: &[Attribute] = &[
+    Attribute::new(
+        "host",
+        Shape::Text,
+        Reach::Where,
+        Group::Connection,
+        "a name or an IPv4 address; the server's certificate must carry it",
+    )
+    .required(),
+    Attribute::new(
+        "port",
+        Shape::Number(1, 65_535),
+        Reach::Where,
+        Group::Connection,
+        "the TCP port",
+    )
+    .or("5432"),
+    Attribute::new(
+        "database",
+        Shape::Text,
+        Reach::Where,
+        Group::Connection,
+        "the database to connect to; roles belong to the whole server",
+    )
+    .or("`postgres`"),
+    Attribute::new(
+        "tls",
+        Shape::Choice(&["verify-full", "none"]),
+        Reach::Where,
+        Group::Connection,
+        "how the connection is secured",
+    )
+    .or("`verify-full`"),
+    ALLOW_INSECURE,
+    CA_CERTIFICATE,
+    MAX_CONNECTIONS.or("4"),
+    Attribute::new(
+        "user",
+        Shape::Text,
+        Reach::Where,
+        Group::SignIn,
+        "the role that rekey signs in with",
+    )
+    .required(),
+    Attribute::new("password", Shape::Text, Reach::Nothing, Group::SignIn, "its password")
+        .required()
+        .secret(),
+    PROTECTED_ACCOUNTS,
+];
 
 /// The connector attributes of a database server.
 #[derive(Deserialize)]
@@ -81,9 +136,6 @@ impl Config {
                 return Err(misconfigured(format!("{name}: must not be empty or contain NUL")));
             }
         }
-        if !(1..=64).contains(&self.max_connections) {
-            return Err(misconfigured("maxConnections: give a number from 1 to 64"));
-        }
         match self.tls {
             Tls::VerifyFull => tls::client(self.ca_certificate.as_deref()).map(Some),
             Tls::None if self.allow_insecure => Ok(None),
@@ -125,7 +177,7 @@ mod tests {
             (json!({"user": ""}), "user"),
             (json!({"password": ""}), "password"),
             (json!({"allowInsecure": false}), "tls"),
-            (json!({"tls": "prefer"}), "prefer"),
+            (json!({"tls": "prefer"}), "tls"),
             (json!({"maxConnections": 65}), "maxConnections"),
             (json!({"protectedAccounts": [""]}), "protectedAccounts"),
             (json!({"surprise": 1}), "surprise"),

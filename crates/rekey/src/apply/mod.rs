@@ -192,7 +192,9 @@ async fn prepare(app: &App, deed: Deed) -> Result<Work, Error> {
         }
         Deed::ChangeSource(mut update) => {
             update.make_keys(app).await?;
-            plain(move |tx| update.write(tx, ACTOR)?.ok_or_else(|| meanwhile(&update.old().name)))
+            plain(move |tx| {
+                update.write(tx, ACTOR, ACTOR)?.ok_or_else(|| meanwhile(&update.old().name))
+            })
         }
         Deed::Client(wanted) => Box::new(move |tx| wanted.upsert(tx)),
         Deed::Dictionary(text) => plain(move |tx| policy::keep_dictionary(tx, &text, ACTOR)),

@@ -10,8 +10,7 @@ use super::{
 use crate::{
     App, Error, config,
     identity::name_key,
-    secrets::Equal,
-    source::{self, IDENTITY_NOW, NewSource, Source},
+    source::{self, IDENTITY_NOW, NewSource, Source, reach::By},
     store::Json,
 };
 
@@ -105,7 +104,7 @@ fn one(
     new.extra.0.extend(several);
     new.connector_attributes = attributes.map_or(new.connector_attributes, Json);
     now.sources.push(new.clone());
-    let update = source::prepare_update(app, old, new, Equal::Kept)?;
+    let update = source::prepare_update(app, By::Operator, old, new)?;
     let members = update.members();
     if !members.is_empty() {
         let name = update.old().name.clone();

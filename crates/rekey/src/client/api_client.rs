@@ -105,12 +105,14 @@ impl Wanted {
         {
             return Ok(false);
         }
+        let narrowed = there.scope.0.iter().any(|scope| !wanted.scope.0.contains(scope));
         there.scope = wanted.scope.clone();
         there.grant_types = wanted.grant_types.clone();
         there.redirect_uris = wanted.redirect_uris.clone();
         there.validity = wanted.validity;
-        // Enabled again, it starts afresh: tokens from before stay dead.
-        there.generation += i64::from(there.enabled && !wanted.enabled);
+        // Enabled again, it starts afresh: tokens from before stay dead. So are those with a scope
+        // that the client no longer has.
+        there.generation += i64::from(narrowed || there.enabled && !wanted.enabled);
         there.enabled = wanted.enabled;
         there.modified = tx.now()?;
         tx.update_client(&there)?;

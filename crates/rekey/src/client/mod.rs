@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     App, Error,
-    access::ALL,
+    access::{ALL, ENDPOINT},
     audit::personal::MEMBER,
     clock::Micros,
     error::BadRequest,
@@ -205,6 +205,12 @@ fn new(
             BadRequest::IllegalValue,
             format!("`{bad}` cannot be a scope: it must be visible ASCII without blanks"),
         ));
+    }
+    // A slip in one of rekey's own would give nothing, and say so to nobody.
+    if let Some(bad) = scope.iter().find(|scope| scope.starts_with("rekey:") && *scope != ENDPOINT)
+    {
+        let near = crate::nearest(bad, [ENDPOINT]);
+        return Err(Error::bad(BadRequest::IllegalValue, format!("there is no scope {bad}{near}")));
     }
     let (id, secret) = (ClientId::new(), random_hex()?);
     let now = app.clock.now();

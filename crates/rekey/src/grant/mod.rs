@@ -11,7 +11,7 @@ pub use self::{
 };
 use crate::{
     App, Error,
-    access::ALL,
+    access::{ALL, ENDPOINT},
     audit::{Attempt, Party, UNKNOWN, attempted},
     client::{Client, ClientKind, GrantType},
     clock::Micros,
@@ -195,7 +195,8 @@ fn narrow(has: &[String], asked: Option<&str>) -> Result<Vec<String>, String> {
         return Ok(has.to_vec());
     }
     let whole = has.iter().any(|scope| scope == ALL);
-    match asked.iter().find(|scope| !whole && !has.contains(scope)) {
+    let may = |scope: &String| has.contains(scope) || whole && scope != ENDPOINT;
+    match asked.iter().find(|scope| !may(scope)) {
         None => Ok(asked),
         Some(scope) => Err(format!("the client does not have the scope {scope}")),
     }

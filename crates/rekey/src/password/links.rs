@@ -153,8 +153,9 @@ pub fn open(app: &App, source: &Source) -> Result<Arc<dyn Connector>, Error> {
     if source.is_built_in() {
         return Ok(Arc::new(BuiltIn::new(app.store.clone(), source.id.clone())));
     }
-    let attributes = secrets::open(&app.sealer, &source.id, &source.connector_attributes.0)?;
-    Ok(source::kind(&source.connector)?.open(attributes, &app.config.egress.allow)?)
+    let Source { id, connector, connector_attributes, .. } = source;
+    let attributes = secrets::open(&app.sealer, id, connector, &connector_attributes.0)?;
+    Ok(source::kind(connector)?.open(attributes, &app.config.egress.allow)?)
 }
 
 impl Link {

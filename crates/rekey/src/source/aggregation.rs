@@ -40,7 +40,7 @@ pub async fn aggregate(app: &App, caller: &Caller, id: SourceId) -> Result<Job, 
         .await
 }
 
-fn enqueue(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<Job, Error> {
+pub(super) fn enqueue(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<Job, Error> {
     let now = tx.now()?;
     let job = Job {
         id: JobId::new(),

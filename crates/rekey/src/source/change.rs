@@ -292,17 +292,23 @@ pub(super) fn check_deadline(deadline: Option<Duration>) -> Result<Option<i64>, 
 }
 
 /// Asks the connector whether it could work with these attributes; connects nowhere.
+///
+/// A source without any may be described before its system is known, as long as no passwords can be
+/// changed on it.
 pub(super) fn check_attributes(app: &App, source: &Source) -> Result<(), Error> {
-    source.correlation()?;
-    if source.is_built_in() {
-        let unknown = source.connector_attributes.0.keys().find(|name| *name != "correlation");
-        return unknown.map_or(Ok(()), |name| {
-            Err(illegal(format!("connectorAttributes.{name}: a source of rekey's own takes none")))
-        });
+    let Source { id, connector, connector_attributes, .. } = source;
+    if connector_attributes.0.is_empty() && !source.has_password() {
+        return Ok(());
     }
-    let open = secrets::open(&app.sealer, &source.id, &source.connector_attributes.0)?;
-    match super::kind(&source.connector)?.open(open, &app.config.egress.allow) {
-        Ok(_) => Ok(()),
+    let kind = super::kind(connector)?;
+    let checked = if source.is_built_in() {
+        kind.check(&connector_attributes.0)
+    } else {
+        let open = secrets::open(&app.sealer, id, connector, &connector_attributes.0)?;
+        kind.open(open, &app.config.egress.allow).map(drop)
+    };
+    match checked {
+        Ok(()) => Ok(()),
         Err(fault) if fault.message.starts_with("connectorAttributes") => {
             Err(illegal(fault.message))
         }

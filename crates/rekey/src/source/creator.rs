@@ -1,11 +1,12 @@
 //! What a caller may create.
 
-use super::{NewSource, Source, change};
+use super::{NewSource, Source, change, reach};
 use crate::{
     App, Error,
     access::{Caller, Level},
     builtin,
     error::BadRequest,
+    keys,
     store::Tx,
 };
 
@@ -23,7 +24,9 @@ pub async fn create_for(app: &App, caller: &Caller, new: NewSource) -> Result<So
         most => Some(i64::from(most)),
     };
     let most = most.filter(|_| !is_org_admin);
-    let (source, keys) = change::prepare_with_keys(app, new).await?;
+    let source = change::prepare(app, new)?;
+    reach::check(reach::By::Caller(caller), None, &source)?;
+    let keys = keys::generate_needed(app, &source).await?;
     let actor = caller.principal().to_owned();
     app.store
         .write(move |tx| {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use super::{
     Source,
+    aggregation::{self, AGGREGATION},
     change::{UNCHECKED, check_attributes, check_features, check_name, check_references},
+    reach::{self, By, Changed},
 };
 use crate::{
     App, Error,
-    access::{Caller, Level},
+    access::Caller,
     error::BadRequest,
     id::SourceId,
     identity::name_key,
@@ -21,18 +21,14 @@ use crate::{
 
 /// How often a change is tried again when another came first.
 const TRIES: usize = 5;
-/// Connector attributes that say which system is spoken to and how safely, whichever connector.
-const ENDPOINT: &[&str] =
-    &["allowinsecure", "cacertificate", "endpoint", "host", "hostkey", "port", "socket", "tls"];
 
 /// A change of a source, checked and ready to be written.
 pub struct Update {
     old: Source,
     new: Source,
-    /// Whether it reaches another system now.
-    moved: bool,
-    /// Whether it may do so although others share its passwords.
-    may_repoint_group: bool,
+    changed: Changed,
+    /// Whether it could not be asked before, because an attribute was missing.
+    completes: bool,
     keys: Vec<SourceKey>,
 }
 
@@ -48,15 +44,13 @@ pub async fn update(
         let old: Option<Source> = app.store.read(move |tx| tx.source(&wanted)).await?;
         let old = old.ok_or(Error::NotFound("source"))?;
         let new = change(&old)?;
-        let mut update = prepare_update(app, old, new, Equal::Renewed)?;
-        update.may_repoint_group =
-            caller.is_api_authority() || caller.has_level(&[Level::OrgAdmin]);
+        let mut update = prepare_update(app, By::Caller(caller), old, new)?;
         if update.members().is_empty() {
             return Ok(update.old);
         }
         update.make_keys(app).await?;
-        let actor = caller.principal().to_owned();
-        if let Some(done) = app.store.write(move |tx| update.write(tx, &actor)).await? {
+        let (actor, launcher) = (caller.principal().to_owned(), caller.name.clone());
+        if let Some(done) = app.store.write(move |tx| update.write(tx, &actor, &launcher)).await? {
             return Ok(done);
         }
     }
@@ -65,13 +59,13 @@ pub async fn update(
 
 /// Checks a change from `old` to `new`, whose secrets may be in clear or the stored ciphertext.
 ///
-/// A source that reaches another system now forgets the secrets that came back as ciphertext:
-/// otherwise whoever may change the endpoint could have them sent to a system of their own.
+/// Fails if `by` may not make it. A source that reaches another system now forgets the secrets that
+/// came back as ciphertext: they were never meant for that system.
 pub fn prepare_update(
     app: &App,
+    by: By<'_>,
     old: Source,
     mut new: Source,
-    equal: Equal,
 ) -> Result<Update, Error> {
     let entry = super::kind(&old.connector)?;
     if new.name != old.name {
@@ -81,29 +75,35 @@ pub fn prepare_update(
         return Err(Error::bad(BadRequest::IllegalUpdate, "IdentityNow keeps its name"));
     }
     new.features = Json(check_features(entry.features, entry.display_name, new.features.0)?);
-    let sealed = secrets::seal(
+    let mut sealed = secrets::seal(
         &app.sealer,
         &old.id,
         entry.name,
         new.connector_attributes.0,
         Some(&old.connector_attributes.0),
-        equal,
+        match by {
+            By::Caller(_) => Equal::Renewed,
+            By::Operator => Equal::Kept,
+        },
     )?;
-    new.connector_attributes = Json(sealed.attributes);
-    let mut moved = false;
+    new.connector_attributes = Json(sealed.attributes.clone());
+    let changed = reach::check(by, Some(&old), &new)?;
+    let mut completes = false;
+    let switched_on = new.has_password() && !old.has_password();
     if new.connector_attributes != old.connector_attributes {
         check_attributes(app, &new)?;
-        moved = endpoint(&old.connector_attributes.0) != endpoint(&new.connector_attributes.0);
-        if moved {
-            for name in sealed.returned {
-                new.connector_attributes.0.remove(name);
-            }
+        if changed.moved {
+            sealed.forget_returned();
+            new.connector_attributes = Json(sealed.attributes);
         }
+        completes = entry.check(&old.connector_attributes.0).is_err();
         new.version = old.version + 1;
         new.healthy = false;
         new.status = UNCHECKED.into();
+    } else if switched_on {
+        check_attributes(app, &new)?;
     }
-    Ok(Update { old, new, moved, may_repoint_group: true, keys: Vec::new() })
+    Ok(Update { old, new, changed, completes, keys: Vec::new() })
 }
 
 impl Update {
@@ -135,7 +135,7 @@ impl Update {
     pub async fn make_keys(&mut self, app: &App) -> Result<(), Error> {
         let id = self.old.id.clone();
         let switched_on = self.new.has_password() && !self.old.has_password();
-        if self.moved
+        if self.changed.moved
             || switched_on && !app.store.read(move |tx: &mut Tx<'_>| tx.has_keys(&id)).await?
         {
             self.keys = keys::generate_needed(app, &self.new).await?;
@@ -144,7 +144,12 @@ impl Update {
     }
 
     /// Writes it, inside the caller's deed; nothing, if the source was changed meanwhile.
-    pub fn write(&self, tx: &mut Tx<'_>, actor: &str) -> Result<Option<Source>, Error> {
+    pub fn write(
+        &self,
+        tx: &mut Tx<'_>,
+        actor: &str,
+        launcher: &str,
+    ) -> Result<Option<Source>, Error> {
         let now = tx.now()?;
         // Two changes at once take turns: the second one sees that the first has been.
         tx.hold_source(&self.old.id, self.old.version)?;
@@ -153,18 +158,24 @@ impl Update {
             return Ok(None);
         }
         check_references(tx, &self.new)?;
-        self.check_group(tx)?;
         let mut new = self.new.clone();
         new.modified = now.max(crate::clock::Micros(self.old.modified.0 + 1));
         tx.update_source(&new)?;
-        if self.moved {
+        if self.changed.moved {
             tx.cancel_changes(&new.id, "the source reaches another system now: ask again")?;
         }
-        if self.moved || !self.keys.is_empty() {
+        if self.changed.moved || !self.keys.is_empty() {
             keys::rotate(tx, &new.id, &self.keys, Duration::ZERO)?;
         }
+        if self.changed.moved || self.changed.who {
+            // What the source listed until now says nothing about the accounts it has from now on.
+            aggregation::reconfirm(tx, &new.id, launcher)?;
+        } else if self.completes && tx.unfinished_job(AGGREGATION, &new.id)?.is_none() {
+            // The aggregation that its accounts wait for could not sign in.
+            aggregation::enqueue(tx, &new.id, launcher)?;
+        }
         let detail = serde_json::json!({
-            "name": new.name, "version": new.version, "members": self.members(), "endpointChanged": self.moved,
+            "name": new.name, "version": new.version, "members": self.members(), "endpointChanged": self.changed.moved, "accountsChanged": self.changed.who,
         });
         let action = if self.old.features == new.features {
             "SOURCE_UPDATE"
@@ -174,29 +185,4 @@ impl Update {
         tx.audit(Audit { actor, action, object: new.id.as_str(), detail })?;
         Ok(Some(new))
     }
-
-    /// Whoever answers for one member of a sync group could otherwise have the passwords of all
-    /// sent to a system of their own (docs/decisions/0005).
-    fn check_group(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
-        if !self.moved || self.may_repoint_group {
-            return Ok(());
-        }
-        let Some(group) = tx.group_of(&self.old.id)? else { return Ok(()) };
-        Err(Error::Forbidden(format!(
-            "{} is in the sync group {}, whose passwords would reach another system: ask an organization administrator (ORG_ADMIN) to change the endpoint",
-            self.old.name, group.name
-        )))
-    }
-}
-
-/// The attributes that say which system it is.
-fn endpoint(attributes: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    let is_endpoint = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        ENDPOINT.contains(&name.as_str())
-            || ["url", "uri", "host", "port"].iter().any(|end| name.ends_with(end))
-    };
-    let mut found: Vec<_> = attributes.iter().filter(|(name, _)| is_endpoint(name)).collect();
-    found.sort_by_key(|(name, _)| name.as_str());
-    found
 }

@@ -39,6 +39,8 @@ mod sealed;
 mod sign_in;
 mod sign_in_ends;
 mod site;
+mod source_attacks;
+mod source_reach;
 mod source_rules;
 mod sources;
 mod statements;

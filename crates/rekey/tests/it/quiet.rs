@@ -60,7 +60,7 @@ pub(crate) fn api_client() -> Caller {
         identity_id: None,
         name: "portal".into(),
         levels: vec![],
-        scope: vec![rekey::access::ALL.into()],
+        scope: vec![rekey::access::ALL.into(), rekey::access::ENDPOINT.into()],
         signed_in: None,
     }
 }

@@ -17,7 +17,6 @@ on_both_stores!(
     an_id_that_cannot_be_read_names_nothing,
     a_feature_is_one_however_it_is_spelled,
     a_sub_administrator_sees_what_is_about_their_sources,
-    who_answers_for_one_member_of_a_group_cannot_point_it_elsewhere,
     names_are_one_line,
     a_source_of_rekeys_own_takes_no_attributes,
     many_values_are_asked_at_once,
@@ -123,33 +122,6 @@ async fn a_sub_administrator_sees_what_is_about_their_sources(site: Site) {
     let people = site.get("/v2024/identities").token(&token).send().await;
     assert_eq!(people.body.as_array().unwrap().len(), 1);
     assert_eq!(people.body[0]["alias"], "sub");
-}
-
-async fn who_answers_for_one_member_of_a_group_cannot_point_it_elsewhere(site: Site) {
-    let admin = admin(&site).await;
-    let (sub, token) = sub_administrator(&site).await;
-    let body = json!({ "features": ["PASSWORD"], "owner": { "type": "IDENTITY", "id": sub.id } });
-    let source = made(&site, &admin, body).await.body;
-    let to = |host: &str| {
-        json!([
-            { "op": "replace", "path": "/connectorAttributes/host", "value": host },
-            { "op": "add", "path": "/connectorAttributes/bindPassword", "value": "s3cret" },
-        ])
-    };
-    patch(&site, &token, &source["id"], to("b.example.com")).await.assert(StatusCode::OK);
-    let file = "policies: [{name: P}]\nsyncGroups: [{name: G, policy: P, sources: [My Directory, IdentityNow]}]";
-    let plan = rekey::apply::plan(&site.app, file, std::path::Path::new("."), false).await.unwrap();
-    rekey::apply::run(&site.app, plan).await.unwrap();
-    let refused = patch(&site, &token, &source["id"], to("evil.example.com")).await;
-    refused.assert(StatusCode::FORBIDDEN);
-    assert!(refused.error().1.contains("sync group G"), "{}", refused.text);
-    let other = json!([{ "op": "add", "path": "/connectorAttributes/maxConnections", "value": 2 }]);
-    patch(&site, &token, &source["id"], other).await.assert(StatusCode::OK);
-    let client = site.token_of(&site.api_client().await).await;
-    for allowed in [&admin.1, &client] {
-        let host = if allowed == &client { "c.example.com" } else { "d.example.com" };
-        patch(&site, allowed, &source["id"], to(host)).await.assert(StatusCode::OK);
-    }
 }
 
 async fn names_are_one_line(site: Site) {

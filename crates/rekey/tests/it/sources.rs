@@ -81,7 +81,14 @@ async fn a_source_is_made_and_found(site: Site) {
         (json!({ "name": "B", "owner": { "id": "x" } }), "400.1.404 Referenced object not found"),
         (json!({ "name": "B", "connector": "x" }), "400.1.3 Illegal value"),
         (json!({ "name": "B", "features": ["PASWORD"] }), "400.1.3 Illegal value"),
-        (json!({ "name": "B", "connectorAttributes": {} }), "400.1.3 Illegal value"),
+        (
+            json!({ "name": "B", "connectorAttributes": {}, "features": ["PASSWORD"] }),
+            "400.1.3 Illegal value",
+        ),
+        (
+            json!({ "name": "B", "connectorAttributes": { "maxConnections": 3 } }),
+            "400.1.3 Illegal value",
+        ),
         (json!({ "name": "identitynow" }), "400.1.3 Illegal value"),
     ] {
         let refused = made(&site, &admin, body.clone()).await;

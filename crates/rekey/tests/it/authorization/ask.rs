@@ -41,7 +41,7 @@ impl World {
             "/password-policies/{id}" => self.policy.to_string(),
             "/password-sync-groups/{id}" => self.group.to_string(),
             "/account-aggregations/{id}/status" | "/task-status/{id}" => whose.task.to_string(),
-            _ if about.starts_with("own, grouped") => whose.member.to_string(),
+            _ if about == "own, moved" => whose.member.to_string(),
             _ => whose.source.to_string(),
         };
         let mut path = in_style(&path.replace("{id}", &id), turn);
@@ -60,7 +60,7 @@ impl World {
             ("PATCH /accounts/{id}", _) => {
                 json!([{ "op": "replace", "path": "/manuallyCorrelated", "value": false }])
             }
-            ("PATCH /sources/{id}", "own, grouped, moved") => json!([
+            ("PATCH /sources/{id}", "own, moved") => json!([
                 { "op": "replace", "path": "/connectorAttributes/host", "value": format!("b{turn}.example.com") },
                 { "op": "add", "path": "/connectorAttributes/bindPassword", "value": "s3cret" },
             ]),
@@ -97,6 +97,10 @@ impl World {
                 }
                 body
             }
+            ("POST /sources", "own") => json!({
+                "name": format!("New {turn} {}", actor.name), "connector": "ldap",
+                "owner": { "type": "IDENTITY", "id": own.identity },
+            }),
             ("POST /sources", _) => json!({
                 "name": format!("New {turn} {}", actor.name), "connector": "ldap",
                 "owner": { "type": "IDENTITY", "id": own.identity },

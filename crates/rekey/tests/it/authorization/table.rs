@@ -68,6 +68,7 @@ GET /sources idn:sources:read idn:sources:manage
     list                     403   403   all   all   own   own   403   403   403   all
 POST /sources idn:sources:manage
     own                      403   403   201   201   201   403   403   403   403   201
+    own, located             403   403   201   403   403   403   403   403   403   403
 GET /sources/{id} idn:sources:read idn:sources:manage
     own                      403   403   200   200   200   403   403   403   403   200
     other                    403   403   200   200   404   403   403   403   403   200
@@ -76,7 +77,7 @@ PATCH /sources/{id} idn:sources:manage
     own                      403   403   200   200   200   403   403   403   403   200
     other                    403   403   200   200   404   403   403   403   403   200
     unknown                  403   403   404   404   404   403   403   403   403   404
-    own, grouped, moved      403   403   200   403   403   403   403   403   403   200
+    own, moved               403   403   200   403   403   403   403   403   403   403
 POST /sources/{id}/connector/check-connection idn:source-connector:manage
     own                      403   403   200   403   403   403   403   403   403   200
     other                    403   403   200   403   403   403   403   403   403   200
