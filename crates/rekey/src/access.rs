@@ -16,10 +16,6 @@ pub const ALL: &str = "sp:scopes:all";
 /// No other scope includes it: a client has it only if it was named.
 pub const ENDPOINT: &str = "rekey:sources:endpoint";
 
-/// What an API client needs to say where a source is and whose its accounts are. [`ALL`] does not
-/// include it.
-pub const ENDPOINT: &str = "rekey:sources:endpoint";
-
 /// The authenticated side of a request.
 #[derive(Clone, Debug)]
 pub struct Caller {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::Source;
 use crate::{
     Error,
-    access::{Caller, ENDPOINT, Level},
+    access::{Caller, ENDPOINT},
 };
 
 /// Members of a source beside its connector attributes that decide whose accounts are whose.
@@ -50,7 +50,7 @@ pub fn check(by: By<'_>, old: Option<&Source>, new: &Source) -> Result<Changed, 
                 names(runs.into_iter(), [])
             )));
         }
-        if !may_direct(caller) {
+        if !caller.may_point_sources() {
             // A new source gets nothing but what describes it: all else follows when its system is.
             let refused = |found: &&Difference| old.is_none() || found.reach != Reach::Nothing;
             let names = names(differences.iter().filter(refused), members.iter().copied());
@@ -64,16 +64,6 @@ pub fn check(by: By<'_>, old: Option<&Source>, new: &Source) -> Result<Changed, 
         who: differences.iter().any(|found| found.reach == Reach::Who)
             || members.iter().any(|name| WHO.contains(name)),
     })
-}
-
-/// Whether a caller may write attributes that locate a system or select accounts: an organization
-/// administrator, or an API client that was given the scope by name.
-fn may_direct(caller: &Caller) -> bool {
-    if caller.is_api_authority() {
-        caller.scope.iter().any(|scope| scope == ENDPOINT)
-    } else {
-        caller.has_level(&[Level::OrgAdmin])
-    }
 }
 
 /// The members beside the connector attributes that matter here: every one of a new source, and
