@@ -79,7 +79,7 @@ async fn an_owner_has_so_many_sources(site: Site) {
     let own = site.person("sara", &[Level::SourceAdmin]).await;
     let token = site.token_of(&site.personal_access_token(&own).await).await;
     let sara = (own, token);
-    let named = |name: &str| json!({ "name": name });
+    let named = |name: &str| json!({ "name": name, "connectorAttributes": {}, "features": [] });
     for name in ["A", "B"] {
         made(&node, &sara, named(name)).await.assert(StatusCode::CREATED);
     }
@@ -88,7 +88,8 @@ async fn an_owner_has_so_many_sources(site: Site) {
     assert!(refused.error().1.contains("limits.sources_per_owner"), "{}", refused.text);
     // Nor for somebody else, nor after she has given one away.
     let other = site.person("otto", &[]).await;
-    let owner = json!({ "name": "C", "owner": { "type": "IDENTITY", "id": other.id } });
+    let mut owner = named("C");
+    owner["owner"] = json!({ "type": "IDENTITY", "id": other.id });
     made(&node, &sara, owner.clone()).await.assert(StatusCode::BAD_REQUEST);
     // An organization administrator may.
     made(&node, &boss, owner).await.assert(StatusCode::CREATED);

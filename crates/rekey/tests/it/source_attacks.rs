@@ -119,7 +119,8 @@ async fn an_owner_cannot_have_passwords_sent_to_a_system_of_their_own(site: Site
     // The same source, owned by nobody else: it still reaches the system it was made for.
     let path = format!("/v2024/sources/{}/load-accounts", source["id"].as_str().unwrap());
     let begun = site.post(&path).token(&token).send().await;
-    assert_eq!(ended(&site, &token, &begun).await["completionStatus"], "SUCCESS");
+    let task = ended(&site, &token, &begun).await;
+    assert_eq!(task["completionStatus"], "SUCCESS", "{task}");
     // Nor can they make one that goes there: `load-accounts` would be a port scanner.
     let attributes = json!({
         "host": "127.0.0.1", "port": port, "tls": "none", "allowInsecure": true,
@@ -195,7 +196,8 @@ async fn what_another_system_listed_is_not_believed_after_the_way_back(site: Sit
     let id = rekey::id::SourceId(source["id"].as_str().unwrap().into());
     let path = format!("/v2024/sources/{id}/load-accounts");
     let begun = site.post(&path).token(&admin.1).send().await;
-    assert_eq!(ended(&site, &admin.1, &begun).await["completionStatus"], "SUCCESS");
+    let task = ended(&site, &admin.1, &begun).await;
+    assert_eq!(task["completionStatus"], "SUCCESS", "{task}");
     let account = async || {
         let id = id.clone();
         site.write(move |tx| Ok(tx.accounts_after(&id, "", 10)?)).await
