@@ -134,7 +134,7 @@ pub async fn metrics(app: App, listener: TcpListener, stop: watch::Receiver<bool
 }
 
 /// Takes the port, or says who to ask.
-pub async fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Error> {
+pub fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Error> {
     bind(address).map_err(|error| {
         let why = if error.kind() == ErrorKind::AddrInUse {
             format!("another program does; stop that, or set {setting} to another port")
@@ -206,14 +206,15 @@ pub async fn answer(
 }
 
 fn report(full: &Full) {
-    match full.0 {
-        Some(network) => tracing::warn!(
+    if let Some(network) = full.0 {
+        tracing::warn!(
             %network,
             "connections are refused: requests are being carried out on all that this network may have; if it is a proxy, name it in server.trusted_proxies, else raise limits.connections_per_network"
-        ),
-        None => tracing::warn!(
+        );
+    } else {
+        tracing::warn!(
             "connections are refused: requests are being carried out on all that there may be"
-        ),
+        );
     }
 }
 

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::http::{
-    Extensions, HeaderMap, HeaderName,
+    Extensions, HeaderMap, HeaderName, HeaderValue,
     header::{FORWARDED, GetAll},
 };
 use ipnet::IpNet;
@@ -49,15 +49,15 @@ fn claimed(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let x_forwarded_for = headers.get_all(X_FORWARDED_FOR);
     let is_given = |values: &GetAll<'_, _>| values.iter().next().is_some();
     match (is_given(&forwarded), is_given(&x_forwarded_for)) {
-        (true, false) => nearest(hops(&text(forwarded)?)?.into_iter().rev(), trusted),
-        (false, true) => nearest(text(x_forwarded_for)?.rsplit(',').map(address), trusted),
+        (true, false) => nearest(hops(&text(&forwarded)?)?.into_iter().rev(), trusted),
+        (false, true) => nearest(text(&x_forwarded_for)?.rsplit(',').map(address), trusted),
         // A proxy that sets one of them may pass the other on as the client wrote it.
         (true, true) | (false, false) => None,
     }
 }
 
 /// The lines of a header as the one list that they are.
-fn text(values: GetAll<'_, axum::http::HeaderValue>) -> Option<String> {
+fn text(values: &GetAll<'_, HeaderValue>) -> Option<String> {
     let lines: Option<Vec<_>> = values.iter().map(|value| value.to_str().ok()).collect();
     Some(lines?.join(",")).filter(|text| text.len() <= LENGTH)
 }

@@ -20,9 +20,9 @@ use crate::{App, Error, bootstrap, bootstrap::Bootstrap, clock::Clock, config::C
 pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Error> {
     let traces = Traces::start(&config.traces.endpoint)?;
     super::log::start(&config.log, traces.as_ref())?;
-    let listener = crate::serve::listen(config.server.listen, "server.listen").await?;
+    let listener = crate::serve::listen(config.server.listen, "server.listen")?;
     let metrics = match config.metrics.listen {
-        Some(address) => Some(crate::serve::listen(address, "metrics.listen").await?),
+        Some(address) => Some(crate::serve::listen(address, "metrics.listen")?),
         None => None,
     };
     config.server.listen = listener.local_addr().map_err(|e| Error::Internal(e.to_string()))?;

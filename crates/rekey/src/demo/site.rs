@@ -62,7 +62,7 @@ pub(super) struct Person {
 impl Site {
     pub(super) async fn build(listen: Listen) -> Result<Self, Error> {
         let listener = match listen {
-            Listen::At(address) => crate::serve::listen(address, "--listen").await?,
+            Listen::At(address) => crate::serve::listen(address, "--listen")?,
             Listen::Usual => usual().await?,
         };
         let folder = tempfile::Builder::new().prefix("rekey-demo-").tempdir().map_err(|error| {
@@ -146,5 +146,5 @@ async fn usual() -> Result<TcpListener, Error> {
         Err(_) => {}
         Ok(listener) => return Ok(listener),
     }
-    crate::serve::listen(address, "--listen").await
+    crate::serve::listen(address, "--listen")
 }

@@ -37,20 +37,20 @@ pub(super) async fn never_reads(
     // 64 bytes each, 8 KiB at once and not sooner than they are read: so no read of the server ends
     // within a head, whose time would end the connection for another reason.
     let requests = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", "r".repeat(31)).repeat(128);
-    let writes = async {
+    let sending = async {
         while writer.write_all(requests.as_bytes()).await.is_ok() {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    let reads = async {
+    let reading = async {
         let Some(pause) = pause else { return std::future::pending().await };
         while reader.read_u8().await.is_ok() {
             sleep(pause).await;
         }
     };
     tokio::select! {
-        () = writes => {}
-        () = reads => {}
+        () = sending => {}
+        () = reading => {}
     }
     Ok(())
 }
