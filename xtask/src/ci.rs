@@ -1,7 +1,7 @@
 //! Everything a change must pass, in the order in which it is cheapest to fail.
 
 use crate::shell::{Result, cargo};
-use crate::{bans, shell, test};
+use crate::{deny, shell, test};
 
 pub(crate) fn run() -> Result {
     step("format");
@@ -15,8 +15,8 @@ pub(crate) fn run() -> Result {
     let doc = ["doc", "--workspace", "--no-deps"];
     shell::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
 
-    step("forbidden crates");
-    bans::check()?;
+    step("dependencies");
+    deny::check()?;
 
     step("tests");
     test::run(&[])

@@ -1,13 +1,13 @@
 //! The project's own commands.
 //!
-//! 1. `cargo xtask ci` is everything a change must pass: [`ci`], with the crates that must not
-//!    come in listed in [`bans`].
+//! 1. `cargo xtask ci` is everything a change must pass: [`ci`], what may come in with a
+//!    dependency checked by [`deny`].
 //! 2. `cargo xtask test` starts real servers and runs every suite against them: [`mod@test`].
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
-mod bans;
 mod ci;
 mod crash;
+mod deny;
 mod faults;
 mod fuzz;
 mod hostile;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["bans"] => bans::check(),
+        ["deny"] => deny::check(),
         ["bench", options @ ..] => test::bench(options),
         ["ci"] => ci::run(),
         ["faults", options @ ..] => faults::run(options),
@@ -54,8 +54,8 @@ fn main() -> ExitCode {
 }
 
 const HELP: &str = "\
-cargo xtask ci                  format, lints, documentation, forbidden crates, then every test
-cargo xtask bans                only the forbidden crates
+cargo xtask ci                  format, lints, documentation, dependencies, then every test
+cargo xtask deny                only what may come in with a dependency: deny.toml
 cargo xtask bench               how fast it is, beside what this machine allows, in about 7 minutes
 cargo xtask bench --quick       the same in about 2, with fewer accounts and rougher figures
 cargo xtask bench NAME…         only accept, changes, footprint, operations or postgres

@@ -9,7 +9,7 @@
 
 mod ca;
 mod chance;
-mod clients;
+pub(crate) mod clients;
 mod end_to_end;
 mod http;
 mod install;
