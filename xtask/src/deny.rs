@@ -19,7 +19,12 @@ pub(crate) fn check() -> Result {
         }
     };
     let check = |arguments: &[&str]| {
-        shell::run(Command::new(&deny).current_dir(root()).arg("check").args(arguments))
+        shell::run(
+            Command::new(&deny)
+                .current_dir(root())
+                .args(["--log-level", "error", "check"])
+                .args(arguments),
+        )
     };
     check(GATES)?;
     match snapshot() {
