@@ -1,8 +1,8 @@
 //! Whose password is hashed next.
 //!
 //! Anyone may ask for a hash by trying to sign in, and each takes 19 MiB and some ten milliseconds.
-//! So few are made at once, few wait, and networks share the places: who floods waits behind
-//! oneself. An attempt from a network that the name has signed in from comes first.
+//! So few are made at once, few wait, and networks share the places: a network that floods
+//! waits behind itself. An attempt from a network that the name has signed in from comes first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,8 +15,7 @@ const AT_ONCE: usize = 2;
 /// Attempts that wait: those before the last take about two seconds on a small machine.
 const WAITING: usize = 64;
 
-/// What an attempt is told apart by: attempts with the same key take turns, so that many at once
-/// are not many tries.
+/// Attempts with the same key take turns, so that the failure of one is counted before the next.
 pub(super) type Key = (u64, Option<u64>);
 
 /// The queue of this node.
@@ -67,7 +66,7 @@ impl Queue {
         network: Network,
         is_preferred: bool,
     ) -> Option<Turn> {
-        let (begin, begun) = oneshot::channel();
+        let (begin, turn) = oneshot::channel();
         {
             let mut state = self.state();
             state.waiting.retain(|waiting| !waiting.begin.is_closed());
@@ -79,7 +78,7 @@ impl Queue {
             state.waiting.push(Waiting { key, network, is_preferred, round, begin });
         }
         self.begin();
-        begun.await.ok()
+        turn.await.ok()
     }
 
     /// Begins what may begin.
@@ -183,7 +182,9 @@ mod tests {
     async fn as_many_networks_as_places_leave_one_for_who_signed_in_before() {
         let (queue, mut turns) = full().await;
         let many = |last| queue.turn((100 + u64::from(last), None), network(last), false);
-        let mut floods = (1..=WAITING).map(|last| Box::pin(many(last as u8))).collect::<Vec<_>>();
+        let mut floods = (1..=u8::try_from(WAITING).unwrap())
+            .map(|last| Box::pin(many(last)))
+            .collect::<Vec<_>>();
         for flood in &mut floods {
             assert!(poll_immediate(flood.as_mut()).await.is_none());
         }
