@@ -6,6 +6,7 @@
 
 mod clients;
 mod database;
+mod directory;
 mod memory;
 mod sign_in;
 mod victim;
@@ -64,6 +65,16 @@ const CASES: &[Case] = &[
     Case { name: "sign-in: 20 networks flood the form", run: || Box::pin(sign_in::flooded()) },
     Case { name: "sign-in: passwords left in memory", run: || Box::pin(memory::after_sign_ins()) },
     Case { name: "sign-in: names of 12 KB", run: || Box::pin(sign_in::long_names()) },
+    Case { name: "directory: a 2 GiB message", run: || Box::pin(directory::announces()) },
+    Case { name: "directory: an endless cookie", run: || Box::pin(directory::cookies()) },
+    Case { name: "directory: 10,000 levels", run: || Box::pin(directory::deep()) },
+    Case { name: "directory: a byte a second", run: || Box::pin(directory::drips()) },
+    Case { name: "directory: endless entries", run: || Box::pin(directory::entries()) },
+    Case { name: "directory: an entry of 100 KB", run: || Box::pin(directory::fat_entry()) },
+    Case { name: "directory: garbage", run: || Box::pin(directory::garbage()) },
+    Case { name: "directory: an entry of 8 MiB", run: || Box::pin(directory::large_entry()) },
+    Case { name: "directory: hostile during a change", run: || Box::pin(directory::turns()) },
+    Case { name: "directory: another message id", run: || Box::pin(directory::wrong_id()) },
 ];
 
 pub(crate) async fn run(options: Options) -> Result<()> {
