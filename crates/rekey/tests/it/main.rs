@@ -34,6 +34,7 @@ mod oauth;
 mod password_change;
 mod people;
 mod quiet;
+mod reference;
 mod schema;
 mod sealed;
 mod sign_in;
