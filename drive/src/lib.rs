@@ -21,7 +21,7 @@ pub use self::{
     place::{Place, fresh_database},
     rows::{Row, Rows},
     server::Server,
-    sources::read_accounts,
+    sources::{begin_reading, read_accounts, reading},
 };
 
 /// What can go wrong here needs no more than a sentence.

@@ -13,6 +13,20 @@ use crate::{
 
 /// Has the server read the accounts of the source with this name, and waits until it has.
 pub async fn read_accounts(server: &Server, source: &str) -> Result<()> {
+    let task = begin_reading(server, source).await?;
+    loop {
+        if let Some(status) = reading(server, &task).await? {
+            return match text(&status, "completionStatus").as_str() {
+                "SUCCESS" => Ok(()),
+                _ => Err(format!("the accounts of {source} were not read: {status}").into()),
+            };
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Asks the server to read the accounts of the source with this name; the task's id.
+pub async fn begin_reading(server: &Server, source: &str) -> Result<String> {
     let mut connection = Connection::open(&server.address).await?;
     let headers = server.headers();
     let path = format!("/v3/sources?filters=name+eq+%22{}%22", source.replace(' ', "+"));
@@ -24,17 +38,15 @@ pub async fn read_accounts(server: &Server, source: &str) -> Result<()> {
     let authorization = format!("Authorization: Bearer {}\r\n", server.token);
     let task = connection.ask(&request("POST", &path, &authorization, "")).await?;
     let task: Value = serde_json::from_str(&task.body)?;
-    let task = task.get("task").map(|task| text(task, "id")).ok_or("no task")?;
+    Ok(task.get("task").map(|task| text(task, "id")).ok_or("no task")?)
+}
+
+/// The status of such a task, once it has ended.
+pub async fn reading(server: &Server, task: &str) -> Result<Option<Value>> {
+    let mut connection = Connection::open(&server.address).await?;
     let path = format!("/v2024/task-status/{task}");
-    loop {
-        let status = connection.ask(&request("GET", &path, &headers, "")).await?;
-        let status: Value = serde_json::from_str(&status.body)?;
-        if status.get("completed").is_some_and(|completed| !completed.is_null()) {
-            return match text(&status, "completionStatus").as_str() {
-                "SUCCESS" => Ok(()),
-                _ => Err(format!("the accounts of {source} were not read: {status}").into()),
-            };
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let status = connection.ask(&request("GET", &path, &server.headers(), "")).await?;
+    let status: Value = serde_json::from_str(&status.body)?;
+    let is_completed = status.get("completed").is_some_and(|completed| !completed.is_null());
+    Ok(is_completed.then_some(status))
 }

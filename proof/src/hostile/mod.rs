@@ -7,7 +7,9 @@
 mod clients;
 mod database;
 mod directory;
+mod fairness;
 mod memory;
+mod relay;
 mod sign_in;
 mod victim;
 
@@ -75,6 +77,17 @@ const CASES: &[Case] = &[
     Case { name: "directory: an entry of 8 MiB", run: || Box::pin(directory::large_entry()) },
     Case { name: "directory: hostile during a change", run: || Box::pin(directory::turns()) },
     Case { name: "directory: another message id", run: || Box::pin(directory::wrong_id()) },
+    Case {
+        name: "fairness: aggregations of one owner",
+        run: || Box::pin(fairness::aggregations_of_one_owner()),
+    },
+    Case { name: "fairness: a flooded source", run: || Box::pin(fairness::flooded()) },
+    Case { name: "fairness: a hung source", run: || Box::pin(fairness::hung()) },
+    Case { name: "fairness: a slow source", run: || Box::pin(fairness::slow()) },
+    Case {
+        name: "fairness: a slow member of a group",
+        run: || Box::pin(fairness::slow_member_of_a_group()),
+    },
 ];
 
 pub(crate) async fn run(options: Options) -> Result<()> {

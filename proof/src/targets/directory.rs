@@ -68,6 +68,22 @@ impl Directory {
         self.port("port")
     }
 
+    /// Where it listens without TLS.
+    pub(crate) fn plain_address(&self) -> String {
+        format!("{}:{}", text(&self.described, "host"), self.port("startTlsPort"))
+    }
+
+    /// What a source needs to reach it without TLS at `port`.
+    pub(crate) fn plain_attributes(&self, port: u64, filter: &str) -> Value {
+        let mut attributes = self.attributes(port, filter);
+        if let Some(attributes) = attributes.as_object_mut() {
+            attributes.remove("caCertificate");
+            attributes.insert("tls".into(), "none".into());
+            attributes.insert("allowInsecure".into(), true.into());
+        }
+        attributes
+    }
+
     /// Its log.
     pub(crate) fn log(&self) -> String {
         text(&self.described, "log")
