@@ -17,10 +17,13 @@ use crate::targets::Targets;
 
 /// Clients that change passwords on the healthy source, one after the other.
 const CLIENTS: usize = 4;
-/// Changes of each, with a pause after each: long enough for the hung source to fail and be tried
-/// again meanwhile.
-const CHANGES: usize = 40;
-const PAUSE: Duration = Duration::from_millis(300);
+/// How long they do so while nothing is wrong.
+const USUALLY: Duration = Duration::from_secs(10);
+/// How long beside the other source: it fails meanwhile, is left alone and tried again.
+const BESIDE: Duration = Duration::from_secs(30);
+/// The pause of a client after a change. With it a client measures so few that the first changes of
+/// all clients count at the 99th percentile.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How much later a change on the healthy source may end, at the 99th percentile.
 const LATER: Duration = Duration::from_secs(1);
 /// How often a client asks for the status of its change.
@@ -36,16 +39,17 @@ struct Trouble {
 }
 
 pub(super) async fn hung() -> Result<()> {
-    run(Trouble { manner: Manner::Silent, waiting: 100, is_group: false }).await
+    run(Trouble { manner: Manner::Silent, waiting: 150, is_group: false }).await
 }
 
 pub(super) async fn slow() -> Result<()> {
     let manner = Manner::Slow(Duration::from_secs(3));
-    run(Trouble { manner, waiting: 100, is_group: false }).await
+    run(Trouble { manner, waiting: 150, is_group: false }).await
 }
 
 pub(super) async fn flooded() -> Result<()> {
-    run(Trouble { manner: Manner::Honest, waiting: 400, is_group: false }).await
+    let manner = Manner::Slow(Duration::from_millis(500));
+    run(Trouble { manner, waiting: 400, is_group: false }).await
 }
 
 pub(super) async fn slow_member_of_a_group() -> Result<()> {
@@ -54,14 +58,17 @@ pub(super) async fn slow_member_of_a_group() -> Result<()> {
 }
 
 async fn run(trouble: Trouble) -> Result<()> {
-    let site = Site::start(&trouble).await?;
-    let usual = site.measure().await?;
+    let mut site = Site::start(&trouble).await?;
+    let usual = site.measure(USUALLY).await?;
     site.relay.behaves(trouble.manner);
+    // All of them wait when the workers begin, as after a restart.
+    site.restart(&[("REKEY_CHANGES__WORKERS", "0")]).await?;
     let mut connection = Connection::open(&site.server.address).await?;
     for info in &site.victims {
         accept(&mut connection, &site.server, info).await?;
     }
-    let beside = site.measure().await?;
+    site.restart(&[]).await?;
+    let beside = site.measure(BESIDE).await?;
     println!(
         "  a change on the healthy source, p99: usually {usual:?}, beside {:?} with {} changes: {beside:?}",
         trouble.manner, trouble.waiting
@@ -78,7 +85,7 @@ struct Site {
     relay: Relay,
     healthy: Vec<Info>,
     victims: Vec<Info>,
-    _place: Place,
+    place: Place,
 }
 
 impl Site {
@@ -126,12 +133,19 @@ impl Site {
         // A group is asked for where the others are waited for.
         let of = if trouble.is_group { "Healthy" } else { "Other" };
         let victims = infos(&server, &victims, of).await?;
-        Ok(Self { server, relay, healthy, victims, _place: place })
+        Ok(Self { server, relay, healthy, victims, place })
+    }
+
+    /// Ends the server, and starts it with these settings.
+    async fn restart(&mut self, settings: &[(&str, &str)]) -> Result<()> {
+        self.server.kill()?;
+        self.server = Server::start(&self.place, settings).await?;
+        Ok(())
     }
 
     /// The 99th percentile of how long a change on the healthy source takes.
-    async fn measure(&self) -> Result<Duration> {
-        let clients = self.healthy.iter().map(|info| self.client(info));
+    async fn measure(&self, span: Duration) -> Result<Duration> {
+        let clients = self.healthy.iter().map(|info| self.client(info, span));
         let times = futures_util::future::try_join_all(clients).await?;
         let mut times: Vec<_> = times.into_iter().flatten().collect();
         times.sort();
@@ -139,10 +153,11 @@ impl Site {
         Ok(times.get(place.saturating_sub(1)).copied().ok_or("nothing was measured")?)
     }
 
-    async fn client(&self, info: &Info) -> Result<Vec<Duration>> {
+    async fn client(&self, info: &Info, span: Duration) -> Result<Vec<Duration>> {
         let mut connection = Connection::open(&self.server.address).await?;
         let mut times = Vec::new();
-        for _ in 0..CHANGES {
+        let until = Instant::now() + span;
+        while Instant::now() < until {
             let begun = Instant::now();
             let id = accept(&mut connection, &self.server, info).await?;
             ended(&mut connection, &self.server, &id).await?;
@@ -166,7 +181,7 @@ pub(super) async fn aggregations_of_one_owner() -> Result<()> {
     {
         let relay = Relay::start(targets.directory.plain_address()).await?;
         if owner == "one" {
-            relay.behaves(Manner::Slow(Duration::from_secs(8)));
+            relay.behaves(Manner::Slow(Duration::from_secs(3)));
         }
         sources.push(json!({
             "name": name, "connector": "ldap", "features": ["PASSWORD"], "owner": owner,

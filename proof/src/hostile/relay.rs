@@ -9,6 +9,7 @@ use rekey_drive::Result;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::broadcast,
 };
 
 /// How the system behind it seems to behave.
@@ -26,6 +27,8 @@ pub(crate) enum Manner {
 pub(crate) struct Relay {
     port: u16,
     manner: Arc<Mutex<Manner>>,
+    /// Ends the connections that are open.
+    cut: broadcast::Sender<()>,
 }
 
 impl Relay {
@@ -34,18 +37,22 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let manner = Arc::new(Mutex::new(Manner::Honest));
-        let behaves = manner.clone();
+        let cut = broadcast::Sender::new(1);
+        let (behaves, cuts) = (manner.clone(), cut.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (upstream, behaves) = (upstream.clone(), behaves.clone());
+                let mut cut = cuts.subscribe();
                 tokio::spawn(async move {
-                    if let Ok(server) = TcpStream::connect(&upstream).await {
-                        pass(client, server, behaves).await;
+                    let Ok(server) = TcpStream::connect(&upstream).await else { return };
+                    tokio::select! {
+                        () = pass(client, server, behaves) => {}
+                        _ = cut.recv() => {}
                     }
                 });
             }
         });
-        Ok(Self { port, manner })
+        Ok(Self { port, manner, cut })
     }
 
     /// Where it listens.
@@ -53,9 +60,11 @@ impl Relay {
         self.port.into()
     }
 
-    /// From now on, on connections that are open, too.
+    /// From now on, on connections that begin: those that are open end.
     pub(crate) fn behaves(&self, manner: Manner) {
         *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
+        // An error says that none is open.
+        let _ = self.cut.send(());
     }
 }
 
