@@ -212,7 +212,9 @@ fn enter(
     let payload = app.sealer.seal(Purpose::PasswordChange, &change.bound_to(), ciphertext)?;
     let mut seq = tx.enter_change(&change, &payload, targets)?;
     if seq.is_none() {
-        let Some(known) = tx.change_with_digest(&change.digest)? else { return exceeded(&change) };
+        let Some(known) = tx.change_with_digest(&change.digest)? else {
+            return Ok(Err(exceeded(&change)));
+        };
         if known.caller != change.caller || known.identity_id != change.identity_id {
             return replayed(tx, caller, &known.id);
         }
@@ -224,7 +226,7 @@ fn enter(
         seq = tx.enter_change(&change, &payload, targets)?;
         if seq.is_none() {
             let Some(known) = tx.change_with_digest(&change.digest)? else {
-                return exceeded(&change);
+                return Ok(Err(exceeded(&change)));
             };
             return Ok(resent(known, change.created));
         }
@@ -256,14 +258,14 @@ fn quota(app: &App, now: Micros) -> Option<Quota> {
     (most > 0).then(|| Quota { most, since: now.minus(DAY) })
 }
 
-fn exceeded(change: &NewChange) -> Result<Result<Accepted, Error>, Error> {
+fn exceeded(change: &NewChange) -> Error {
     let most = change.quota.map_or(0, |quota| quota.most);
-    Ok(Err(Error::bad(
+    Error::bad(
         BadRequest::Limit,
         format!(
             "this account has had {most} password changes within 24 hours, which is the most allowed: wait, or ask the operator to raise limits.changes_per_account_per_day"
         ),
-    )))
+    )
 }
 
 fn resent(known: crate::store::KnownChange, now: Micros) -> Result<Accepted, Error> {
