@@ -32,7 +32,9 @@ impl Administration {
         let add = Request::new(0x68, 0x69, |w| {
             w.primitive(OCTETS, dn.as_bytes());
             w.constructed(SEQUENCE, |w| {
-                attributes.iter().for_each(|(name, value)| attribute(w, name, &[value]));
+                for (name, value) in attributes {
+                    attribute(w, name, &[value]);
+                }
             });
         });
         self.call(add).await
@@ -79,6 +81,10 @@ impl Administration {
 fn attribute(writer: &mut Writer, name: &str, values: &[&str]) {
     writer.constructed(SEQUENCE, |w| {
         w.primitive(OCTETS, name.as_bytes());
-        w.constructed(SET, |w| values.iter().for_each(|v| w.primitive(OCTETS, v.as_bytes())));
+        w.constructed(SET, |w| {
+            for value in values {
+                w.primitive(OCTETS, value.as_bytes());
+            }
+        });
     });
 }

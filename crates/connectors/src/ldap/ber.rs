@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// far smaller unless they hold pictures, which rekey never asks for.
 pub(super) const LARGEST: usize = 1 << 20;
 
-/// How deep elements may lie in one another. A message of LDAPv3 needs seven.
+/// How deep elements may lie in one another. A message of `LDAPv3` needs seven.
 pub(super) const DEEPEST: usize = 16;
 
 /// The bit of a tag that says that the content is made of elements.
@@ -189,15 +189,14 @@ impl Writer {
     pub(super) fn wrap(&mut self, start: usize, tag: u8) {
         let content = self.0.len().saturating_sub(start);
         let mut header = vec![tag];
-        match u8::try_from(content) {
-            Ok(short @ 0..=0x7f) => header.push(short),
-            _ => {
-                let octets = content.to_be_bytes();
-                let zeros = octets.iter().take_while(|octet| **octet == 0).count();
-                let octets = octets.get(zeros..).unwrap_or_default();
-                header.push(0x80 | u8::try_from(octets.len()).unwrap_or_default());
-                header.extend_from_slice(octets);
-            }
+        if let Ok(short @ 0..=0x7f) = u8::try_from(content) {
+            header.push(short);
+        } else {
+            let octets = content.to_be_bytes();
+            let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+            let octets = octets.get(zeros..).unwrap_or_default();
+            header.push(0x80 | u8::try_from(octets.len()).unwrap_or_default());
+            header.extend_from_slice(octets);
         }
         self.raw(&header);
         if let Some(element) = self.0.get_mut(start..) {

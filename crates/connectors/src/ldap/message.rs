@@ -1,4 +1,4 @@
-//! The messages of LDAPv3 (RFC 4511) that rekey sends and understands.
+//! The messages of `LDAPv3` (RFC 4511) that rekey sends and understands.
 
 use super::{
     ber::{ENUMERATED, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer, check},
@@ -76,7 +76,9 @@ impl Request {
             w.boolean(0x01, false);
             filter.write(w);
             w.constructed(SEQUENCE, |w| {
-                attributes.iter().for_each(|name| w.primitive(OCTETS, name.as_bytes()));
+                for name in attributes {
+                    w.primitive(OCTETS, name.as_bytes());
+                }
             });
         })
     }
@@ -108,7 +110,11 @@ impl Request {
             w.number(INTEGER, id);
             w.raw(self.operation.bytes());
             if !controls.is_empty() {
-                w.constructed(CONTROLS, |w| controls.iter().for_each(|control| control.write(w)));
+                w.constructed(CONTROLS, |w| {
+                    for control in controls {
+                        control.write(w);
+                    }
+                });
             }
         });
         message
