@@ -99,10 +99,10 @@ async fn only_an_organization_administrator_creates_a_built_in_source(site: Site
     let boss = admin(&site).await;
     let own = site.person("sara", &[Level::SourceAdmin]).await;
     let token = site.token_of(&site.personal_access_token(&own).await).await;
-    let body = json!({ "connector": "rekey", "connectorAttributes": {} });
+    let body = json!({ "connector": "rekey", "connectorAttributes": {}, "features": [] });
     let refused = made(&site, &(own, token), body.clone()).await;
     refused.assert(StatusCode::FORBIDDEN);
-    assert!(refused.error().1.contains("ORG_ADMIN"), "{}", refused.text);
+    assert!(refused.error().1.contains("a source of the kind rekey"), "{}", refused.text);
     made(&site, &boss, body.clone()).await.assert(StatusCode::CREATED);
     let client = site.token_of(&site.api_client().await).await;
     let mut body = body;
