@@ -225,7 +225,11 @@ impl Shape {
                 Value::Object(members) => {
                     return check(&nested.iter().collect::<Vec<_>>(), members, path);
                 }
-                _ => (false, "an object".to_owned()),
+                Value::Array(_)
+                | Value::Bool(_)
+                | Value::Null
+                | Value::Number(_)
+                | Value::String(_) => (false, "an object".to_owned()),
             },
             Self::Text => (is_text(value), format!("a text of at most {TEXT} bytes")),
             Self::Texts => (

@@ -58,8 +58,8 @@ pub fn seal(
     stored: Option<&Map<String, Value>>,
     equal: Equal,
 ) -> Result<Sealed, Error> {
-    let mut sealed = Sealed { attributes, returned: Vec::new() };
-    let Sealed { attributes, returned } = &mut sealed;
+    let mut done = Sealed { attributes, returned: Vec::new() };
+    let Sealed { attributes, returned } = &mut done;
     let declared = source::kind(connector)?.declared();
     visit(&declared, attributes, "", &mut |path, attribute, value| {
         let Value::String(text) = value else { return Ok(()) };
@@ -84,7 +84,7 @@ pub fn seal(
         }
         Ok(())
     })?;
-    Ok(sealed)
+    Ok(done)
 }
 
 /// The attributes with the secrets opened.

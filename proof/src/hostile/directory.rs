@@ -177,7 +177,7 @@ async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) ->
                         .await;
                 }
                 Attack::FatEntry if is_list => {
-                    stream.write_all(&entry(id, &request.base, 0, &[b'x'; 100_000])).await?;
+                    stream.write_all(&entry(id, &request.base, 0, &vec![b'x'; 100_000])).await?;
                 }
                 Attack::Garbage if is_search => {
                     return flood(&mut stream, |_| vec![0xa5; 64]).await;
@@ -189,7 +189,15 @@ async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) ->
                     stream.write_all(&done(id + 1, SEARCH_DONE, None)).await?;
                     continue;
                 }
-                _ => {}
+                Attack::Announces
+                | Attack::Cookies
+                | Attack::Deep
+                | Attack::Drips
+                | Attack::Entries
+                | Attack::FatEntry
+                | Attack::Garbage
+                | Attack::LargeEntry
+                | Attack::WrongId => {}
             }
         }
         let mut answer = Vec::new();

@@ -281,7 +281,9 @@ mod tests {
         ) {
             let mut writer = Writer::default();
             writer.constructed(SEQUENCE, |w| {
-                numbers.iter().for_each(|n| w.number(INTEGER, *n));
+                for number in &numbers {
+                    w.number(INTEGER, *number);
+                }
                 w.constructed(SET, |w| texts.iter().for_each(|t| w.primitive(OCTETS, t.as_bytes())));
             });
             prop_assert_eq!(length(writer.bytes()), Ok(Some(writer.bytes().len())));

@@ -268,10 +268,8 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_a_server_sends_can_break_it(bytes: Vec<u8>) {
-            if let Ok(message) = Message::read(&bytes) {
-                if let Ok(answer) = message.answer() {
-                    let _ = answer.page_cookie();
-                }
+            if let Ok(answer) = Message::read(&bytes).and_then(Message::answer) {
+                let _ = answer.page_cookie();
             }
             let answer = Answer { controls: bytes, ..Answer::default() };
             let _ = answer.page_cookie();

@@ -70,7 +70,9 @@ pub fn commitment_in(json: &str) -> Option<String> {
     let Value::Object(mut members) = serde_json::from_str(json).ok()? else { return None };
     match members.remove(MEMBER)? {
         Value::String(commitment) => Some(commitment),
-        _ => None,
+        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Number(_) | Value::Object(_) => {
+            None
+        }
     }
 }
 

@@ -78,12 +78,12 @@ pub(super) struct Scribe {
 impl Scribe {
     /// The transaction was committed.
     pub(super) fn committed(&self) {
-        for (address, commitment, now) in self.new().drain(..) {
+        for (address, commitment, now) in self.pending().drain(..) {
             self.addresses.keep(address, commitment, now);
         }
     }
 
-    fn new(&self) -> MutexGuard<'_, Vec<(Address, String, Micros)>> {
+    fn pending(&self) -> MutexGuard<'_, Vec<(Address, String, Micros)>> {
         self.new.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,7 +140,7 @@ impl Store {
     {
         move |tx| {
             // What an attempt before this one kept was undone.
-            scribe.new().clear();
+            scribe.pending().clear();
             tx.scribe = scribe.clone();
             deed(tx)
         }
@@ -207,7 +207,7 @@ impl Tx<'_> {
             return Ok(Some(origin.json(Some(&commitment))));
         }
         let kept = kept_apart(whose, &serde_json::to_value(&address).unwrap_or_default())?;
-        self.scribe.new().push((address, kept.commitment.clone(), now));
+        self.scribe.pending().push((address, kept.commitment.clone(), now));
         let json = origin.json(Some(&kept.commitment));
         personal.push(kept);
         Ok(Some(json))

@@ -384,13 +384,13 @@ async fn an_account_that_changed_hands_waits_for_a_confirmation(site: Quiet) {
 
     let door = site.door().await;
     let patch = json!([{"op": "replace", "path": "/manuallyCorrelated", "value": true}]);
-    let path = format!("/v2025/accounts/{}", moved.id);
+    let account_path = format!("/v2025/accounts/{}", moved.id);
     for (level, status) in
         [(Level::SourceSubadmin, StatusCode::FORBIDDEN), (Level::OrgAdmin, StatusCode::ACCEPTED)]
     {
         let person = door.person(&format!("{level:?}"), &[level]).await;
         let token = door.token_of(&door.personal_access_token(&person).await).await;
-        let asked = door.ask(Method::PATCH, &path).token(&token);
+        let asked = door.ask(Method::PATCH, &account_path).token(&token);
         asked.text("application/json-patch+json", patch.to_string()).send().await.assert(status);
     }
     assert!(!account(&site, &id, "cn=1").await.is_unconfirmed());

@@ -127,7 +127,12 @@ fn each(declared: &[&'static Attribute], at: &str) -> Vec<(String, &'static Attr
             Shape::Object(nested) => {
                 each(&nested.iter().collect::<Vec<_>>(), &format!("{at}{}/", attribute.name))
             }
-            _ => vec![(format!("{at}{}", attribute.name), *attribute)],
+            Shape::Boolean
+            | Shape::Certificates
+            | Shape::Choice(_)
+            | Shape::Number(..)
+            | Shape::Text
+            | Shape::Texts => vec![(format!("{at}{}", attribute.name), *attribute)],
         })
         .collect()
 }
