@@ -192,7 +192,8 @@ async fn what_is_left_of_a_group_waits_for_its_own_sources_only(site: Quiet) {
         Ok(tx.settle("node", &claimed, &settled, Duration::ZERO)?)
     })
     .await;
-    let (queues, _) = site.app.store.read(rekey::store::Tx::due_queues).await.unwrap();
+    let (queues, _) =
+        site.app.store.read(|tx: &mut rekey::store::Tx<'_>| tx.due_queues()).await.unwrap();
     let names: Vec<_> = queues.into_iter().map(|queue| queue.source_set).collect();
     assert_eq!(names, [left.to_string()]);
 }
@@ -233,7 +234,8 @@ async fn shortest_claim(site: &Quiet, full: &SourceId, other: &SourceId) -> Dura
     let mut shortest = Duration::MAX;
     for _ in 0..20 {
         let begun = Instant::now();
-        let (queues, _) = site.app.store.read(rekey::store::Tx::due_queues).await.unwrap();
+        let (queues, _) =
+            site.app.store.read(|tx: &mut rekey::store::Tx<'_>| tx.due_queues()).await.unwrap();
         let names: Vec<_> = queues.iter().map(|queue| queue.source_set.as_str()).collect();
         assert!(names.contains(&full.as_str()) && names.contains(&other.as_str()), "{names:?}");
         let room = Room { queues: vec![(other.to_string(), 8)], expired: 0 };

@@ -98,6 +98,8 @@ async fn serve(
                     answers.push(done(0x65));
                 }
             }
+            // It does not say who has signed in.
+            0x77 => answers.push(done(0x78)),
             _ => return,
         }
         let bytes: Vec<_> = answers.iter().flat_map(|answer| tlv(0x30, answer)).collect();
@@ -135,8 +137,8 @@ async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
 /// The scope follows the base, `dc=example,dc=com`.
 fn is_subtree(search: &[u8]) -> bool {
     let base = b"dc=example,dc=com";
-    let at = search.windows(base.len()).position(|part| part == base).unwrap();
-    search[at + base.len()..].starts_with(&[0x0a, 1, 2])
+    let at = search.windows(base.len()).position(|part| part == base);
+    at.is_some_and(|at| search[at + base.len()..].starts_with(&[0x0a, 1, 2]))
 }
 
 fn entry(uid: &str, description: usize) -> Vec<u8> {
