@@ -171,9 +171,10 @@ mod tests {
 
     #[test]
     fn a_fault_after_a_lost_answer_leaves_it_unknown() {
-        let fault = Fault::new(rekey_connectors::FaultKind::Unreachable, "gone");
-        assert_eq!(not_applied(&fault, false), Found::NotYet("gone".into()));
-        assert_eq!(not_applied(&fault, true), Found::Unknown("gone".into()));
+        let fault = Fault::new(rekey_connectors::FaultKind::Unreachable, "10.0.0.1:636 refused it");
+        let words = "the source cannot be reached".to_owned();
+        assert_eq!(not_applied(&fault, false), Found::NotYet(words.clone()));
+        assert_eq!(not_applied(&fault, true), Found::Unknown(words));
     }
 
     #[test]

@@ -481,7 +481,8 @@ fn the_keys_of_a_source_that_moved_are_shown_as_revoked() {
     place.json(&["init", "--json"]);
     for host in ["old.example.com", "new.example.com"] {
         let file = format!(
-            "sources: [{{name: D, connector: ldap, owner: admin, connectorAttributes: {{host: {host},
+            "sources: [{{name: D, connector: ldap, owner: admin, features: [PASSWORD],
+               connectorAttributes: {{host: {host},
                bindDn: cn=rekey, bindPassword: hush, baseDn: dc=example}}}}]"
         );
         fs::write(place.path("site.yaml"), file).unwrap();

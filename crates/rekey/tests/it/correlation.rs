@@ -415,6 +415,8 @@ async fn a_new_generation_waits_for_an_aggregation(site: Quiet) {
     let change = site.change(&abby, &id, "Only-for-abby-1").await;
     site.work().await;
     site.assert_ended(&change, State::InProgress).await;
+    let waits = "SELECT COUNT(*) AS value FROM password_change_target WHERE error LIKE 'waiting for an aggregation%'";
+    assert_eq!(site.count(waits).await, 1);
     assert_eq!(system.password("cn=1"), None);
     read(&site, &id, &system).await;
     site.app.clock.turn(std::time::Duration::from_mins(2));

@@ -174,7 +174,7 @@ async fn an_aggregation_ends_at_its_bounds_and_removes_nothing(mut site: Quiet) 
         (2..33, normal, 32, Some("more than 30 accounts")),
         (2..33, normal, 32, Some("raise limits.accounts_per_source")),
         (2..32, Manners { description: 65_000, ..normal }, 30, None),
-        (0..30, Manners { description: 65_536, ..normal }, 30, Some("more than 64 KiB")),
+        (0..30, Manners { description: 65_536, ..normal }, 30, Some("larger than 64 KiB")),
         (32..40, Manners { never_ends: true, ..normal }, 38, Some("raise limits.aggregation_time")),
     ] {
         directory.lists(people.clone());
@@ -183,8 +183,7 @@ async fn an_aggregation_ends_at_its_bounds_and_removes_nothing(mut site: Quiet) 
         let said = job.messages.0.first().map(Message::full).unwrap_or_default();
         let is_success = job.completion_status.as_deref() == Some("SUCCESS");
         assert_eq!((is_success, accounts), (why.is_none(), left), "{people:?}: {said}");
-        let is_said = |why: &str| said.contains(why) && said.contains("none was removed");
-        assert!(why.is_none_or(is_said), "{people:?}: {said}");
+        assert!(why.is_none_or(|why| said.contains(why)), "{people:?}: {said}");
     }
 }
 

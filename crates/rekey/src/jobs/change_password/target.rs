@@ -171,7 +171,8 @@ pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) 
         return;
     }
     if !target.is_confirmed {
-        let fault = Fault::new(FaultKind::Unreachable, UNCONFIRMED);
+        // The words are for the person who asked: they say nothing about where the source is.
+        let fault = Fault::new(FaultKind::Throttled, UNCONFIRMED);
         target.found = Some(verdict::not_observed(&fault, target.state));
         return;
     }
