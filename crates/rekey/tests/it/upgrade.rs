@@ -100,6 +100,13 @@ async fn check(old: Old) {
     let wrong: Vec<_> = verified.findings.iter().map(|finding| &finding.what).collect();
     assert!(wrong.is_empty(), "the audit trail no longer verifies: {wrong:?}");
 
+    // The change that was under way waits in the queue of its sources.
+    let waiting = "SELECT COUNT(*) AS value FROM password_change WHERE state = 0";
+    assert_eq!(old.count(waiting).await, 1);
+    let queued = "SELECT COUNT(*) AS value FROM password_change WHERE state = 0
+        AND source_set LIKE '________________________________ ________________________________'";
+    assert_eq!(old.count(queued).await, 1);
+
     // Accounts without an id wait, with their people, for an aggregation that is asked for.
     let before = old.accounts().await;
     assert_eq!(before.len(), 6);
