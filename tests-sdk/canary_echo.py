@@ -71,6 +71,9 @@ def connect(api, port):
     assert state["completionStatus"] == "SUCCESS", state["messages"]
 
 
+PASSWORD_MODIFY = b"1.3.6.1.4.1.4203.1.11.1"  # RFC 3062
+
+
 class Directory(socketserver.StreamRequestHandler):
     """One connection."""
 
@@ -87,8 +90,11 @@ class Directory(socketserver.StreamRequestHandler):
         if kind == 0x60:  # bind
             return [result(0x61, 0)]
         if kind == 0x63:  # search
-            return [self.entry(), result(0x65, 0) + PAGES]
-        if kind == 0x77:  # extended: password modify (RFC 3062)
+            is_own = parts(content)[0][1] == b"cn=rekey"
+            return ([] if is_own else [self.entry()]) + [result(0x65, 0) + PAGES]
+        if kind == 0x77 and parts(content)[0][1] != PASSWORD_MODIFY:
+            return [result(0x78, 2)]
+        if kind == 0x77:
             request = parts(parts(content)[-1][1])[0][1]
             word = next(value for tag, value in parts(request) if tag == 0x82)
             text = b"it is too weak: " + echoes(word.decode())[self.form] + b", is it not"
