@@ -1,7 +1,7 @@
 //! A person signs in, with the password of the built-in source named `IdentityNow`.
 //!
-//! Names that fail again and again have to wait ([`throttle`]), and hashing is shared out among
-//! networks ([`queue`]). Nothing distinguishes a locked name from a wrong password, nor either from
+//! Names that fail again and again have to wait (`throttle`), and hashing is shared out among
+//! networks (`queue`). Nothing distinguishes a locked name from a wrong password, nor either from
 //! a name nobody has: the same work is done for all, and they are answered at multiples of 50 ms,
 //! which hides the microseconds in which it differs.
 
