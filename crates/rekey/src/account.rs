@@ -200,14 +200,22 @@ pub async fn correlate(
     let actor = caller.principal().to_owned();
     app.store
         .write(move |tx| {
-            let account = tx.account(&id)?.ok_or(Error::NotFound("account"))?;
+            let account = hold(tx, &id)?;
             let wanted = change(&account)?;
             keep_correlated(tx, &account, wanted, &actor)
         })
         .await
 }
 
-/// Keeps what an administrator said, inside the caller's transaction.
+/// An account that no aggregation writes until the caller's transaction ends.
+pub fn hold(tx: &mut Tx<'_>, id: &AccountId) -> Result<Account, Error> {
+    let account = tx.account(id)?.ok_or(Error::NotFound("account"))?;
+    let source = tx.source(&account.source_id)?.ok_or(Error::NotFound("account"))?;
+    tx.hold_source(&source.id, source.version)?;
+    tx.account(id)?.ok_or(Error::NotFound("account"))
+}
+
+/// Keeps what an administrator said, inside the caller's transaction; the account is held.
 pub fn keep_correlated(
     tx: &mut Tx<'_>,
     old: &Account,

@@ -142,8 +142,13 @@ impl Source {
 
     /// How its accounts find their people, if configured.
     pub fn correlation(&self) -> Result<Option<Correlation>, Error> {
-        let Some(value) = self.connector_attributes.0.get("correlation") else { return Ok(None) };
-        serde_json::from_value(value.clone()).map(Some).map_err(|error| {
+        let kept = self.connector_attributes.0.get("correlation").filter(|value| !value.is_null());
+        let Some(mut value) = kept.cloned() else { return Ok(None) };
+        // A member that is null counts as absent everywhere.
+        if let Some(members) = value.as_object_mut() {
+            members.retain(|_, member| !member.is_null());
+        }
+        serde_json::from_value(value).map(Some).map_err(|error| {
             Error::bad(
                 BadRequest::IllegalValue,
                 format!("connectorAttributes.correlation: {error}"),

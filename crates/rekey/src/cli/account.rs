@@ -55,6 +55,7 @@ impl Confirm {
             let account = tx.account_on(&source.id, &native_identity)?.ok_or_else(|| {
                 Error::Setup(format!("there is no account {native_identity} on {}", source.name))
             })?;
+            let account = account::hold(tx, &account.id)?;
             let owner = match (&identity, &account.identity_id) {
                 (Some(alias), _) => tx
                     .identity_with_alias(alias)?

@@ -175,7 +175,7 @@ fn read_again(
         // The system no longer shows the id: nothing confirms that it is the same account.
         return Ok(account);
     }
-    let was_confirmed = account.generation > 0;
+    let is_confirmed = account.generation == source.generation;
     account.stable_id.clone_from(&listed.stable_id);
     match claim {
         _ if account.manually_correlated => account.claims = None,
@@ -197,7 +197,7 @@ fn read_again(
                 let why = why.or_else(|| account.uncorrelated_because.clone());
                 account.set_owner(None, why);
             }
-            if !(is_theirs && was_confirmed) {
+            if !(is_theirs && is_confirmed) {
                 return Ok(account);
             }
         }

@@ -142,21 +142,44 @@ impl Correlator {
     ) -> Result<Option<String>, Error> {
         let Some(person) = account.claims.clone() else { return Ok(None) };
         let others = tx.accounts_that_claim(&source.id, &person)?;
-        let holds = |other: &&Account| {
-            other.identity_id.as_ref() == Some(&person)
-                && (other.generation > 0 || other.manually_correlated)
-        };
-        let holders: Vec<_> = others.iter().filter(holds).map(|other| &other.id).collect();
-        let is_theirs = self.allows_several
+        let is_owned = |other: &&Account| other.identity_id.as_ref() == Some(&person);
+        // What an administrator said counts for more than what an earlier aggregation found.
+        let given = others.iter().filter(is_owned).filter(|other| other.manually_correlated);
+        let mut holders: Vec<&Account> = given.collect();
+        if holders.is_empty() {
+            holders = others.iter().filter(is_owned).filter(|other| other.generation > 0).collect();
+        }
+        // The person may have gained capabilities since the aggregation began.
+        let is_privileged = !self.allows_privileged
+            && tx.identity(&person)?.is_some_and(|person| !person.capabilities.0.is_empty());
+        let refused = if is_privileged {
+            Some(PRIVILEGED.to_owned())
+        } else if self.allows_several
             || others.len() == 1
-            || matches!(*holders, [one] if *one == account.id);
+            || matches!(*holders, [one] if one.id == account.id)
+        {
+            None
+        } else {
+            Some(format!("{} accounts of this source name the same person", others.len()))
+        };
+        let now = tx.now()?;
         let mut settled =
-            Account { generation: source.generation, modified: tx.now()?, ..account.clone() };
-        let refused = (!is_theirs)
-            .then(|| format!("{} accounts of this source name the same person", others.len()));
-        settled.set_owner(is_theirs.then_some(person), refused.clone());
+            Account { generation: source.generation, modified: now, ..account.clone() };
+        let owner = refused.is_none().then(|| person.clone());
+        settled.set_owner(owner, refused.clone());
         note_owner(tx, account, &settled)?;
         tx.update_account(&settled)?;
+        if refused.is_some() && holders.len() > 1 {
+            // All at once: the last of several must not become the only one.
+            for other in holders {
+                if other.id != account.id && !other.manually_correlated {
+                    let mut lost = Account { modified: now, ..other.clone() };
+                    lost.set_owner(None, refused.clone());
+                    note_owner(tx, other, &lost)?;
+                    tx.update_account(&lost)?;
+                }
+            }
+        }
         Ok(refused)
     }
 }
@@ -169,7 +192,7 @@ pub(crate) fn not_for_privileged(
 ) -> Result<Vec<(Account, String)>, Error> {
     let mut found = Vec::new();
     for source in tx.sources()? {
-        if source.is_built_in() || source.correlation()?.is_none_or(|found| found.privileged) {
+        if source.is_built_in() || source.correlation()?.is_some_and(|found| found.privileged) {
             continue;
         }
         let accounts = tx.accounts_of(identity, &source.id)?;
@@ -185,6 +208,10 @@ pub(crate) fn release_privileged(
     identity: &IdentityId,
 ) -> Result<Vec<String>, Error> {
     let mut released = Vec::new();
+    for source in tx.sources()? {
+        // No aggregation writes accounts until this transaction ends.
+        tx.hold_source(&source.id, source.version)?;
+    }
     for (old, source) in not_for_privileged(tx, identity)? {
         let mut account = Account { claims: None, modified: tx.now()?, ..old.clone() };
         account.set_owner(None, Some(PRIVILEGED.to_owned()));

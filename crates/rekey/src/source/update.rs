@@ -103,6 +103,10 @@ pub fn prepare_update(
     } else if switched_on {
         check_attributes(app, &new)?;
     }
+    if changed.who && new.version == old.version {
+        // An aggregation that is under way read the source as it was.
+        new.version = old.version + 1;
+    }
     Ok(Update { old, new, changed, completes, keys: Vec::new() })
 }
 

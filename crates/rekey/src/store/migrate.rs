@@ -60,6 +60,8 @@ pub(super) fn run(tx: &mut Tx<'_>) -> Result<()> {
     if tx.is_postgres() {
         // Two nodes that start at once take turns.
         tx.script("LOCK TABLE migration IN EXCLUSIVE MODE")?;
+        // A schema change of a large store takes longer than a transaction of the service may.
+        tx.script("SET LOCAL statement_timeout = 0")?;
     }
     let applied: Vec<Applied> =
         tx.all("SELECT number, digest FROM migration ORDER BY number", &[])?;

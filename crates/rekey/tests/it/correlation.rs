@@ -36,6 +36,8 @@ quiet_on_both_stores!(
     two_accounts_that_name_one_person_are_nobodys,
     an_account_that_was_theirs_before_stays_theirs,
     nothing_becomes_that_of_a_person_with_capabilities,
+    several_accounts_are_nobodys_when_they_no_longer_may,
+    a_correlation_with_null_members_is_read,
     who_gains_capabilities_loses_accounts,
     an_account_that_changed_hands_waits_for_a_confirmation,
     a_new_generation_waits_for_an_aggregation,
@@ -342,6 +344,50 @@ async fn grant(site: &Quiet, who: &IdentityId) {
         rekey::identity::update(tx, person, "test")
     })
     .await;
+}
+
+async fn several_accounts_are_nobodys_when_they_no_longer_may(site: Quiet) {
+    let (id, system) = source(&site, "Directory", "ldap", false).await;
+    let ceo = site.person("ceo", &[]).await;
+    let allow = async |several: bool| {
+        let of = id.clone();
+        site.write(move |tx| {
+            let mut source = tx.source(&of)?.unwrap();
+            source.extra.0.insert("severalAccounts".into(), several.into());
+            tx.update_source(&source)?;
+            reconfirm(tx, &of, "test")
+        })
+        .await;
+    };
+    allow(true).await;
+    system.put("cn=1", "1", &["ceo"]);
+    system.put("cn=2", "2", &["ceo"]);
+    read(&site, &id, &system).await;
+    assert_eq!(owner(&site, &id, "cn=2").await, Some(ceo));
+    allow(false).await;
+    read(&site, &id, &system).await;
+    assert_eq!(owner(&site, &id, "cn=1").await, None);
+    assert_eq!(owner(&site, &id, "cn=2").await, None);
+}
+
+async fn a_correlation_with_null_members_is_read(site: Quiet) {
+    let attributes = json!({
+        "host": "127.0.0.1", "port": 1,
+        "correlation": {
+            "accountAttribute": "uid", "identityAttribute": "alias", "privileged": null,
+        },
+    });
+    site.source("Null", "ldap", attributes).await;
+    site.source("None", "ldap", json!({"correlation": null})).await;
+    let bob = site.person("bob", &[]).await;
+    grant(&site, &bob).await;
+    let read = site.write(|tx| {
+        let sources = tx.sources()?;
+        sources.iter().map(rekey::source::Source::correlation).collect::<Result<Vec<_>, _>>()
+    });
+    let read = read.await;
+    assert_eq!(read.iter().flatten().count(), 1);
+    assert!(read.iter().flatten().all(|correlation| !correlation.privileged));
 }
 
 async fn who_gains_capabilities_loses_accounts(site: Quiet) {

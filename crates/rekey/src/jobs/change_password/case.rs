@@ -62,8 +62,19 @@ impl Case {
                 }),
             };
             let owner = match (source, &self.identity) {
-                (Some(source), Some(identity)) => owner(source, row, identity)?,
-                _ => None,
+                (Some(source), Some(identity)) => owner(source, row, identity),
+                _ => Ok(None),
+            };
+            // A source that cannot be read fails its own target, not the end of the change.
+            let (link, owner) = match owner {
+                Ok(owner) => (link, owner),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn StdError,
+                        "a correlation cannot be read"
+                    );
+                    (Err("the source is not configured correctly".to_owned()), None)
+                }
             };
             let generation = source.as_ref().filter(|source| !source.is_built_in());
             let is_confirmed =
