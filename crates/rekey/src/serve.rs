@@ -3,12 +3,16 @@
 use std::{
     io::{self, ErrorKind},
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use axum::{body::Body, http::Request, response::Response};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    service::service_fn,
+};
 use hyper_util::{
     rt::TokioIo,
     server::graceful::{GracefulConnection, GracefulShutdown},
@@ -251,8 +255,14 @@ async fn serve(
         parts.uri = uri;
         parts.extensions.insert(style);
     }
-    let body = Body::new(Arriving::new(body, place.clone()));
-    let Ok(response) = router.oneshot(Request::from_parts(parts, body)).await;
+    let body = Arriving::new(body, place.clone());
+    let is_read = body.is_read();
+    let Ok(mut response) = router.oneshot(Request::from_parts(parts, Body::new(body))).await;
+    if !is_read.load(Ordering::Relaxed) {
+        // To read on, hyper would drop the rest of the body and go on to the next head before the
+        // answer has left: pipelined requests would pile up answers without bound.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     place.answer();
     Ok(response)
 }

@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -16,11 +19,19 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Arriving {
     body: Incoming,
     place: Arc<Place>,
+    /// Whether all of it was read.
+    is_read: Arc<AtomicBool>,
 }
 
 impl Arriving {
     pub(super) fn new(body: Incoming, place: Arc<Place>) -> Self {
-        Self { body, place }
+        let is_read = Arc::new(AtomicBool::new(body.is_end_stream()));
+        Self { body, place, is_read }
+    }
+
+    /// Whether all of it was read, also after it was dropped.
+    pub(super) fn is_read(&self) -> Arc<AtomicBool> {
+        self.is_read.clone()
     }
 }
 
@@ -37,6 +48,9 @@ impl Body for Arriving {
             self.place.wait();
         } else if let Err(ended) = self.place.work() {
             return Poll::Ready(Some(Err(ended.into())));
+        }
+        if self.body.is_end_stream() || matches!(frame, Poll::Ready(None)) {
+            self.is_read.store(true, Ordering::Relaxed);
         }
         frame.map_err(Into::into)
     }

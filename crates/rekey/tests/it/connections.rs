@@ -18,6 +18,7 @@ on_both_stores!(
     a_client_behind_a_trusted_proxy_counts_for_itself,
     the_audit_trail_names_the_client_behind_a_trusted_proxy,
     a_request_with_two_of_what_must_be_one_is_refused,
+    an_answer_to_a_body_that_nobody_read_is_the_last,
 );
 
 /// The same rekey on a second port, where these networks are trusted.
@@ -97,5 +98,23 @@ async fn a_request_with_two_of_what_must_be_one_is_refused(site: Site) {
         // To its end: the connection ends with it.
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{headers}: {answer}");
+    }
+}
+
+/// Otherwise pipelined requests with such bodies pile up answers in memory.
+async fn an_answer_to_a_body_that_nobody_read_is_the_last(site: Site) {
+    for (request, answers) in [
+        ("HEAD /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 1),
+        ("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 50),
+    ] {
+        let mut stream = TcpStream::connect(site.address()).await.unwrap();
+        let end = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let pipelined = request.repeat(50 - usize::from(answers == 50)) + end;
+        stream.write_all(pipelined.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // It may be reset, for what was sent after the last answer is not read.
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer.matches("HTTP/1.1 200 ").count(), answers, "{answer}");
     }
 }
