@@ -49,7 +49,7 @@ fn what_is_declared_is_taken_and_nothing_else() {
     ] {
         assert_eq!(with(name, value), Ok(()), "{name}");
     }
-    for (name, value, told) in [
+    for (name, value, refusal) in [
         (
             "url",
             json!("s3cret".repeat(700)),
@@ -90,7 +90,7 @@ fn what_is_declared_is_taken_and_nothing_else() {
             "connectorAttributes.mots: there is no such attribute: did you mean most?",
         ),
     ] {
-        assert_eq!(with(name, value), Err(told.to_owned()), "{name}");
+        assert_eq!(with(name, value), Err(refusal.to_owned()), "{name}");
     }
 }
 

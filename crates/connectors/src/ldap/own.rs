@@ -11,7 +11,7 @@ use crate::net::CONNECT;
 
 /// Rekey's own account on a directory.
 pub(super) struct Own {
-    /// Its name as configured, as the directory calls whoever signed in so, and as it spells that.
+    /// Its name as configured, as the directory answers "Who am I?", and as its entry spells it.
     names: Vec<String>,
     /// The directory's id of the entry, where rekey may read it.
     id: Option<String>,

@@ -106,8 +106,8 @@ async fn write_missed(app: &App, missed: Vec<Missed>) -> store::Result<()> {
     if missed.is_empty() {
         return Ok(());
     }
-    let deed = move |tx: &mut Tx<'_>| missed.iter().try_for_each(|missed| missed.record(tx));
-    app.store.write(deed).await
+    let record = move |tx: &mut Tx<'_>| missed.iter().try_for_each(|missed| missed.record(tx));
+    app.store.write(record).await
 }
 
 impl Missed {
