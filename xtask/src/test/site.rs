@@ -181,6 +181,7 @@ fn environment(
 ) -> Result<Vec<(&'static str, String)>> {
     let base_url = format!("http://127.0.0.1:{port}");
     let metrics = format!("127.0.0.1:{}", free_port()?);
+    let scripts = root().join("verify/clients").display().to_string();
     let mut environment = vec![
         ("REKEY_METRICS__LISTEN", metrics.clone()),
         ("REKEY_SERVER__LISTEN", format!("127.0.0.1:{port}")),
@@ -199,7 +200,9 @@ fn environment(
         ("SITE_POSTGRESQL_LOG", targets.postgres.log.display().to_string()),
         ("SITE_POSTGRESQL_PORT", targets.postgres.port.to_string()),
         ("SITE_POSTGRESQL_SOURCE", POSTGRESQL.to_owned()),
-        ("SITE_SCRIPTS", root().join("tests-sdk").display().to_string()),
+        ("SITE_SCRIPTS", scripts.clone()),
+        // The Python checks share modules that lie there.
+        ("PYTHONPATH", scripts),
     ];
     if let Store::Postgresql = store {
         let database = format!("site_{}", secret()?);

@@ -19,7 +19,7 @@ fn the_description_has_every_route() {
     let routes: BTreeSet<_> =
         api::routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
     let missing: Vec<_> = routes.difference(&described).collect();
-    assert!(missing.is_empty(), "add to tests-sdk/schemathesis/reduce.py, and run it: {missing:?}");
+    assert!(missing.is_empty(), "add to verify/schemathesis/reduce.py, and run it: {missing:?}");
     let gone: Vec<_> = described.difference(&routes).collect();
-    assert!(gone.is_empty(), "take out of tests-sdk/schemathesis/reduce.py: {gone:?}");
+    assert!(gone.is_empty(), "take out of verify/schemathesis/reduce.py: {gone:?}");
 }

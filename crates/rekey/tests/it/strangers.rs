@@ -6,7 +6,7 @@ use std::{
 };
 
 use hyper::StatusCode;
-use rekey_drive::{Connection, request};
+use rekey_harness::{Connection, request};
 
 use crate::{
     people::FORM,

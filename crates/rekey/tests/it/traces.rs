@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use rekey_drive::{Connection, Info, request, text};
+use rekey_harness::{Connection, Info, request, text};
 use serde_json::Value;
 
 use crate::cli::{Place, Server, token};

@@ -1,0 +1,318 @@
+//! An LDAP server that attacks whoever signs in to it.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rekey_harness::Result;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+
+use super::victim::{PERSON, Victim};
+
+/// What it does to a client that searches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attack {
+    /// Announces a message of 2 GiB, and sends it.
+    Announces,
+    /// Pages without entries, each with a cookie for the next one.
+    Cookies,
+    /// Elements in one another, 10,000 deep: 60 KB.
+    Deep,
+    /// A byte a second of an entry.
+    Drips,
+    /// Entries without end in answer to one question for a page of them.
+    Entries,
+    /// An entry that is larger than an account may be, in a message that is not too large.
+    FatEntry,
+    /// Another language.
+    Garbage,
+    /// An entry of 8 MiB.
+    LargeEntry,
+    /// An answer to a question that nobody asked.
+    WrongId,
+}
+
+pub(super) async fn announces() -> Result<()> {
+    aggregation(Attack::Announces, "not LDAP").await
+}
+
+pub(super) async fn cookies() -> Result<()> {
+    aggregation(Attack::Cookies, "does not end its list").await
+}
+
+pub(super) async fn deep() -> Result<()> {
+    aggregation(Attack::Deep, "not LDAP").await
+}
+
+pub(super) async fn drips() -> Result<()> {
+    aggregation(Attack::Drips, "did not answer within").await
+}
+
+pub(super) async fn entries() -> Result<()> {
+    aggregation(Attack::Entries, "more than the 500 entries").await
+}
+
+pub(super) async fn fat_entry() -> Result<()> {
+    aggregation(Attack::FatEntry, "larger than 64 KiB").await
+}
+
+pub(super) async fn garbage() -> Result<()> {
+    aggregation(Attack::Garbage, "not LDAP").await
+}
+
+pub(super) async fn large_entry() -> Result<()> {
+    aggregation(Attack::LargeEntry, "not LDAP").await
+}
+
+pub(super) async fn wrong_id() -> Result<()> {
+    aggregation(Attack::WrongId, "not LDAP").await
+}
+
+/// An aggregation of a hostile directory ends, in words that say why.
+async fn aggregation(attack: Attack, words: &str) -> Result<()> {
+    let directory = Hostile::start(attack).await?;
+    directory.attacks.store(true, Ordering::Relaxed);
+    let mut victim = directory.victim().await?;
+    for _ in 0..2 {
+        let said = victim.aggregate().await;
+        victim.is_well().await?;
+        let said = said?;
+        if !said.contains(words) {
+            return Err(format!("the task says {said:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// A directory that was good when its accounts were read, and then attacks: the change ends.
+pub(super) async fn turns() -> Result<()> {
+    let directory = Hostile::start(Attack::Deep).await?;
+    let mut victim = directory.victim().await?;
+    let said = victim.aggregate().await?;
+    if !said.is_empty() {
+        return Err(format!("the accounts were not read: {said}").into());
+    }
+    directory.attacks.store(true, Ordering::Relaxed);
+    let ended = victim.change().await;
+    victim.is_well().await?;
+    let ended = ended?;
+    if ended.contains("FAILED") && (ended.contains("not LDAP") || ended.contains("be reached")) {
+        return Ok(());
+    }
+    Err(format!("the change ended with {ended}").into())
+}
+
+/// A directory on a free port.
+struct Hostile {
+    port: u16,
+    /// Until then it has one account and behaves.
+    attacks: Arc<AtomicBool>,
+}
+
+impl Hostile {
+    async fn start(attack: Attack) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let attacks = Arc::<AtomicBool>::default();
+        let is_on = attacks.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A victim that hangs up ends it.
+                tokio::spawn(serve(stream, attack, is_on.clone()));
+            }
+        });
+        Ok(Self { port, attacks })
+    }
+
+    async fn victim(&self) -> Result<Victim> {
+        let attributes = json!({
+            "host": "127.0.0.1", "port": self.port, "tls": "none", "allowInsecure": true,
+            "bindDn": "cn=rekey", "bindPassword": "none", "baseDn": "dc=example",
+            "correlation": {"accountAttribute": "uid", "identityAttribute": "alias"},
+        });
+        Victim::start(&[], "ldap", attributes).await
+    }
+}
+
+async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) -> io::Result<()> {
+    loop {
+        let request = Request::read(&mut stream).await?;
+        let id = request.id;
+        let is_search = request.operation == SEARCH;
+        // Rekey reads its own entry and the base before it lists the accounts.
+        let is_list = is_search && request.is_subtree;
+        if is_on.load(Ordering::Relaxed) {
+            match attack {
+                Attack::Announces if is_search => {
+                    stream.write_all(&[0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]).await?;
+                    return flood(&mut stream, |_| vec![0; 1 << 16]).await;
+                }
+                Attack::Cookies if is_list => {
+                    let cookie = element(4, &random_cookie());
+                    let value = element(0x30, &[element(2, &[0]), cookie].concat());
+                    stream.write_all(&done(id, SEARCH_DONE, Some(&value))).await?;
+                    continue;
+                }
+                Attack::Deep if is_search => {
+                    return flood(&mut stream, |_| deep_answer(id)).await;
+                }
+                Attack::Drips if is_search => {
+                    for byte in entry(id, &request.base, 0, b"x") {
+                        stream.write_all(&[byte]).await?;
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                }
+                Attack::Entries if is_list => {
+                    return flood(&mut stream, |n| entry(id, &request.base, n, &[b'x'; 1024]))
+                        .await;
+                }
+                Attack::FatEntry if is_list => {
+                    stream.write_all(&entry(id, &request.base, 0, &vec![b'x'; 100_000])).await?;
+                }
+                Attack::Garbage if is_search => {
+                    return flood(&mut stream, |_| vec![0xa5; 64]).await;
+                }
+                Attack::LargeEntry if is_list => {
+                    stream.write_all(&entry(id, &request.base, 0, &vec![b'x'; 8 << 20])).await?;
+                }
+                Attack::WrongId if is_search => {
+                    stream.write_all(&done(id + 1, SEARCH_DONE, None)).await?;
+                    continue;
+                }
+                Attack::Announces
+                | Attack::Cookies
+                | Attack::Deep
+                | Attack::Drips
+                | Attack::Entries
+                | Attack::FatEntry
+                | Attack::Garbage
+                | Attack::LargeEntry
+                | Attack::WrongId => {}
+            }
+        }
+        let mut answer = Vec::new();
+        if is_list {
+            answer = entry(id, &request.base, 0, b"x");
+        } else if is_search && request.base.starts_with("uid=") {
+            answer = entry(id, "dc=example", 0, b"x");
+        }
+        answer.extend(done(id, request.operation + 1 + u8::from(is_search), None));
+        stream.write_all(&answer).await?;
+    }
+}
+
+const SEARCH: u8 = 0x63;
+const SEARCH_DONE: u8 = 0x65;
+
+/// What a client asks for.
+struct Request {
+    id: u8,
+    operation: u8,
+    /// The first text of the operation: where a search begins.
+    base: String,
+    is_subtree: bool,
+}
+
+impl Request {
+    async fn read(stream: &mut TcpStream) -> io::Result<Self> {
+        stream.read_u8().await?;
+        let mut length = usize::from(stream.read_u8().await?);
+        if length > 0x80 {
+            let octets = length & 0x7f;
+            length = 0;
+            for _ in 0..octets {
+                length = length << 8 | usize::from(stream.read_u8().await?);
+            }
+        }
+        let mut message = vec![0; length];
+        stream.read_exact(&mut message).await?;
+        // Ids stay small: they begin anew with each connection.
+        let [_, _, id, operation, rest @ ..] = message.as_slice() else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        // The header of the operation may have a long length.
+        let content = match rest {
+            [0x81, _, content @ ..] | [0x82, _, _, content @ ..] | [_, content @ ..] => content,
+            [] => &[],
+        };
+        let (mut base, mut is_subtree) = (String::new(), false);
+        if let [4, length, content @ ..] = content {
+            let (text, rest) = content.split_at(usize::from(*length).min(content.len()));
+            base = String::from_utf8_lossy(text).into_owned();
+            is_subtree = rest.starts_with(&[0x0a, 1, 2]);
+        }
+        Ok(Self { id: *id, operation: *operation, base, is_subtree })
+    }
+}
+
+/// Sends what `make` makes until the client hangs up.
+async fn flood(stream: &mut TcpStream, make: impl Fn(u64) -> Vec<u8>) -> io::Result<()> {
+    for number in 0.. {
+        stream.write_all(&make(number)).await?;
+    }
+    Ok(())
+}
+
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&[tag, 0x84], &length[..], content].concat()
+}
+
+fn message(id: u8, operation: &[u8], controls: &[u8]) -> Vec<u8> {
+    element(0x30, &[&[2, 1, id], operation, controls].concat())
+}
+
+/// The successful end of an operation; `page` is the value of the paged results control.
+fn done(id: u8, tag: u8, page: Option<&[u8]>) -> Vec<u8> {
+    let controls = page.map(|value| {
+        let control = [element(4, b"1.2.840.113556.1.4.319"), element(4, value)].concat();
+        element(0xa0, &element(0x30, &control))
+    });
+    message(id, &element(tag, &[0x0a, 1, 0, 4, 0, 4, 0]), &controls.unwrap_or_default())
+}
+
+/// An account below `base`: the person, or one of very many others.
+fn entry(id: u8, base: &str, number: u64, cn: &[u8]) -> Vec<u8> {
+    let uid = if number == 0 { PERSON.to_owned() } else { format!("u{number}") };
+    let attribute = |name: &str, value: &[u8]| {
+        let values = element(0x31, &element(4, value));
+        element(0x30, &[element(4, name.as_bytes()), values].concat())
+    };
+    let attributes = [
+        attribute("uid", uid.as_bytes()),
+        attribute("cn", cn),
+        attribute("entryUUID", format!("00000000-0000-0000-0000-{number:012}").as_bytes()),
+        attribute("entryCSN", b"1"),
+    ]
+    .concat();
+    let dn = element(4, format!("uid={uid},{base}").as_bytes());
+    message(id, &element(0x64, &[dn, element(0x30, &attributes)].concat()), &[])
+}
+
+/// An entry whose attributes are sequences in one another.
+fn deep_answer(id: u8) -> Vec<u8> {
+    let mut nested = Vec::new();
+    for _ in 0..10_000_u32 {
+        // Written backwards: a prefix would be moved 10,000 times.
+        let length = u32::try_from(nested.len()).unwrap_or(u32::MAX);
+        nested.extend(length.to_le_bytes());
+        nested.extend([0x84, 0x30]);
+    }
+    nested.reverse();
+    message(id, &element(0x64, &[element(4, b"dc=example"), nested].concat()), &[])
+}
+
+/// A cookie that was never sent before.
+fn random_cookie() -> Vec<u8> {
+    rekey_vault::random::<8>().map_or_else(|_| vec![1], |bytes| bytes.to_vec())
+}

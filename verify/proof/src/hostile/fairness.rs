@@ -1,0 +1,263 @@
+//! A source that hangs, is slow or is flooded delays no change on another one, and an owner's slow
+//! aggregations leave room for those of other owners.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use rekey_harness::{
+    Connection, Info, Place, Result, Server, begin_reading, password::chance, read_accounts,
+    reading, request, text,
+};
+use serde_json::{Value, json};
+
+use super::relay::{Manner, Relay};
+use crate::targets::Targets;
+
+/// Clients that change passwords on the healthy source, one after the other.
+const CLIENTS: usize = 4;
+/// How long they do so while nothing is wrong.
+const USUALLY: Duration = Duration::from_secs(10);
+/// How long beside the other source: it fails meanwhile, is left alone and tried again.
+const BESIDE: Duration = Duration::from_secs(30);
+/// The pause of a client after a change. With it a client measures so few that the first changes of
+/// all clients count at the 99th percentile.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How much later a change on the healthy source may end, at the 99th percentile.
+const LATER: Duration = Duration::from_secs(1);
+/// How often a client asks for the status of its change.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What is wrong with the other source.
+struct Trouble {
+    manner: Manner,
+    /// How many changes wait for it.
+    waiting: usize,
+    /// Whether the healthy source and it change together, for those who have an account on both.
+    is_group: bool,
+}
+
+pub(super) async fn hung() -> Result<()> {
+    run(Trouble { manner: Manner::Silent, waiting: 150, is_group: false }).await
+}
+
+pub(super) async fn slow() -> Result<()> {
+    let manner = Manner::Slow(Duration::from_secs(3));
+    run(Trouble { manner, waiting: 150, is_group: false }).await
+}
+
+pub(super) async fn flooded() -> Result<()> {
+    let manner = Manner::Slow(Duration::from_millis(500));
+    run(Trouble { manner, waiting: 400, is_group: false }).await
+}
+
+pub(super) async fn slow_member_of_a_group() -> Result<()> {
+    let manner = Manner::Slow(Duration::from_secs(3));
+    run(Trouble { manner, waiting: 60, is_group: true }).await
+}
+
+async fn run(trouble: Trouble) -> Result<()> {
+    let mut site = Site::start(&trouble).await?;
+    let usual = site.measure(USUALLY).await?;
+    site.relay.behaves(trouble.manner);
+    // All of them wait when the workers begin, as after a restart.
+    site.restart(&[("REKEY_CHANGES__WORKERS", "0")]).await?;
+    let mut connection = Connection::open(&site.server.address).await?;
+    for info in &site.victims {
+        accept(&mut connection, &site.server, info).await?;
+    }
+    site.restart(&[]).await?;
+    let beside = site.measure(BESIDE).await?;
+    println!(
+        "  a change on the healthy source, p99: usually {usual:?}, beside {:?} with {} changes: {beside:?}",
+        trouble.manner, trouble.waiting
+    );
+    if beside > usual + LATER {
+        return Err(format!("p99 rose from {usual:?} to {beside:?}").into());
+    }
+    Ok(())
+}
+
+/// A rekey with a healthy PostgreSQL, and a directory behind a relay.
+struct Site {
+    server: Server,
+    relay: Relay,
+    healthy: Vec<Info>,
+    victims: Vec<Info>,
+    place: Place,
+}
+
+impl Site {
+    async fn start(trouble: &Trouble) -> Result<Self> {
+        let targets = Targets::find()?;
+        let relay = Relay::start(targets.directory.plain_address()).await?;
+        let place = Place::new(None)?;
+        let tag = tag()?;
+        let names = |letter: char, count: usize| -> Vec<String> {
+            (0..count).map(|number| format!("{tag}{letter}-{number}")).collect()
+        };
+        let (healthy, victims) = (names('h', CLIENTS), names('v', trouble.waiting));
+        let initial = chance()?;
+        targets.directory.add(&victims, &initial).await?;
+        targets.warehouse.add(&healthy, &initial).await?;
+        let mut groups = json!([]);
+        if trouble.is_group {
+            targets.warehouse.add(&victims, &initial).await?;
+            groups = json!([{"name": "Both", "policy": "Both", "sources": ["Healthy", "Other"]}]);
+        }
+        let people = healthy.iter().chain(&victims);
+        let people: Vec<Value> = people.map(|who| json!({"alias": who, "name": who})).collect();
+        let source = |name: &str, connector: &str, attributes: Value| {
+            json!({
+                "name": name, "connector": connector, "features": ["PASSWORD"],
+                "owner": text(&place.bootstrap, "adminUser"), "connectorAttributes": attributes,
+            })
+        };
+        let port = targets.warehouse.port();
+        let filter = format!("(uid={tag}v-*)");
+        let site = json!({
+            "identities": people,
+            "policies": [{"name": "Both", "minLength": 8}],
+            "sources": [
+                source("Healthy", "postgresql", targets.warehouse.attributes(port)),
+                source("Other", "ldap", targets.directory.plain_attributes(relay.port(), &filter)),
+            ],
+            "syncGroups": groups,
+        });
+        apply(&place, &site)?;
+        let server = Server::start(&place, &[]).await?;
+        read_accounts(&server, "Healthy").await?;
+        read_accounts(&server, "Other").await?;
+        let healthy = infos(&server, &healthy, "Healthy").await?;
+        // A group is asked for where the others are waited for.
+        let of = if trouble.is_group { "Healthy" } else { "Other" };
+        let victims = infos(&server, &victims, of).await?;
+        Ok(Self { server, relay, healthy, victims, place })
+    }
+
+    /// Ends the server, and starts it with these settings.
+    async fn restart(&mut self, settings: &[(&str, &str)]) -> Result<()> {
+        self.server.kill()?;
+        self.server = Server::start(&self.place, settings).await?;
+        Ok(())
+    }
+
+    /// The 99th percentile of how long a change on the healthy source takes.
+    async fn measure(&self, span: Duration) -> Result<Duration> {
+        let clients = self.healthy.iter().map(|info| self.client(info, span));
+        let times = futures_util::future::try_join_all(clients).await?;
+        let mut times: Vec<_> = times.into_iter().flatten().collect();
+        times.sort();
+        let place = (times.len() * 99).div_ceil(100);
+        Ok(times.get(place.saturating_sub(1)).copied().ok_or("nothing was measured")?)
+    }
+
+    async fn client(&self, info: &Info, span: Duration) -> Result<Vec<Duration>> {
+        let mut connection = Connection::open(&self.server.address).await?;
+        let mut times = Vec::new();
+        let until = Instant::now() + span;
+        while Instant::now() < until {
+            let begun = Instant::now();
+            let id = accept(&mut connection, &self.server, info).await?;
+            ended(&mut connection, &self.server, &id).await?;
+            times.push(begun.elapsed());
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(times)
+    }
+}
+
+/// Four sources of one owner answer so slowly that reading them takes long; a source of another
+/// owner is read before any of them is.
+pub(super) async fn aggregations_of_one_owner() -> Result<()> {
+    let targets = Targets::find()?;
+    let place = Place::new(None)?;
+    let tag = tag()?;
+    targets.directory.add(&[format!("{tag}a-1")], &chance()?).await?;
+    let filter = format!("(uid={tag}a-*)");
+    let (mut relays, mut sources) = (Vec::new(), Vec::new());
+    for (name, owner) in [("A", "one"), ("B", "one"), ("C", "one"), ("D", "one"), ("Z", "another")]
+    {
+        let relay = Relay::start(targets.directory.plain_address()).await?;
+        if owner == "one" {
+            relay.behaves(Manner::Slow(Duration::from_secs(3)));
+        }
+        sources.push(json!({
+            "name": name, "connector": "ldap", "features": ["PASSWORD"], "owner": owner,
+            "connectorAttributes": targets.directory.plain_attributes(relay.port(), &filter),
+        }));
+        relays.push(relay);
+    }
+    let person = |who: &str| json!({"alias": who, "name": who});
+    apply(&place, &json!({"identities": [person("one"), person("another")], "sources": sources}))?;
+    let server = Server::start(&place, &[]).await?;
+    let mut slow = Vec::new();
+    for name in ["A", "B", "C", "D"] {
+        slow.push(begin_reading(&server, name).await?);
+    }
+    // By now as many of them are under way as may be.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let quick = begin_reading(&server, "Z").await?;
+    loop {
+        if let Some(status) = reading(&server, &quick).await? {
+            return match text(&status, "completionStatus").as_str() {
+                "SUCCESS" => Ok(()),
+                _ => Err(format!("the other owner's source was not read: {status}").into()),
+            };
+        }
+        for task in &slow {
+            if let Some(status) = reading(&server, task).await? {
+                return Err(format!("another owner's source waited for this one: {status}").into());
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Something that no earlier run has in its names.
+fn tag() -> Result<String> {
+    Ok(format!("f{:06x}", u32::from_le_bytes(rekey_vault::random()?) >> 8))
+}
+
+fn apply(place: &Place, site: &Value) -> Result<()> {
+    // JSON is YAML.
+    let file = place.folder().join("site.yaml");
+    fs::write(&file, site.to_string())?;
+    place.rekey(&["apply", "-f", &file.display().to_string()]).map(drop)
+}
+
+async fn infos(server: &Server, names: &[String], source: &str) -> Result<Vec<Info>> {
+    let mut connection = Connection::open(&server.address).await?;
+    let mut infos = Vec::new();
+    for who in names {
+        infos.push(Info::ask(&mut connection, &server.headers(), who, source).await?);
+    }
+    Ok(infos)
+}
+
+/// Asks for a change; its id.
+async fn accept(connection: &mut Connection, server: &Server, info: &Info) -> Result<String> {
+    let body = info.change(&chance()?)?;
+    let answer =
+        connection.ask(&request("POST", "/v3/set-password", &server.headers(), &body)).await?;
+    if answer.status != 202 {
+        return Err(format!("{}: {}", answer.status, answer.body).into());
+    }
+    Ok(text(&serde_json::from_str(&answer.body)?, "requestId"))
+}
+
+/// Waits until a change has finished.
+async fn ended(connection: &mut Connection, server: &Server, id: &str) -> Result<()> {
+    let path = format!("/v3/password-change-status/{id}");
+    let asked = request("GET", &path, &server.headers(), "");
+    loop {
+        let answer = connection.ask(&asked).await?;
+        let status: Value = serde_json::from_str(&answer.body)?;
+        match text(&status, "state").as_str() {
+            "FINISHED" => return Ok(()),
+            "FAILED" => return Err(format!("a change on the healthy source: {status}").into()),
+            _ => tokio::time::sleep(POLL).await,
+        }
+    }
+}

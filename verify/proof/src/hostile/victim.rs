@@ -1,0 +1,127 @@
+//! A rekey under attack, with one person and one source.
+
+use std::{fs, time::Duration};
+
+use rekey_harness::{Connection, Info, Place, Result, Server, request, text};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+/// The person, and the name of their account.
+pub(super) const PERSON: &str = "somebody";
+/// The source's name.
+const SOURCE: &str = "Hostile";
+/// How much memory an attack may cost, in KiB.
+const ROOM: u64 = 64 * 1024;
+/// Any task and any change must have ended by then.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// A rekey, its source, and how much memory it had before anything happened.
+pub(super) struct Victim {
+    server: Server,
+    source: String,
+    before: u64,
+    _place: Place,
+}
+
+impl Victim {
+    /// Starts it, with these settings and a source of this kind.
+    pub(super) async fn start(
+        settings: &[(&str, &str)],
+        connector: &str,
+        attributes: Value,
+    ) -> Result<Self> {
+        let place = Place::new(None)?;
+        let site = json!({
+            "identities": [{"alias": PERSON, "name": PERSON}],
+            "sources": [{
+                "name": SOURCE, "connector": connector, "owner": "admin", "deadline": "1m",
+                "features": ["PASSWORD"], "connectorAttributes": attributes,
+            }],
+        });
+        let file = place.folder().join("site.yaml");
+        // JSON is YAML.
+        fs::write(&file, site.to_string())?;
+        place.rekey(&["apply", "-f", &file.display().to_string()])?;
+        let server = Server::start(&place, settings).await?;
+        let mut connection = Connection::open(&server.address).await?;
+        let path = format!("/v3/sources?filters=name+eq+%22{SOURCE}%22");
+        let found = connection.ask(&request("GET", &path, &server.headers(), "")).await?;
+        let found: Vec<Value> = serde_json::from_str(&found.body)?;
+        let source = found.first().map(|source| text(source, "id")).ok_or("no source")?;
+        let before = peak(&server)?;
+        Ok(Self { server, source, before, _place: place })
+    }
+
+    /// Has it read the accounts; the words in which that failed, or none.
+    pub(super) async fn aggregate(&self) -> Result<String> {
+        timeout(PATIENCE, self.aggregated()).await.map_err(|_| "the task does not end")?
+    }
+
+    async fn aggregated(&self) -> Result<String> {
+        let path = format!("/v2024/sources/{}/load-accounts", self.source);
+        let authorization = format!("Authorization: Bearer {}\r\n", self.server.token);
+        let begun = self.ask("POST", &path, &authorization, "").await?;
+        let id = begun.get("task").map(|task| text(task, "id")).ok_or("no task")?;
+        loop {
+            let path = format!("/v2024/task-status/{id}");
+            let task = self.ask("GET", &path, &self.server.headers(), "").await?;
+            if task.get("completed").is_some_and(|completed| !completed.is_null()) {
+                let said = task.pointer("/messages/0/localizedText/message");
+                return Ok(said.and_then(Value::as_str).unwrap_or_default().to_owned());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Has it change the person's password, with `before` called once that is accepted; the words
+    /// in which it ended.
+    pub(super) async fn change(&self) -> Result<String> {
+        timeout(PATIENCE, self.changed()).await.map_err(|_| "the change does not end")?
+    }
+
+    async fn changed(&self) -> Result<String> {
+        let mut connection = Connection::open(&self.server.address).await?;
+        let headers = self.server.headers();
+        let info = Info::ask(&mut connection, &headers, PERSON, SOURCE).await?;
+        let body = info.change(&rekey_harness::password::chance()?)?;
+        let accepted = self.ask("POST", "/v3/set-password", &headers, &body).await?;
+        let path = format!("/v3/password-change-status/{}", text(&accepted, "requestId"));
+        loop {
+            let status = self.ask("GET", &path, &headers, "").await?;
+            match text(&status, "state").as_str() {
+                "IN_PROGRESS" => sleep(Duration::from_millis(100)).await,
+                _ => return Ok(status.to_string()),
+            }
+        }
+    }
+
+    /// Fails unless it is the same process, answers at once, and took little memory.
+    pub(super) async fn is_well(&mut self) -> Result<()> {
+        if let Some(status) = self.server.ended()? {
+            return Err(format!("the process ended: {status}").into());
+        }
+        let asked = async {
+            let mut connection = Connection::open(&self.server.address).await?;
+            connection.ask(&request("GET", "/healthz", "", "")).await
+        };
+        timeout(Duration::from_secs(5), asked).await.map_err(|_| "/healthz does not answer")??;
+        let took = peak(&self.server)?.saturating_sub(self.before);
+        if took > ROOM {
+            return Err(format!("it took {} MiB", took / 1024).into());
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Result<Value> {
+        let mut connection = Connection::open(&self.server.address).await?;
+        let answer = connection.ask(&request(method, path, headers, body)).await?;
+        serde_json::from_str(&answer.body).map_err(|_| answer.body.into())
+    }
+}
+
+/// The most memory that was ever resident, in KiB.
+fn peak(server: &Server) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id()))?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().nth(1).ok_or("no VmHWM")?.parse().map_err(Into::into)
+}

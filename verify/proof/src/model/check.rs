@@ -1,0 +1,334 @@
+//! The promises, each held against what was asked for and what is so.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
+
+use rekey_harness::{Result, text};
+use tokio::task::JoinSet;
+
+use super::{
+    facts::{APPLIED, Facts, Kept, SUPERSEDED},
+    load::Load,
+};
+use crate::site::{Lane, Targets, login};
+
+/// What a check found: on how many it looked, and what was wrong.
+pub(crate) struct Finding {
+    pub(crate) promise: &'static str,
+    pub(crate) looked: usize,
+    pub(crate) wrong: Vec<String>,
+}
+
+/// Requests told `202` that the store does not know: the first promise.
+pub(crate) fn lost(load: &Load, facts: &Facts) -> Finding {
+    let mut finding = Finding::of("every request answered 202 is known, under the id it was given");
+    for asked in &load.model.lock().asked {
+        let Some((_, id)) = &asked.accepted else { continue };
+        finding.looked += 1;
+        let kept = facts.by_digest.get(&asked.digest).and_then(|seq| facts.kept.get(seq));
+        match kept {
+            None => finding.wrong.push(format!("{id} is lost")),
+            Some(kept) if kept.id != *id => {
+                finding.wrong.push(format!("{id} is known as {}", kept.id));
+            }
+            Some(_) => {}
+        }
+    }
+    finding
+}
+
+/// Everything else; the server was `left_alone` from then on, in microseconds since 1970.
+pub(crate) async fn all(
+    load: &Load,
+    facts: &Facts,
+    targets: Option<&Targets>,
+    left_alone: i64,
+) -> Result<Vec<Finding>> {
+    Ok(vec![
+        said(load),
+        lost(load, facts),
+        ended(facts, left_alone),
+        reasons(facts),
+        finished(facts),
+        order(facts),
+        twice(facts),
+        superseded(facts),
+        strange(facts),
+        one_person(load, facts),
+        real_time(load, facts),
+        shredded(facts),
+        audited(facts),
+        last(facts),
+        in_force(load, facts, targets).await?,
+    ])
+}
+
+/// One line for each promise, as the test command counts them.
+pub(crate) fn report(findings: &[Finding]) -> Result<()> {
+    let mut broken = 0;
+    for Finding { promise, looked, wrong } in findings {
+        if wrong.is_empty() {
+            println!("ok {promise} ({looked})");
+        } else {
+            broken += 1;
+            let some: Vec<_> = wrong.iter().take(5).map(String::as_str).collect();
+            println!("not ok {promise}: {} of {looked}: {}", wrong.len(), some.join("; "));
+        }
+    }
+    if broken == 0 { Ok(()) } else { Err(format!("{broken} promises were broken").into()) }
+}
+
+impl Finding {
+    fn of(promise: &'static str) -> Self {
+        Self { promise, looked: 0, wrong: Vec::new() }
+    }
+
+    /// Looks at each of `things`; `wrong` says what is wrong with one, if anything is.
+    fn each<T>(
+        promise: &'static str,
+        things: impl IntoIterator<Item = T>,
+        wrong: impl Fn(T) -> Option<String>,
+    ) -> Self {
+        let mut finding = Self::of(promise);
+        for thing in things {
+            finding.looked += 1;
+            finding.wrong.extend(wrong(thing));
+        }
+        finding
+    }
+}
+
+fn said(load: &Load) -> Finding {
+    let known = load.model.lock();
+    let promise = "every answer fits what was answered before";
+    Finding { promise, looked: known.asked.len() + known.resent, wrong: known.wrong.clone() }
+}
+
+/// Who is killed again and again cannot keep a deadline: the time counts from when it was left alone.
+fn ended(facts: &Facts, left_alone: i64) -> Finding {
+    let promise = "every accepted request ended by its deadline and 30 s";
+    Finding::each(promise, facts.kept.values(), |kept| {
+        let late = kept.ended - kept.deadline.max(left_alone);
+        if kept.state == 0 {
+            return Some(format!("{} is in progress", kept.id));
+        }
+        (late > GRACE_MICROS).then(|| format!("{} ended {} ms after that", kept.id, late / 1000))
+    })
+}
+
+/// A dead worker's claim lasts for 30 s; then it takes a moment.
+const GRACE_MICROS: i64 = 35_000_000;
+
+/// The kills are no reason to fail, but that a newer change came, that the time was up, that nobody
+/// lived long enough to look once more when it was, or that a change was hit three times.
+fn reasons(facts: &Facts) -> Finding {
+    let targets = facts.kept.values().flat_map(|kept| kept.targets.iter().map(move |t| (kept, t)));
+    Finding::each("no account failed but for a reason that is one", targets, |(kept, target)| {
+        let open = ![APPLIED, SUPERSEDED].contains(&target.state);
+        let fair = REASONS.iter().any(|reason| target.error.contains(reason));
+        (open && !fair && kept.state != 0).then(|| format!("{}: {}", kept.id, target.error))
+    })
+}
+
+/// Pieces of the words for them; where another member has one of them, the rest of a group follows.
+const REASONS: &[&str] = &[
+    "deadline",
+    "it could not be looked at again",
+    "given up: rekey stopped three times",
+    "another system of the sync group",
+];
+
+fn finished(facts: &Facts) -> Finding {
+    let applied = facts.kept.iter().flat_map(|(seq, kept)| {
+        kept.targets.iter().filter(|t| t.state == APPLIED).map(move |target| (seq, kept, target))
+    });
+    let promise = "what is said to be done took effect, on every account";
+    Finding::each(promise, applied, |(seq, kept, target)| {
+        let did = facts.effects.get(&target.place).is_some_and(|effects| effects.contains(seq));
+        (!did).then(|| format!("{} never took effect at {}", kept.id, target.place))
+    })
+}
+
+fn order(facts: &Facts) -> Finding {
+    let promise = "changes of one account took effect in the order of their acceptance";
+    let pairs = facts
+        .effects
+        .iter()
+        .flat_map(|(place, effects)| effects.windows(2).map(move |pair| (place, pair)));
+    Finding::each(promise, pairs, |(place, pair)| match pair {
+        [first, second] if first > second => {
+            Some(format!("{second} took effect after {first} at {place}"))
+        }
+        _ => None,
+    })
+}
+
+fn twice(facts: &Facts) -> Finding {
+    let promise = "nothing took effect twice";
+    let pairs = facts
+        .effects
+        .iter()
+        .flat_map(|(place, effects)| effects.windows(2).map(move |pair| (place, pair)));
+    Finding::each(promise, pairs, |(place, pair)| match pair {
+        [first, second] if first == second => {
+            Some(format!("{first} took effect twice in a row at {place}"))
+        }
+        _ => None,
+    })
+}
+
+fn superseded(facts: &Facts) -> Finding {
+    let promise = "what stepped aside for a newer change never took effect";
+    let aside = facts.kept.iter().flat_map(|(seq, kept)| {
+        kept.targets.iter().filter(|t| t.state == SUPERSEDED).map(move |target| (seq, kept, target))
+    });
+    Finding::each(promise, aside, |(seq, kept, target)| {
+        let did = facts.effects.get(&target.place).is_some_and(|effects| effects.contains(seq));
+        did.then(|| format!("{} took effect at {}", kept.id, target.place))
+    })
+}
+
+fn strange(facts: &Facts) -> Finding {
+    let promise = "nothing took effect that nobody asked for";
+    let looked = facts.effects.values().map(Vec::len).sum::<usize>() + facts.strange.len();
+    Finding { promise, looked, wrong: facts.strange.clone() }
+}
+
+/// A ciphertext works for the person it was first accepted for, and is refused for everyone else.
+fn one_person(load: &Load, facts: &Facts) -> Finding {
+    let promise = "no ciphertext worked for two people";
+    let known = load.model.lock();
+    Finding::each(promise, &known.asked, |asked| {
+        let own = load.lanes.get(asked.lane).map(|lane| text(&lane.info.answer, "identityId"));
+        let kept = facts.by_digest.get(&asked.digest).and_then(|seq| facts.kept.get(seq));
+        let whose = kept.map(|kept| kept.identity.clone());
+        match (&asked.accepted, asked.refused) {
+            (Some((_, id)), _) if whose.is_some() && whose != own => {
+                Some(format!("{id} was accepted for one person and is another's"))
+            }
+            (None, true) if whose.is_none() || whose == own => {
+                Some("a request was refused as if it were another person's".to_owned())
+            }
+            _ => None,
+        }
+    })
+}
+
+/// What was answered before another request was sent comes before it.
+fn real_time(load: &Load, facts: &Facts) -> Finding {
+    let known = load.model.lock();
+    let mut lanes: HashMap<usize, Vec<_>> = HashMap::new();
+    for asked in &known.asked {
+        if let (Some((accepted, id)), Some(seq)) =
+            (&asked.accepted, facts.by_digest.get(&asked.digest))
+        {
+            lanes.entry(asked.lane).or_default().push((*seq, asked.sent, *accepted, id));
+        }
+    }
+    let mut finding = Finding::of("what was accepted before another was sent comes before it");
+    for lane in lanes.values_mut() {
+        lane.sort_by_key(|(seq, ..)| std::cmp::Reverse(*seq));
+        let mut earliest: Option<Instant> = None;
+        for (_, sent, accepted, id) in lane.iter() {
+            finding.looked += 1;
+            if earliest.is_some_and(|earliest| earliest < *sent) {
+                finding.wrong.push(format!("{id} was sent after a later one was accepted"));
+            }
+            earliest = Some(earliest.map_or(*accepted, |known| known.min(*accepted)));
+        }
+    }
+    finding
+}
+
+fn shredded(facts: &Facts) -> Finding {
+    let ended = facts.kept.values().filter(|kept| kept.state != 0);
+    Finding::each("no ended request keeps its ciphertext", ended, |kept| {
+        (!kept.is_shredded).then(|| kept.id.clone())
+    })
+}
+
+fn audited(facts: &Facts) -> Finding {
+    let promise = "the audit trail says once that a request began, and once that it ended";
+    Finding::each(promise, facts.kept.values(), |kept| {
+        let (begun, ended) = facts.audited.get(&kept.id).copied().unwrap_or_default();
+        let wanted = i64::from(kept.state != 0);
+        ((begun, ended) != (1, wanted)).then(|| format!("{}: {begun} and {ended}", kept.id))
+    })
+}
+
+/// The last request of each place that did not step aside, by its place in the order.
+fn last_of_each(facts: &Facts) -> BTreeMap<&str, (i64, &Kept, i64)> {
+    let mut last = BTreeMap::new();
+    for (seq, kept) in &facts.kept {
+        for target in kept.targets.iter().filter(|target| target.state != SUPERSEDED) {
+            last.insert(target.place.as_str(), (*seq, kept, target.state));
+        }
+    }
+    last
+}
+
+fn last(facts: &Facts) -> Finding {
+    let promise = "the last accepted change of each account is the last that took effect there";
+    Finding::each(promise, last_of_each(facts), |(place, (seq, kept, state))| {
+        let effect = facts.effects.get(place).and_then(|effects| effects.last());
+        (state == APPLIED && effect != Some(&seq)).then(|| format!("{} at {place}", kept.id))
+    })
+}
+
+/// A real login with the password that took effect last, at every place there was one.
+async fn in_force(load: &Load, facts: &Facts, targets: Option<&Targets>) -> Result<Finding> {
+    let mut finding = Finding::of("a login with the last password succeeds, on every account");
+    let passwords: HashMap<String, String> = {
+        let known = load.model.lock();
+        known.asked.iter().map(|asked| (asked.digest.clone(), asked.password.clone())).collect()
+    };
+    let users: HashMap<String, &Lane> =
+        load.lanes.iter().map(|lane| (text(&lane.info.answer, "identityId"), lane)).collect();
+    let mut logins = JoinSet::new();
+    for (place, effects) in &facts.effects {
+        let Some(kept) = effects.last().and_then(|seq| facts.kept.get(seq)) else { continue };
+        let (Some(password), Some(lane)) =
+            (passwords.get(&kept.digest).cloned(), users.get(&kept.identity))
+        else {
+            finding.wrong.push(format!("{} was never asked for", kept.id));
+            continue;
+        };
+        let (place, user) = (place.clone(), lane.user.clone());
+        let (targets, verifier) = (targets.cloned(), facts.verifiers.get(&place).cloned());
+        logins.spawn(async move {
+            let done = match (place.split(' ').next(), &targets) {
+                (Some("ldap"), Some(targets)) => login::directory(targets, &user, &password).await,
+                (Some("postgresql"), Some(targets)) => {
+                    login::database(targets, &user, &password).await
+                }
+                _ => login::built_in(&verifier.unwrap_or_default(), &password).await,
+            };
+            (place, done)
+        });
+        // So many sessions at once, and no more.
+        while logins.len() >= 8 {
+            finding.count(logins.join_next().await);
+        }
+    }
+    while let Some(done) = logins.join_next().await {
+        finding.count(Some(done));
+    }
+    Ok(finding)
+}
+
+impl Finding {
+    fn count(
+        &mut self,
+        login: Option<std::result::Result<(String, Result<bool>), tokio::task::JoinError>>,
+    ) {
+        self.looked += 1;
+        match login {
+            Some(Ok((_, Ok(true)))) => {}
+            Some(Ok((place, Ok(false)))) => self.wrong.push(format!("not at {place}")),
+            Some(Ok((place, Err(error)))) => self.wrong.push(format!("{place}: {error}")),
+            Some(Err(_)) | None => self.wrong.push("a login broke".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One account, raced for again and again.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rekey_harness::{Connection, Result, password::chance, request, text};
+use serde_json::Value;
+
+use super::{Race, site::Lane};
+use crate::dice::Dice;
+
+/// How long a client waits for a node until it asks another one: a stopped node does not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a client waits after a 503.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Races until all pairs are done and the nemesis is through.
+pub(super) async fn run(race: Arc<Race>, lane: Lane, mut dice: Dice) -> Result<()> {
+    let mut clients = [Client::default(), Client::default()];
+    while race.goes_on(lane.kind) {
+        let nodes = race.site.addresses.len();
+        let one = dice.below(nodes);
+        let other = (one + 1 + dice.below(nodes - 1)) % nodes;
+        let [first, second] = &mut clients;
+        let mut asked = HashMap::new();
+        let mut bodies = Vec::new();
+        for _ in 0..2 {
+            let password = chance()?;
+            let info = dice.one_of(&lane.infos).ok_or("nothing to change")?;
+            bodies.push((info.change(&password)?, password));
+        }
+        let [(body, password), (other_body, other_password)] = bodies.as_slice() else {
+            return Err("not a pair".into());
+        };
+        // Nearly the same moment: sometimes the second comes while the first is under way.
+        let later = if dice.below(4) == 0 { dice.below(60) as u64 } else { 0 };
+        let (a, b) = tokio::join!(first.change(&race, one, body), async {
+            tokio::time::sleep(Duration::from_millis(later)).await;
+            second.change(&race, other, other_body).await
+        });
+        asked.insert(a?, password.clone());
+        asked.insert(b?, other_password.clone());
+        judge(&race, &lane, &asked).await?;
+        if let Some(done) = race.done.get(lane.kind) {
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// When both have ended: the later one is in force, the earlier one had its turn or made room.
+async fn judge(race: &Race, lane: &Lane, asked: &HashMap<String, String>) -> Result<()> {
+    let ids: Vec<String> = asked.keys().cloned().collect();
+    race.ledger.ended(&ids).await?;
+    let entries = race.ledger.in_order(&ids).await?;
+    let [earlier, last] = entries.as_slice() else {
+        race.blame(&format!("{}: {} of two accepted requests are there", lane.who, entries.len()));
+        return Ok(());
+    };
+    if last.state != 1 {
+        race.blame(&format!("{}: the last one, {}, ended with {}", lane.who, last.id, last.errors));
+    }
+    let names_it = |error: &Value| {
+        error
+            .as_str()
+            .is_some_and(|error| error.ends_with(&format!("superseded by request {}", last.id)))
+    };
+    let reasons: Vec<Value> = serde_json::from_str(&earlier.errors)?;
+    if earlier.state != 1 && (reasons.is_empty() || !reasons.iter().all(names_it)) {
+        race.blame(&format!("{}: {} ended with {}", lane.who, earlier.id, earlier.errors));
+    }
+    let password = asked.get(&last.id).ok_or("a request nobody made")?;
+    for (system, is_in_force) in in_force(race, lane, password).await? {
+        if !is_in_force {
+            race.blame(&format!(
+                "{} on the {system}: the password accepted last ({}, place {}) is not in force; place {} was before it",
+                lane.who, last.id, last.seq, earlier.seq
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether each system of the lane lets the person in.
+async fn in_force(race: &Race, lane: &Lane, password: &str) -> Result<Vec<(&'static str, bool)>> {
+    let (targets, mut found) = (&race.site.targets, Vec::new());
+    if lane.kind == 0 || lane.kind == 3 {
+        let verifier = race.ledger.built_in(&lane.who).await?;
+        found.push(("built-in source", crate::targets::is_verifier_of(&verifier, password).await?));
+    }
+    if lane.kind == 1 || lane.kind == 3 {
+        found.push(("directory", targets.directory.signs_in(&lane.who, password).await?));
+    }
+    if lane.kind == 2 || lane.kind == 3 {
+        found.push(("warehouse", targets.warehouse.signs_in(&lane.who, password).await?));
+    }
+    Ok(found)
+}
+
+/// One who asks: patient, and true to what was asked, so that asking again is the same request.
+#[derive(Default)]
+struct Client {
+    connections: HashMap<usize, Connection>,
+}
+
+impl Client {
+    /// Asks until some node has accepted; the request's name.
+    async fn change(&mut self, race: &Race, mut node: usize, body: &str) -> Result<String> {
+        let asked = request("POST", "/v3/set-password", &race.site.headers, body);
+        loop {
+            match tokio::time::timeout(PATIENCE, self.ask(race, node, &asked)).await {
+                Ok(Ok((202, answer))) => {
+                    let answer: Value = serde_json::from_str(&answer)?;
+                    return Ok(text(&answer, "requestId"));
+                }
+                Ok(Ok((503, _))) => tokio::time::sleep(AGAIN).await,
+                Ok(Ok((status, answer))) => {
+                    race.blame(&format!("set-password was answered {status}: {answer}"));
+                    tokio::time::sleep(AGAIN).await;
+                }
+                // Stopped, or dead.
+                Ok(Err(_)) | Err(_) => {
+                    self.connections.remove(&node);
+                    node = (node + 1) % race.site.addresses.len();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, race: &Race, node: usize, asked: &[u8]) -> Result<(u16, String)> {
+        // Taken out: an answer that comes too late is nobody's.
+        let mut connection = match self.connections.remove(&node) {
+            Some(connection) => connection,
+            None => Connection::open(race.site.addresses.get(node).ok_or("no such node")?).await?,
+        };
+        let answer = connection.ask(asked).await?;
+        self.connections.insert(node, connection);
+        Ok((answer.status, answer.body))
+    }
+}

@@ -1,0 +1,130 @@
+//! The nodes, the people, and what they have where.
+
+use std::fs;
+
+use rekey_harness::{Connection, Info, Place, Result, Server, fresh_database, read_accounts, text};
+use serde_json::{Value, json};
+
+use super::Nodes;
+use crate::targets::Targets;
+
+/// What is raced for.
+pub(super) const KINDS: [&str; 4] = ["built-in", "directory", "warehouse", "sync group"];
+
+/// What the lanes need to know of it.
+pub(super) struct Site {
+    pub(super) targets: Targets,
+    /// Where each node listens.
+    pub(super) addresses: Vec<String>,
+    /// The headers of a request by the API client; the token is good on every node.
+    pub(super) headers: String,
+    /// What the names of this run begin with.
+    pub(super) tag: String,
+}
+
+/// One account that is raced for, or one person's accounts in a sync group.
+pub(super) struct Lane {
+    /// Which of [`KINDS`].
+    pub(super) kind: usize,
+    /// The person, and the name of each account.
+    pub(super) who: String,
+    /// What may be named in a request: each member of a group.
+    pub(super) infos: Vec<Info>,
+}
+
+/// Nodes on one new PostgreSQL store, with one folder and so one master key.
+pub(super) async fn start(targets: &Targets, count: u64, broken: &str) -> Result<(Place, Nodes)> {
+    let place = Place::new(Some(fresh_database(&targets.stores).await?))?;
+    let mut nodes = Vec::new();
+    for number in 0..count {
+        let pause = pause_file(&place, number).display().to_string();
+        let settings = settings(&pause, broken);
+        nodes.push(Server::start(&place, &settings).await?);
+    }
+    Ok((place, nodes))
+}
+
+/// How every node is started, again too.
+pub(super) fn settings<'a>(pause: &'a str, broken: &'a str) -> [(&'a str, &'a str); 3] {
+    [("REKEY_PAUSE_AT", pause), ("REKEY_PROOF", broken), ("REKEY_CHANGES__DEADLINE", DEADLINE)]
+}
+
+/// A change that takes longer fails, and a failed change is a violation here.
+const DEADLINE: &str = "5m";
+
+/// The file that tells a node at which point to stop itself.
+pub(super) fn pause_file(place: &Place, node: u64) -> std::path::PathBuf {
+    place.folder().join(format!("node-{node}.pause"))
+}
+
+impl Site {
+    /// Makes the people and their accounts, connects the systems, and asks for everybody's keys.
+    pub(super) async fn fill(
+        targets: Targets,
+        place: &Place,
+        server: &Server,
+        addresses: Vec<String>,
+        accounts: usize,
+    ) -> Result<(Self, Vec<Lane>)> {
+        let tag =
+            format!("o{:04x}", crate::dice::Dice::of(crate::dice::Dice::any_seed()).below(65_536));
+        let names = |letter: &str| -> Vec<String> {
+            (0..accounts).map(|number| format!("{tag}{letter}{number}")).collect()
+        };
+        let [built_in, directory, warehouse, group] = ["b", "d", "w", "g"].map(names);
+        // Nobody can sign in with it: every account starts with a change.
+        let initial = rekey_harness::password::chance()?;
+        targets.directory.add(&[directory.clone(), group.clone()].concat(), &initial).await?;
+        targets.warehouse.add(&[warehouse.clone(), group.clone()].concat(), &initial).await?;
+
+        let source = |name: &str, connector: &str, attributes: Value| {
+            json!({
+                "name": name, "connector": connector, "features": ["PASSWORD"],
+                "owner": text(&place.bootstrap, "adminUser"), "connectorAttributes": attributes,
+            })
+        };
+        let (ldaps, port) = (targets.directory.tls_port(), targets.warehouse.port());
+        let people = [&built_in, &directory, &warehouse, &group].into_iter().flatten();
+        let site = json!({
+            "identities": people.map(|who| json!({"alias": who, "name": who})).collect::<Vec<_>>(),
+            "sources": [
+                // As its manager: no history of the directory stands in the way of a late write.
+                source("Directory", "ldap", targets.directory.attributes_of_manager(ldaps, &format!("(uid={tag}d*)"))),
+                source("Group directory", "ldap", targets.directory.attributes(ldaps, &format!("(uid={tag}g*)"))),
+                source("Warehouse", "postgresql", targets.warehouse.attributes(port)),
+                source("Group warehouse", "postgresql", targets.warehouse.attributes(port)),
+            ],
+            "policies": [{"name": "Any"}],
+            "syncGroups": [{"name": "Everything", "policy": "Any",
+                "sources": ["IdentityNow", "Group directory", "Group warehouse"]}],
+        });
+        let file = place.folder().join("site.yaml");
+        fs::write(&file, site.to_string())?;
+        place.rekey(&["apply", "-f", &file.display().to_string()])?;
+        for name in ["Directory", "Group directory", "Warehouse", "Group warehouse"] {
+            read_accounts(server, name).await?;
+        }
+
+        let mut connection = Connection::open(&server.address).await?;
+        let headers = server.headers();
+        let mut lanes = Vec::new();
+        for (kind, (people, sources)) in [
+            (built_in, &["IdentityNow"][..]),
+            (directory, &["Directory"]),
+            (warehouse, &["Warehouse"]),
+            (group, &["IdentityNow", "Group directory", "Group warehouse"]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for who in people {
+                let mut infos = Vec::new();
+                for source in sources {
+                    infos.push(Info::ask(&mut connection, &headers, &who, source).await?);
+                }
+                lanes.push(Lane { kind, who, infos });
+            }
+        }
+        Ok((Self { targets, addresses, headers, tag }, lanes))
+    }
+}

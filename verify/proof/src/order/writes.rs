@@ -1,0 +1,56 @@
+//! What the systems themselves say was written, against what rekey says it did.
+
+use rekey_harness::Result;
+
+use super::Race;
+use crate::targets::{Directory, Log, Targets, Warehouse};
+
+/// The logs of the systems, from the start of the run.
+pub(super) struct Logs {
+    directory: Log,
+    warehouse: Log,
+}
+
+impl Logs {
+    pub(super) fn from_now(targets: &Targets) -> Result<Self> {
+        Ok(Self {
+            directory: Log::from_now(targets.directory.log())?,
+            warehouse: Log::from_now(targets.warehouse.log())?,
+        })
+    }
+
+    /// Every change that was applied was written, and none twice: more writes than changes are
+    /// possible only where a claim was taken up again, after a stop or a kill.
+    pub(super) async fn check(&self, race: &Race) -> Result<()> {
+        let directory = Directory::writes(&self.directory.text()?);
+        let warehouse = Warehouse::writes(&self.warehouse.text()?);
+        let (mut all, mut more) = (0, 0);
+        for applied in race.ledger.applied().await? {
+            // The directory's own name for somebody is longer.
+            let who = applied.who.trim_start_matches("uid=").split(',').next().unwrap_or_default();
+            if !who.starts_with(&race.site.tag) {
+                continue;
+            }
+            let written = match applied.source.as_str() {
+                "IdentityNow" => applied.built_in_writes,
+                name if name.ends_with("irectory") => {
+                    i64::try_from(directory.get(who).map_or(0, |writes| writes.done))?
+                }
+                _ => {
+                    let writes = warehouse.get(who);
+                    i64::try_from(writes.map_or(0, |writes| writes.values().sum::<u64>()))?
+                }
+            };
+            all += written;
+            more += (written - applied.changes).max(0);
+            if written < applied.changes || written > applied.changes + applied.again {
+                race.blame(&format!(
+                    "{who} on {}: {written} writes for {} changes, and {} claims that were taken up again",
+                    applied.source, applied.changes, applied.again
+                ));
+            }
+        }
+        println!("{all} writes, {more} of them again after a stop");
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! The target systems as those who run them see them, never through rekey.
+//!
+//! `cargo xtask` starts them and says where they are: `REKEY_TEST_LDAP` and
+//! `REKEY_TEST_POSTGRES_TARGET` name files, `REKEY_TEST_POSTGRES` is a server for stores.
+
+mod built_in;
+mod directory;
+mod log;
+mod warehouse;
+
+use std::{
+    env, fs,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use rekey_harness::Result;
+use serde_json::Value;
+
+pub(crate) use self::{
+    built_in::is_verifier_of,
+    directory::{Directory, Kept},
+    log::Log,
+    warehouse::Warehouse,
+};
+
+/// All of them.
+pub(crate) struct Targets {
+    /// OpenLDAP with the password policy overlay.
+    pub(crate) directory: Directory,
+    /// PostgreSQL, whose roles are the accounts.
+    pub(crate) warehouse: Warehouse,
+    /// The URL of somebody who may make databases for stores.
+    pub(crate) stores: String,
+}
+
+impl Targets {
+    /// Where the environment says they are.
+    pub(crate) fn find() -> Result<Self> {
+        Ok(Self {
+            directory: Directory::of(described("REKEY_TEST_LDAP")?),
+            warehouse: Warehouse::of(described("REKEY_TEST_POSTGRES_TARGET")?),
+            stores: variable("REKEY_TEST_POSTGRES")?,
+        })
+    }
+}
+
+fn described(name: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&fs::read_to_string(variable(name)?)?)?)
+}
+
+fn variable(name: &str) -> Result<String> {
+    env::var(name).map_err(|_| {
+        format!("{name} is not set: run this by cargo xtask, or after cargo xtask targets").into()
+    })
+}
+
+/// How a program ended that read `input`.
+struct Said {
+    well: bool,
+    code: Option<i32>,
+    out: String,
+    errors: String,
+}
+
+/// Runs a program, off the threads that wait for servers.
+async fn run(mut command: Command, input: String) -> Result<Said> {
+    tokio::task::spawn_blocking(move || {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        if let Some(mut to) = child.stdin.take() {
+            // One that ends early says why in its errors.
+            let _ = to.write_all(input.as_bytes());
+        }
+        let done = child.wait_with_output()?;
+        Ok(Said {
+            well: done.status.success(),
+            code: done.status.code(),
+            out: String::from_utf8_lossy(&done.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&done.stderr).into_owned(),
+        })
+    })
+    .await?
+}
