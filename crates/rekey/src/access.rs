@@ -33,7 +33,7 @@ pub struct Caller {
     pub signed_in: Option<Micros>,
 }
 
-/// What a person may do beyond being one (contract, section 16).
+/// What a person may do beyond being one (docs/contract.md#user-levels).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the contract's own words")]
@@ -54,7 +54,7 @@ pub enum Level {
     SourceSubadmin,
 }
 
-/// What an operation asks of its caller (contract, section 18).
+/// What an operation asks of its caller (docs/contract.md#operations).
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     /// Any one of these scopes; empty for none.
@@ -91,7 +91,7 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may look at people other than themselves (contract, section 22.18).
+    /// Whether the caller may look at people other than themselves (docs/contract.md#user-levels).
     pub fn may_see_others(&self) -> bool {
         self.is_api_authority()
             || self.has_level(&[Level::Helpdesk, Level::OrgAdmin, Level::SourceAdmin])
@@ -142,7 +142,7 @@ impl Caller {
         }
     }
 
-    /// Who may change whose password (contract, sections 3.2 and 17): people their own, API
+    /// Who may change whose password (docs/contract.md#changing-a-password): people their own, API
     /// clients anyone's.
     pub fn may_change_password_of(&self, identity: &IdentityId) -> Result<(), Error> {
         if self.is_api_authority() || self.is(identity) {

@@ -47,7 +47,7 @@ pub enum Error {
     Vault(#[from] rekey_vault::Error),
 }
 
-/// The contract's sub-codes of 400 (contract, section 1.5).
+/// The contract's sub-codes of 400 (docs/contract.md#errors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRequest {
     /// A name that is taken.

@@ -3,7 +3,8 @@
 /// The relative names of `dn`, leaf first, in lower case and without blanks around them.
 ///
 /// Other spellings of the same name (hexadecimal escapes, other attribute names) count as
-/// different, which refuses rather than allows.
+/// different. For `is_below` that refuses an account; `is_same` alone cannot recognise every
+/// spelling of rekey's own entry, so `own` asks the directory for it.
 pub(super) fn parts(dn: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut part = String::new();

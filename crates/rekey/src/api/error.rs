@@ -1,4 +1,4 @@
-//! What a failure looks like on the wire (contract, section 1.5).
+//! What a failure looks like on the wire (docs/contract.md#errors).
 
 use axum::{
     Json,

@@ -51,8 +51,8 @@ impl Limits {
         }
     }
 
-    /// Counts a request of a client (contract, section 1.6), as so many: the seconds to wait, if
-    /// too many.
+    /// Counts a request of a client (docs/contract.md#rate-limits), as so many: the seconds to
+    /// wait, if too many.
     pub(super) fn request(
         &self,
         client: &ClientId,

@@ -1,4 +1,4 @@
-//! The parameters all collections have (contract, section 1.7), and how a page is answered.
+//! The parameters all collections have (docs/contract.md#collections), and how a page is answered.
 
 use axum::{
     Json,

@@ -1,4 +1,4 @@
-//! JSON Patch (RFC 6902, contract section 1.8).
+//! JSON Patch (RFC 6902, docs/contract.md#json-patch).
 
 use std::{io, slice};
 

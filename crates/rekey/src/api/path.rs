@@ -1,4 +1,4 @@
-//! One path for every style (contract, section 1.1): `/v3/X`, `/beta/X`, `/v2024/X`, `/latest/X`
+//! One path for every style (docs/contract.md#paths): `/v3/X`, `/beta/X`, `/v2024/X`, `/latest/X`
 //! and `/X/v1` are `/X`; doubled and trailing slashes do not count.
 
 use axum::{
@@ -42,8 +42,7 @@ pub enum Style {
 
 /// The path without its version, and the version.
 ///
-/// Also percent-encodes a bare `"` in the query, which some clients send. `None` if nothing can
-/// be made of the path.
+/// `None` if nothing can be made of the path.
 pub fn normalise(uri: &Uri) -> Option<(Uri, Style)> {
     let mut segments: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
     let mut style = Style::Latest;

@@ -25,7 +25,7 @@ pub use self::{
 
 /// The longest life of an access token, and the default: 12 hours, since no SDK fetches a second.
 pub const VALIDITY: i64 = 43_200;
-/// The shortest life of an access token, in seconds (contract, section 2.6).
+/// The shortest life of an access token, in seconds (docs/contract.md#clients-and-token-lifetimes).
 const SHORTEST: i64 = 15;
 /// The longest name, in characters.
 const NAME: usize = 128;

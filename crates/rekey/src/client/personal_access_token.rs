@@ -10,7 +10,7 @@ use crate::{
     store::{Json, Tx},
 };
 
-/// Of one person at most (contract, section 9).
+/// Of one person at most (docs/contract.md#personal-access-tokens).
 const MOST: usize = 10;
 
 /// Makes a personal access token for `owner`; its access tokens live `validity` seconds, 15 to

@@ -1,5 +1,5 @@
 //! What a client asks through a person's browser, and the code it gets (RFC 6749, section 4.1;
-//! RFC 7636; contract, section 2.3).
+//! RFC 7636; docs/contract.md#authorization-code).
 
 use std::time::Duration;
 

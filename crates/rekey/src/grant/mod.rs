@@ -1,4 +1,4 @@
-//! How a client gets an access token (RFC 6749; contract, section 2.1).
+//! How a client gets an access token (RFC 6749; docs/contract.md#token-requests).
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
     token::{Claims, Grant},
 };
 
-/// How exactly the last use of a client is kept (contract, section 9).
+/// How exactly the last use of a client is kept (docs/contract.md#personal-access-tokens).
 const LAST_USED: Duration = Duration::from_hours(24);
 
 /// A client's id and, unless it is public, its secret.

@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 128;
 const DEADLINES: std::ops::RangeInclusive<Duration> =
     Duration::from_mins(1)..=Duration::from_hours(24);
 
-/// What the contract calls features (contract, section 11.1).
+/// What the contract calls features (docs/contract.md#sources).
 const FEATURES: &[&str] = &[
     "ACCOUNT_ONLY_REQUEST",
     "ADDITIONAL_ACCOUNT_REQUEST",

@@ -245,7 +245,7 @@ impl Tx<'_> {
 }
 
 impl Listing {
-    /// Of accounts (contract, section 12).
+    /// Of accounts (docs/contract.md#accounts).
     pub fn of_accounts(asked: &Asked) -> std::result::Result<Self, Error> {
         const PERSON: &str = "(SELECT i.name FROM identity i WHERE i.id = identity_id)";
         const STATE: &str = "(SELECT CASE WHEN i.enabled THEN 'ACTIVE' ELSE 'INACTIVE_SHORT_TERM' END FROM identity i WHERE i.id = identity_id)";

@@ -1,4 +1,4 @@
-//! The contract's filter expressions (contract, section 1.7): text to tree.
+//! The contract's filter expressions (docs/contract.md#collections): text to tree.
 //!
 //! ```text
 //! or     = and { "or" and }

@@ -116,7 +116,7 @@ impl Tx<'_> {
 }
 
 impl Listing {
-    /// Of people (contract, section 13).
+    /// Of people (docs/contract.md#identities).
     pub fn of_identities(asked: &Asked) -> std::result::Result<Self, Error> {
         const STATUS: &str = "CASE WHEN enabled THEN 'ACTIVE' ELSE 'DISABLED' END";
         let fields = [

@@ -239,7 +239,7 @@ impl Tx<'_> {
 }
 
 impl Listing {
-    /// Of jobs (contract, section 14).
+    /// Of jobs (docs/contract.md#tasks).
     pub fn of_jobs(asked: &Asked) -> std::result::Result<Self, Error> {
         let fields = [
             Field::new("id", "id", Kind::Id).filter("eq in"),

@@ -175,7 +175,7 @@ impl Tx<'_> {
 }
 
 impl Listing {
-    /// Of sources (contract, section 11.2); without the one people sign in to, unless asked.
+    /// Of sources (docs/contract.md#sources); without the one people sign in to, unless asked.
     pub fn of_sources(asked: &Asked, with_identity_now: bool) -> std::result::Result<Self, Error> {
         let all = "eq in ge gt le lt ne isnull sw";
         let fields = [

@@ -1,4 +1,4 @@
-//! What a token says (contract, section 2.2).
+//! What a token says (docs/contract.md#access-tokens).
 
 use serde::{Deserialize, Serialize};
 

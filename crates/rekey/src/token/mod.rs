@@ -1,4 +1,4 @@
-//! Access tokens: JWS of three segments, signed with ES256 (contract, section 2.2).
+//! Access tokens: JWS of three segments, signed with ES256 (docs/contract.md#access-tokens).
 //!
 //! A token says who it speaks for and when it ends. Whether it still may is asked of the store at
 //! every request, so that a revoked one is dead at once; so are the levels of its person.

@@ -1,4 +1,4 @@
-//! `/accounts` (contract, section 12): the account as the wire has it.
+//! `/accounts` (docs/contract.md#accounts): the account as the wire has it.
 
 use serde_json::{Value, json};
 

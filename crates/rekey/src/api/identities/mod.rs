@@ -1,4 +1,4 @@
-//! `/identities` (contract, section 13): the person as the wire has them.
+//! `/identities` (docs/contract.md#identities): the person as the wire has them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `GET /oauth/info`: where to sign in and where to get tokens (contract, section 2.5).
+//! `GET /oauth/info`: where to sign in and where to get tokens (docs/contract.md#where-to-sign-in).
 
 use axum::{Json, extract::State};
 use serde::Serialize;

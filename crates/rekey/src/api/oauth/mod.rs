@@ -1,4 +1,4 @@
-//! OAuth 2.0 as ISC speaks it (contract, section 2): no token is asked for here.
+//! OAuth 2.0 as ISC speaks it (docs/contract.md#oauth): no token is asked for here.
 
 use axum::{
     Router,

@@ -1,5 +1,5 @@
 //! OAuth's parameters, wherever a client puts them: in the query, in a form, in a multipart form,
-//! or in several at once (contract, section 2.1).
+//! or in several at once (docs/contract.md#token-requests).
 
 use std::collections::HashMap;
 

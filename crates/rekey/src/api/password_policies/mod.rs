@@ -1,4 +1,4 @@
-//! `/password-policies` (contract, section 4): the policy as the wire has it.
+//! `/password-policies` (docs/contract.md#password-policies): the policy as the wire has it.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `/password-sync-groups` (contract, section 7): the group as the wire has it.
+//! `/password-sync-groups` (docs/contract.md#password-sync-groups): the group as the wire has it.
 
 use serde_json::{Value, json};
 

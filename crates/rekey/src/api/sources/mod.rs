@@ -1,4 +1,4 @@
-//! `/sources` (contract, section 11): the source as the wire has it.
+//! `/sources` (docs/contract.md#sources): the source as the wire has it.
 
 use serde_json::{Map, Value, json};
 

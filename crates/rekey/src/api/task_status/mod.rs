@@ -1,4 +1,4 @@
-//! `/task-status` (contract, section 14): a job as the wire has it.
+//! `/task-status` (docs/contract.md#tasks): a job as the wire has it.
 
 use serde_json::{Value, json};
 
