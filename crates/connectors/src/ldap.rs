@@ -112,11 +112,7 @@ impl Connector for Directory {
         Ok(Observed {
             stamp: changeable(&entry)?,
             stable_id: entry.stable_id().map(str::to_owned),
-            correlation: match account.correlated_by {
-                Some("name") => vec![self.name(&entry).to_owned()],
-                Some(attribute) => entry.texts(attribute),
-                None => Vec::new(),
-            },
+            correlation: self.correlation(&entry, account.correlated_by),
         })
     }
 
@@ -188,6 +184,12 @@ impl Directory {
                 Err(fault)
             }
         }
+    }
+
+    /// The values of this attribute, as those of the account that an aggregation would list.
+    fn correlation(&self, entry: &Entry, attribute: Option<&str>) -> Vec<String> {
+        let listed = self.listed(entry, &self.wanted());
+        attribute.map(|attribute| listed.values(attribute)).unwrap_or_default()
     }
 
     /// Reads the entry that the accounts are below.

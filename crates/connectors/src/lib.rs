@@ -112,7 +112,7 @@ pub struct Account<'a> {
     /// The system's id that outlives a rename; none where it has none or rekey has not read it yet.
     pub stable_id: Option<&'a str>,
     /// The attribute whose values [`Connector::observe`] returns, spelled as a source's correlation
-    /// spells it: an attribute that accounts are listed with, or `name` for the account's name.
+    /// spells it; see [`Listed::values`].
     pub correlated_by: Option<&'a str>,
 }
 
@@ -123,7 +123,7 @@ pub struct Observed {
     pub stamp: Stamp,
     /// The system's id of the account, where it has one.
     pub stable_id: Option<String>,
-    /// The values of [`Account::correlated_by`], as the system has them.
+    /// What [`Listed::values`] finds for [`Account::correlated_by`] in the account as it is now.
     pub correlation: Vec<String>,
 }
 
@@ -161,6 +161,28 @@ pub struct Listed {
     pub disabled: bool,
     /// Whether the source locked it.
     pub locked: bool,
+}
+
+impl Listed {
+    /// The texts by which an account may name its person: those of an attribute that it is listed
+    /// with, else its name for `name`; for `nativeIdentity`, that.
+    ///
+    /// Connectors find what they observe with this as well: an aggregation and a change must not
+    /// take the same account for two people's.
+    pub fn values(&self, attribute: &str) -> Vec<String> {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => None,
+        };
+        match (attribute, self.attributes.get(attribute)) {
+            ("nativeIdentity", _) => vec![self.native_identity.clone()],
+            (_, Some(Value::Array(all))) => all.iter().filter_map(text).collect(),
+            (_, Some(one)) => text(one).into_iter().collect(),
+            ("name", None) => vec![self.name.clone()],
+            (_, None) => Vec::new(),
+        }
+    }
 }
 
 /// When an account's password last changed, in the source's own terms; compared for equality only.

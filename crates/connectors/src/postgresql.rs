@@ -18,7 +18,7 @@ use tokio_postgres::SimpleQueryRow;
 
 use self::{
     door::{Door, Failed, Lease, Pool, Rights, text},
-    role::{Role, list, listed, role, stamp},
+    role::{Role, list, listed, named, role, stamp},
 };
 use crate::{
     Account, Attribute, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed,
@@ -81,7 +81,8 @@ impl Connector for Database {
     async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
         let mut last = 0;
         loop {
-            let (lease, page) = self.ask(PAGE, |_| list(last, PAGE), |_, row| listed(row)).await?;
+            let (lease, page) =
+                self.ask(PAGE, |_| list(last, PAGE), |rights, row| listed(row, rights)).await?;
             lease.give_back(&self.pool);
             if page.is_empty() {
                 return Ok(());
@@ -102,10 +103,8 @@ impl Connector for Database {
         let (lease, role) = self.role(account.native_identity).await?;
         lease.give_back(&self.pool);
         let role = changeable(role, &self.config.protected_accounts)?;
-        let correlation = match account.correlated_by {
-            Some("name" | "rolname") => vec![role.name],
-            Some(_) | None => Vec::new(),
-        };
+        let values = |attribute| named(&role.name).values(attribute);
+        let correlation = account.correlated_by.map(values).unwrap_or_default();
         Ok(Observed { stamp: role.stamp, stable_id: Some(role.id), correlation })
     }
 
@@ -168,7 +167,7 @@ impl Database {
     async fn role(&self, name: &str) -> Result<(Lease, Option<Role>), Fault> {
         let statement = |rights: Rights| role(name, rights.reads);
         let (lease, mut roles) =
-            self.ask(1, statement, |rights, row| Role::read(row, rights.reads)).await?;
+            self.ask(1, statement, |rights, row| Role::read(row, rights)).await?;
         Ok((lease, roles.pop()))
     }
 
@@ -245,7 +244,7 @@ impl Database {
         connection.run(&statement).await?;
         // Only now is it certain which role that was: until the commit, its row is locked.
         let again = role(account.native_identity, rights.reads);
-        let changed = connection.ask(&again, 1, |row| Role::read(row, rights.reads)).await?.pop();
+        let changed = connection.ask(&again, 1, |row| Role::read(row, rights)).await?.pop();
         check_same(&changeable(changed, &self.config.protected_accounts)?, account)
     }
 

@@ -48,7 +48,7 @@ pub struct Account {
     /// another one, it takes no part in sync groups.
     pub confirmed_owner: Option<IdentityId>,
     /// Why it belongs to nobody, where an aggregation took it from its person or gave it to none of
-    /// several.
+    /// several; or why it keeps its person and cannot be changed.
     pub uncorrelated_because: Option<String>,
     /// When rekey first saw it.
     pub created: Micros,

@@ -92,13 +92,6 @@ impl Entry {
         IDS.iter().find_map(|name| self.first(name)).filter(|id| (1..=128).contains(&id.len()))
     }
 
-    /// The values of an attribute that are text.
-    pub(super) fn texts(&self, name: &str) -> Vec<String> {
-        let named = self.attributes.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
-        let texts = named.flat_map(|(_, values)| values).map(|value| std::str::from_utf8(value));
-        texts.flatten().map(str::to_owned).collect()
-    }
-
     /// The first value of an attribute, where it is text.
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         let (_, values) = self.attributes.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;

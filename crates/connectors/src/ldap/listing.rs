@@ -114,11 +114,11 @@ impl Directory {
     }
 
     /// The name that people know an account by.
-    pub(super) fn name<'a>(&self, entry: &'a Entry) -> &'a str {
+    fn name<'a>(&self, entry: &'a Entry) -> &'a str {
         entry.first(&self.config.name_attribute).unwrap_or(&entry.dn)
     }
 
-    fn listed(&self, entry: &Entry, wanted: &[&str]) -> Listed {
+    pub(super) fn listed(&self, entry: &Entry, wanted: &[&str]) -> Listed {
         let locked = entry.first("pwdAccountLockedTime");
         Listed {
             native_identity: entry.dn.clone(),

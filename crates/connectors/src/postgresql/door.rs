@@ -18,7 +18,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    answer::{self, is_true},
+    answer::{self, is_true, value},
     bounded::{Allowance, Bounded, BoundedTls},
     config::Config,
 };
@@ -38,10 +38,11 @@ pub(super) type Lease = pool::Lease<Door>;
 const SESSION: &str = "SET search_path = pg_catalog; SET statement_timeout = '9s'; \
      SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '15s'";
 
-/// What rekey's own role may do with `pg_authid`, where the verifiers are.
+/// What rekey's own role may do with `pg_authid`, where the verifiers are, and which cluster it is.
 const RIGHTS: &str = "SELECT has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'SELECT'), \
      has_table_privilege('pg_catalog.pg_authid', 'UPDATE'), \
-     rolsuper, rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = current_user";
+     rolsuper, rolcreaterole, (SELECT system_identifier FROM pg_catalog.pg_control_system()) \
+     FROM pg_catalog.pg_roles WHERE rolname = current_user";
 
 /// How to reach the server.
 pub(super) struct Door {
@@ -144,6 +145,8 @@ pub(super) struct Rights {
     pub(super) locks: bool,
     pub(super) is_superuser: bool,
     pub(super) creates_roles: bool,
+    /// The cluster's system identifier: oids repeat in other clusters.
+    pub(super) cluster: u64,
 }
 
 impl Rights {
@@ -154,6 +157,7 @@ impl Rights {
             locks: is_true(row, 1)?,
             is_superuser: is_true(row, 2)?,
             creates_roles: is_true(row, 3)?,
+            cluster: value(row, 4)?.parse().map_err(|_| answer::unexpected())?,
         })
     }
 }
@@ -170,7 +174,8 @@ impl pool::Door for Door {
                 .await?
                 .map_err(answer::sign_in_fault)?;
             connection.run(SESSION).await?;
-            let rights = connection.ask(RIGHTS, 1, Rights::read).await?.pop();
+            let asked = connection.ask(RIGHTS, 1, Rights::read).await;
+            let rights = asked.map_err(unidentified)?.pop();
             connection.rights = rights.ok_or_else(answer::unexpected)?;
             Ok(connection)
         };
@@ -241,6 +246,19 @@ where
     // It ends with the connection; why it ended shows in the next call.
     let driver = tokio::spawn(connection).abort_handle();
     Ok(Connection { client, driver, allowance, rights: Rights::default() })
+}
+
+/// Every role may read the cluster's identifier, unless that was taken from it.
+fn unidentified(failed: Failed) -> Fault {
+    match failed {
+        Failed::Refused(code, fault) if code == "42501" => Fault::new(
+            FaultKind::NotPermitted,
+            "rekey's own role may not read which cluster this is: GRANT EXECUTE ON FUNCTION \
+             pg_catalog.pg_control_system() to it",
+        )
+        .caused_by(fault),
+        failed => failed.into(),
+    }
 }
 
 fn slow() -> Fault {

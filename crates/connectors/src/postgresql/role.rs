@@ -8,7 +8,7 @@ use tokio_postgres::SimpleQueryRow;
 
 use super::{
     answer::{column, is_true, unexpected, value},
-    door::text,
+    door::{Rights, text},
 };
 use crate::{Fault, Listed, Stamp};
 
@@ -46,7 +46,7 @@ pub(super) fn role(name: &str, is_readable: bool) -> String {
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent facts, as the server has them")]
 pub(super) struct Role {
-    /// Its oid: it survives a rename, and no other role ever has it.
+    /// The cluster and its oid there: it survives a rename, and no other role ever has both.
     pub(super) id: String,
     pub(super) name: String,
     pub(super) can_log_in: bool,
@@ -62,15 +62,15 @@ pub(super) struct Role {
 
 impl Role {
     /// From a row of [`role`].
-    pub(super) fn read(row: &SimpleQueryRow, is_readable: bool) -> Result<Self, Fault> {
+    pub(super) fn read(row: &SimpleQueryRow, rights: Rights) -> Result<Self, Fault> {
         let verifier = column(row, 4)?;
         Ok(Self {
-            id: oid(row)?.to_string(),
+            id: stable_id(rights, oid(row)?),
             name: value(row, 1)?.to_owned(),
             can_log_in: is_true(row, 2)?,
             is_expired: is_true(row, 3)?,
             verifier: verifier.map(str::to_owned),
-            stamp: if is_readable { stamp(verifier) } else { Stamp::default() },
+            stamp: if rights.reads { stamp(verifier) } else { Stamp::default() },
             is_own: is_true(row, 5)?,
             is_privileged: is_true(row, 6)?,
         })
@@ -80,6 +80,10 @@ impl Role {
 /// The first column.
 fn oid(row: &SimpleQueryRow) -> Result<u32, Fault> {
     value(row, 0)?.parse().map_err(|_| unexpected())
+}
+
+fn stable_id(rights: Rights, oid: u32) -> String {
+    format!("{}/{oid}", rights.cluster)
 }
 
 /// The hash of a verifier: it tells a change and tells nothing else.
@@ -92,12 +96,22 @@ pub(super) fn stamp(verifier: Option<&str>) -> Stamp {
 }
 
 /// An account with its oid, from a row of [`list`].
-pub(super) fn listed(row: &SimpleQueryRow) -> Result<(u32, Listed), Fault> {
-    let (oid, name) = (oid(row)?, value(row, 1)?.to_owned());
+pub(super) fn listed(row: &SimpleQueryRow, rights: Rights) -> Result<(u32, Listed), Fault> {
+    let (oid, disabled) = (oid(row)?, is_true(row, 2)?);
+    let stable_id = Some(stable_id(rights, oid));
+    Ok((oid, Listed { stable_id, disabled, ..named(value(row, 1)?) }))
+}
+
+/// What an account is listed with that follows from its name.
+pub(super) fn named(name: &str) -> Listed {
     let mut attributes = Map::new();
-    attributes.insert("rolname".to_owned(), Value::from(name.as_str()));
-    let disabled = is_true(row, 2)?;
-    let stable_id = Some(oid.to_string());
-    let native_identity = name.clone();
-    Ok((oid, Listed { native_identity, stable_id, name, attributes, disabled, locked: false }))
+    attributes.insert("rolname".to_owned(), Value::from(name));
+    Listed {
+        native_identity: name.to_owned(),
+        stable_id: None,
+        name: name.to_owned(),
+        attributes,
+        disabled: false,
+        locked: false,
+    }
 }

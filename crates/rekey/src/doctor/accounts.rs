@@ -48,6 +48,9 @@ fn one(report: &mut Report, source: &Source, accounts: &[Account], waiting: i64)
 
 fn in_words(source: &Source, account: &Account) -> String {
     let native = &account.native_identity;
+    if let (Some(_), Some(why)) = (&account.identity_id, &account.uncorrelated_because) {
+        return format!("{native:?} cannot be changed: {why}");
+    }
     if account.is_unconfirmed() {
         return format!(
             "{native:?} belonged to another person and takes no part in sync groups: `rekey account confirm --source \"{}\" \"{native}\"` if that is right",

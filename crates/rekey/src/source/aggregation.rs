@@ -14,7 +14,7 @@ use crate::{
     access::Caller,
     account::Account,
     id::{JobId, SourceId},
-    store::{Audit, Job, Json, Tx},
+    store::{Audit, Job, Json, Removed, Tx},
 };
 
 /// The kind of its jobs.
@@ -131,6 +131,9 @@ pub fn keep(
     Ok(counted)
 }
 
+/// What the name of an account that was set aside begins with.
+const GIVEN_AWAY: &str = "(name given away) ";
+
 /// The account that a source lists, as rekey knows it: by its stable id, or by its name if no id is
 /// known of it. An account whose name was given to another one is set aside: it is found again
 /// under its new name, or it is gone.
@@ -146,7 +149,7 @@ fn known(tx: &mut Tx<'_>, source: &Source, listed: &Listed) -> Result<Option<Acc
         None => Ok(same),
         Some(named) if same.is_none() && named.stable_id.is_none() => Ok(Some(named)),
         Some(mut named) => {
-            named.native_identity = format!("(name given away) {}", named.id);
+            named.native_identity = format!("{GIVEN_AWAY}{}", named.id);
             named.generation = named.generation.min(source.generation - 1);
             tx.update_account(&named)?;
             Ok(same)
@@ -163,17 +166,22 @@ fn read_again(
     claim: Claim,
 ) -> Result<Account, Error> {
     let now = tx.now()?;
-    let mut account = old.unwrap_or_else(|| Account {
-        generation: 0,
-        ..Account::new(source.id.clone(), &listed.native_identity, now)
-    });
+    let mut account = match old {
+        Some(old) => old,
+        None => first_seen(tx, source, listed)?,
+    };
     account.native_identity.clone_from(&listed.native_identity);
     account.name.clone_from(&listed.name);
     account.attributes = Json(listed.attributes.clone());
     (account.disabled, account.locked, account.modified) = (listed.disabled, listed.locked, now);
     if listed.stable_id.is_none() && account.stable_id.is_some() {
-        // The system no longer shows the id: nothing confirms that it is the same account.
+        // Nothing confirms that it is the same account: it keeps its person, and waits.
+        account.generation = account.generation.min(source.generation - 1);
+        account.uncorrelated_because = Some(HIDES_ID.to_owned());
         return Ok(account);
+    }
+    if hides_id(&account) {
+        account.uncorrelated_because = None;
     }
     let is_confirmed = account.generation == source.generation;
     account.stable_id.clone_from(&listed.stable_id);
@@ -206,6 +214,31 @@ fn read_again(
     Ok(account)
 }
 
+/// An account that is new to rekey, or one that it knew before and that is back.
+fn first_seen(tx: &mut Tx<'_>, source: &Source, listed: &Listed) -> Result<Account, Error> {
+    let now = tx.now()?;
+    let mut account =
+        Account { generation: 0, ..Account::new(source.id.clone(), &listed.native_identity, now) };
+    let Some(id) = &listed.stable_id else { return Ok(account) };
+    let Some(Removed { confirmed_owner, manually_correlated }) =
+        tx.take_removed_account(&source.id, id)?
+    else {
+        return Ok(account);
+    };
+    if manually_correlated && tx.identity(&confirmed_owner)?.is_some() {
+        account.identity_id = Some(confirmed_owner.clone());
+        account.manually_correlated = true;
+    }
+    account.confirmed_owner = Some(confirmed_owner);
+    Ok(account)
+}
+
+const HIDES_ID: &str = "the system no longer shows its id, so that nothing confirms whose it is: let rekey's own account read the ids there, and aggregate the source";
+
+fn hides_id(account: &Account) -> bool {
+    account.uncorrelated_because.as_deref() == Some(HIDES_ID)
+}
+
 const MOVES: &str = "its correlation attribute names another person now";
 
 /// Decides whose the accounts are that name a person, after all accounts of the source were read:
@@ -220,7 +253,9 @@ pub fn settle(
 ) -> Result<(Option<String>, Vec<String>), Error> {
     let page = tx.accounts_to_settle(source, after, limit)?;
     let mut refused = Vec::new();
-    for account in page.iter().filter(|account| seen.holds(&account.native_identity)) {
+    let is_certain =
+        |account: &&Account| seen.holds(&account.native_identity) && !hides_id(account);
+    for account in page.iter().filter(is_certain) {
         if let Some(why) = correlator.settle(tx, source, account)? {
             refused.push(format!("{:?}: {why}", account.native_identity));
         }
@@ -270,11 +305,19 @@ pub fn count_unseen(
     limit: i64,
 ) -> Result<(u64, u64, Option<String>), Error> {
     let page = tx.accounts_after(source, after, limit)?;
-    let unseen = page.iter().filter(|account| !seen.holds(&account.native_identity)).count();
+    // An account that another one took the name of does not count: the source shows that other one.
+    // After a cluster was made anew, those are all.
+    let is_gone = |account: &&Account| {
+        !seen.holds(&account.native_identity) && !account.native_identity.starts_with(GIVEN_AWAY)
+    };
+    let unseen = page.iter().filter(is_gone).count();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let next = page.last().map(|account| account.native_identity.clone());
     Ok((count(unseen), count(page.len()), next))
 }
+
+/// How many removed accounts of a source are remembered.
+const REMEMBERED: i64 = 100_000;
 
 /// Removes those of the next `limit` accounts after `after` that were not seen, inside the
 /// caller's deed: how many, and where to go on. Their unfinished changes end by themselves.
@@ -289,9 +332,12 @@ pub fn remove_unseen(
     let mut removed = 0;
     for account in &page {
         if !seen.holds(&account.native_identity) {
-            tx.remove_account(&account.id)?;
+            tx.remove_account(account)?;
             removed += 1;
         }
+    }
+    if removed > 0 {
+        tx.forget_removed_accounts(source, REMEMBERED)?;
     }
     Ok((removed, page.last().map(|account| account.native_identity.clone())))
 }

@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 
 use rekey_connectors::Listed;
-use serde_json::Value;
 
 use super::{Correlation, Source};
 use crate::{
@@ -99,7 +98,7 @@ impl Correlator {
             By::Nothing => return Ok(Claim::Nothing),
             By::Alias(attribute) | By::Attribute(attribute, _) => attribute,
         };
-        for value in values(listed, attribute) {
+        for value in listed.values(attribute) {
             let Some(person) = self.person(tx, &value)? else { continue };
             if named.as_ref().is_some_and(|named| named.id != person.id) {
                 return Ok(Claim::Nobody(Some(format!("its {attribute} names several people"))));
@@ -244,28 +243,9 @@ pub(super) fn note_owner(tx: &mut Tx<'_>, old: &Account, new: &Account) -> Resul
 
 /// Whether two values are the same to a system.
 pub(crate) fn is_equal(one: &str, other: &str, ignores_case: bool) -> bool {
-    if ignores_case { one.eq_ignore_ascii_case(other) } else { one == other }
+    folded(one, ignores_case) == folded(other, ignores_case)
 }
 
 fn folded(value: &str, ignores_case: bool) -> String {
     if ignores_case { value.to_ascii_lowercase() } else { value.to_owned() }
-}
-
-/// The values of an account's attribute as texts.
-fn values(listed: &Listed, attribute: &str) -> Vec<String> {
-    match attribute {
-        "nativeIdentity" => return vec![listed.native_identity.clone()],
-        "name" if !listed.attributes.contains_key("name") => return vec![listed.name.clone()],
-        _ => {}
-    }
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => None,
-    };
-    match listed.attributes.get(attribute) {
-        Some(Value::Array(all)) => all.iter().filter_map(text).collect(),
-        Some(one) => text(one).into_iter().collect(),
-        None => Vec::new(),
-    }
 }

@@ -3,6 +3,7 @@
 use super::{
     Asked, Listing, Page, Result, Tx,
     field::{Field, Kind, NOTHING, prefix},
+    from_row,
     row::One,
 };
 use crate::{
@@ -16,6 +17,15 @@ use crate::{
 pub(super) const COLUMNS: &str =
     "id, source_id, identity_id, native_identity, stable_id, name, attributes, disabled, locked, generation, claims, manually_correlated,
      confirmed_owner, uncorrelated_because, created, modified";
+
+/// What is remembered of an account that its source no longer lists.
+pub struct Removed {
+    /// See [`Account::confirmed_owner`].
+    pub confirmed_owner: IdentityId,
+    /// See [`Account::manually_correlated`].
+    pub manually_correlated: bool,
+}
+from_row!(Removed { confirmed_owner, manually_correlated });
 
 impl Tx<'_> {
     /// An account by its id.
@@ -233,9 +243,48 @@ impl Tx<'_> {
         self.all(&sql, &[source, &native, &limit])
     }
 
-    /// Removes an account; an unfinished change of it ends by itself.
-    pub fn remove_account(&mut self, id: &AccountId) -> Result<()> {
-        self.run_one("DELETE FROM account WHERE id = $1", &[id])
+    /// Removes an account, and remembers by its stable id who its first owner was: an account that
+    /// is hidden for a while must not come back as one that never belonged to anybody. An
+    /// unfinished change of it ends by itself.
+    pub fn remove_account(&mut self, account: &Account) -> Result<()> {
+        let sql = "INSERT INTO account_removed
+                       (source_id, stable_id, confirmed_owner, manually_correlated, removed)
+                   VALUES ($1, $2, $3, $4, $5)
+                   ON CONFLICT (source_id, stable_id) DO UPDATE SET
+                       confirmed_owner = excluded.confirmed_owner,
+                       manually_correlated = excluded.manually_correlated,
+                       removed = excluded.removed";
+        if let (Some(id), Some(owner)) = (&account.stable_id, &account.confirmed_owner) {
+            let (source, manually, now) =
+                (&account.source_id, account.manually_correlated, self.now()?);
+            self.run_one(sql, &[source, id, owner, &manually, &now])?;
+        }
+        self.run_one("DELETE FROM account WHERE id = $1", &[&account.id])
+    }
+
+    /// The owner of a removed account that is back, and whether an administrator had said so; it is
+    /// no longer remembered as removed.
+    pub fn take_removed_account(
+        &mut self,
+        source: &SourceId,
+        stable_id: &str,
+    ) -> Result<Option<Removed>> {
+        let sql = "SELECT confirmed_owner, manually_correlated FROM account_removed
+                   WHERE source_id = $1 AND stable_id = $2";
+        let found = self.maybe(sql, &[source, &stable_id])?;
+        if found.is_some() {
+            let sql = "DELETE FROM account_removed WHERE source_id = $1 AND stable_id = $2";
+            self.run_one(sql, &[source, &stable_id])?;
+        }
+        Ok(found)
+    }
+
+    /// Forgets the oldest of a source's removed accounts, so that about `most` are remembered.
+    pub fn forget_removed_accounts(&mut self, source: &SourceId, most: i64) -> Result<()> {
+        let sql = "DELETE FROM account_removed WHERE source_id = $1 AND removed <
+                       (SELECT removed FROM account_removed WHERE source_id = $1
+                        ORDER BY removed DESC LIMIT 1 OFFSET $2)";
+        self.run(sql, &[source, &most]).map(drop)
     }
 
     /// The accounts a listing asks for.

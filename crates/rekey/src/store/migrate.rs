@@ -46,6 +46,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0007_source_sets.sql"),
         postgres: include_str!("../../migrations/postgres/0007_source_sets.sql"),
     },
+    Migration {
+        number: 8,
+        sqlite: include_str!("../../migrations/sqlite/0008_removed_accounts.sql"),
+        postgres: include_str!("../../migrations/postgres/0008_removed_accounts.sql"),
+    },
 ];
 
 struct Applied {

@@ -48,6 +48,7 @@ mod value;
 mod writer;
 
 pub use self::{
+    accounts::Removed,
     audit::{Audit, KeptCheckpoint, Link},
     changes::{
         ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, DueQueue, Intent,

@@ -143,7 +143,7 @@ impl Tx<'_> {
 
     /// Removes a source with its accounts, keys and verifiers.
     pub fn remove_source(&mut self, id: &SourceId) -> Result<()> {
-        for table in ["account", "source_key", "builtin_password"] {
+        for table in ["account", "account_removed", "source_key", "builtin_password"] {
             self.run(&format!("DELETE FROM {table} WHERE source_id = $1"), &[id])?;
         }
         self.run_one("DELETE FROM source WHERE id = $1", &[id])

@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use hyper::{Method, StatusCode};
 use rekey::{
     access::Level,
-    account::Account,
+    account::{Account, Correlated},
     id::{IdentityId, SourceId},
     password::State,
     source::{
-        aggregation::{Seen, keep, reconfirm, remove_unseen, settle},
+        aggregation::{Seen, count_unseen, keep, reconfirm, remove_unseen, settle},
         correlation::Correlator,
     },
     store::Json,
@@ -42,6 +42,11 @@ quiet_on_both_stores!(
     an_account_that_changed_hands_waits_for_a_confirmation,
     a_new_generation_waits_for_an_aggregation,
     an_upgraded_store_waits_for_an_aggregation,
+    an_account_that_hides_its_id_waits,
+    an_account_that_comes_back_is_the_one_it_was,
+    a_manual_owner_comes_back_with_the_same_id_only,
+    a_cluster_made_anew_is_no_loss,
+    a_name_is_compared_by_one_rule,
 );
 
 /// A system whose accounts have ids and attributes that anybody may change at any time.
@@ -50,6 +55,7 @@ struct System(Arc<Mutex<BTreeMap<String, Entry>>>);
 
 #[derive(Clone)]
 struct Entry {
+    /// Blank where it is hidden.
     id: String,
     uid: Vec<String>,
     password: Option<String>,
@@ -87,7 +93,7 @@ impl Connector for System {
             let mut attributes = Map::new();
             attributes.insert("uid".into(), json!(entry.uid));
             let listed = Listed {
-                stable_id: Some(entry.id),
+                stable_id: Some(entry.id).filter(|id| !id.is_empty()),
                 name: native.clone(),
                 native_identity: native,
                 attributes,
@@ -101,11 +107,18 @@ impl Connector for System {
 
     async fn observe(&self, account: &Known<'_>) -> Result<Observed, Fault> {
         let entry = self.entry(account.native_identity)?;
-        assert!(account.correlated_by.is_none_or(|attribute| attribute == "uid"));
+        let correlation = match account.correlated_by {
+            Some("nativeIdentity") => vec![account.native_identity.to_owned()],
+            Some(attribute) => {
+                assert_eq!(attribute, "uid");
+                entry.uid
+            }
+            None => Vec::new(),
+        };
         Ok(Observed {
             stamp: Stamp(entry.password.unwrap_or_else(|| "none".into())),
-            stable_id: Some(entry.id),
-            correlation: entry.uid,
+            stable_id: Some(entry.id).filter(|id| !id.is_empty()),
+            correlation,
         })
     }
 
@@ -501,4 +514,166 @@ async fn an_upgraded_store_waits_for_an_aggregation(site: Quiet) {
     site.app.clock.turn(std::time::Duration::from_mins(2));
     site.work().await;
     site.assert_ended(&change, State::Finished).await;
+}
+
+async fn an_account_that_hides_its_id_waits(site: Quiet) {
+    let (id, system) = source(&site, "Directory", "ldap", false).await;
+    let abby = site.person("abby", &[]).await;
+    system.put("cn=1", "1", &["abby"]);
+    read(&site, &id, &system).await;
+    for (native, others) in [("cn=1", &[][..]), ("cn=2", &["cn=2"][..])] {
+        system.put("cn=1", "", &["abby"]);
+        for other in others {
+            system.put(other, "2", &["abby"]);
+        }
+        read(&site, &id, &system).await;
+        let hidden = account(&site, &id, "cn=1").await;
+        assert_eq!(hidden.identity_id.as_ref(), Some(&abby), "{native}");
+        assert!(hidden.uncorrelated_because.unwrap().contains("no longer shows its id"));
+        assert!(hidden.generation < 1, "it does not wait");
+    }
+    // Nobody else becomes abby's meanwhile.
+    assert_eq!(owner(&site, &id, "cn=2").await, None);
+    let change = site.change(&abby, &id, "Only-for-abby-1").await;
+    site.work().await;
+    site.assert_ended(&change, State::InProgress).await;
+    assert_eq!(system.password("cn=1"), None);
+
+    system.remove("cn=2");
+    system.put("cn=1", "1", &["abby"]);
+    read(&site, &id, &system).await;
+    assert_eq!(account(&site, &id, "cn=1").await.uncorrelated_because, None);
+    site.app.clock.turn(std::time::Duration::from_mins(2));
+    site.work().await;
+    site.assert_ended(&change, State::Finished).await;
+    assert_eq!(system.password("cn=1").as_deref(), Some("Only-for-abby-1"));
+}
+
+async fn an_account_that_comes_back_is_the_one_it_was(site: Quiet) {
+    let (id, system) = source(&site, "Directory", "ldap", false).await;
+    let (abby, ceo) = (site.person("abby", &[]).await, site.person("ceo", &[]).await);
+    system.put("cn=1", "1", &["abby"]);
+    read(&site, &id, &system).await;
+    assert_eq!(owner(&site, &id, "cn=1").await, Some(abby));
+    // Abby hides it from one aggregation, and shows it with another person's name.
+    system.remove("cn=1");
+    read(&site, &id, &system).await;
+    system.put("cn=1", "1", &["ceo"]);
+    read(&site, &id, &system).await;
+    let back = account(&site, &id, "cn=1").await;
+    assert_eq!(back.identity_id, Some(ceo));
+    assert!(back.is_unconfirmed(), "it takes part in sync groups");
+    assert_eq!(recorded(&site, "ACCOUNT_OWNER_CHANGE").await, 1);
+    assert_eq!(site.count("SELECT COUNT(*) AS value FROM account_removed").await, 0);
+}
+
+async fn a_manual_owner_comes_back_with_the_same_id_only(site: Quiet) {
+    let (id, system) = source(&site, "Directory", "ldap", false).await;
+    let abby = site.person("abby", &[]).await;
+    site.person("bob", &[]).await;
+    system.put("cn=1", "1", &["nobody"]);
+    read(&site, &id, &system).await;
+    let (held, who) = (account(&site, &id, "cn=1").await.id, abby.clone());
+    site.write(move |tx| {
+        let account = rekey::account::hold(tx, &held)?;
+        let wanted = Correlated { identity_id: Some(who.clone()), manually: true };
+        rekey::account::keep_correlated(tx, &account, wanted, "test")
+    })
+    .await;
+    // Whatever it names now, an administrator said whose it is.
+    for (native, stable, theirs) in [("cn=1", "1", true), ("cn=2", "1", true), ("cn=2", "2", false)]
+    {
+        system.0.lock().unwrap().clear();
+        read(&site, &id, &system).await;
+        system.put(native, stable, &["nobody"]);
+        read(&site, &id, &system).await;
+        let back = account(&site, &id, native).await;
+        assert_eq!(back.manually_correlated, theirs, "{native} {stable}");
+        assert_eq!(back.identity_id.is_some(), theirs, "{native} {stable}");
+        assert_eq!(back.confirmed_owner.is_some(), theirs, "{native} {stable}");
+    }
+}
+
+async fn a_cluster_made_anew_is_no_loss(site: Quiet) {
+    const ROLES: [&str; 8] = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"];
+    let (id, system) = source(&site, "Roles", "postgresql", false).await;
+    for role in ROLES {
+        site.person(role, &[]).await;
+        system.put(role, &format!("1/{role}"), &[role]);
+    }
+    read(&site, &id, &system).await;
+    let first = owner(&site, &id, "r0").await;
+    for role in ROLES {
+        system.put(role, &format!("2/{role}"), &[role]);
+    }
+    let seen = Seen::default();
+    let (of, all) = (id.clone(), seen.clone());
+    let lost = site.write(move |tx| count_unseen(tx, &of, &all, "", 100)).await;
+    assert_eq!((lost.0, lost.1), (8, 8), "a source that lists nothing");
+    // Each takes the name of the one before, and nothing counts as gone.
+    let of = id.clone();
+    let listed: Vec<_> = ROLES.iter().map(|role| another(role)).collect();
+    let lost = site.write(move |tx| {
+        let source = tx.source(&of)?.unwrap();
+        let correlator = Correlator::new(tx, &source)?;
+        keep(tx, &source, &correlator, &listed)?;
+        let mut seen = Seen::default();
+        for role in ROLES {
+            seen.add(role);
+        }
+        count_unseen(tx, &of, &seen, "", 100)
+    });
+    assert_eq!(lost.await.0, 0);
+    assert!(read(&site, &id, &system).await.is_empty());
+    assert_eq!(account(&site, &id, "r0").await.stable_id.as_deref(), Some("2/r0"));
+    assert_eq!(owner(&site, &id, "r0").await, first);
+    assert_eq!(site.count("SELECT COUNT(*) AS value FROM account_removed").await, 8);
+}
+
+/// A role of another cluster.
+fn another(role: &str) -> Listed {
+    let mut attributes = Map::new();
+    attributes.insert("uid".into(), json!(role));
+    Listed {
+        native_identity: role.into(),
+        stable_id: Some(format!("2/{role}")),
+        name: role.into(),
+        attributes,
+        disabled: false,
+        locked: false,
+    }
+}
+
+async fn a_name_is_compared_by_one_rule(site: Quiet) {
+    let attributes = json!({
+        "host": "127.0.0.1", "port": 1,
+        "correlation": { "accountAttribute": "nativeIdentity", "identityAttribute": "badge" },
+    });
+    let id = site.source("Badges", "postgresql", attributes).await;
+    let system = System::default();
+    let connector = Arc::new(system.clone());
+    site.app.links.plug(&site.app, &id, Verification::Exact, connector);
+    let abby = site.person("abby", &[]).await;
+    let badge = async |badge: &'static str| {
+        let who = abby.clone();
+        site.write(move |tx| {
+            let mut person = tx.identity(&who)?.unwrap();
+            person.attributes.0.insert("badge".into(), json!(badge));
+            Ok(tx.update_identity(&person)?)
+        })
+        .await;
+    };
+    badge("n1").await;
+    system.put("n1", "1", &[]);
+    read(&site, &id, &system).await;
+    assert_eq!(owner(&site, &id, "n1").await.as_ref(), Some(&abby));
+    // An aggregation would take it from her now, and so a change does not reach it.
+    badge("N1").await;
+    let change = site.change(&abby, &id, "Only-for-n1-1").await;
+    site.work().await;
+    let errors = site.assert_ended(&change, State::Failed).await;
+    assert!(errors[0].contains("no longer names its person"), "{errors:?}");
+    assert_eq!(system.password("n1"), None);
+    read(&site, &id, &system).await;
+    assert_eq!(owner(&site, &id, "n1").await, None);
 }

@@ -70,7 +70,7 @@ pub(crate) struct Quiet {
     pub(crate) login: SourceId,
     pub(crate) client: Caller,
     folder: Arc<TempDir>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Quiet {

@@ -21,7 +21,12 @@ use rekey_vault::{Kek, Sealer};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
-use crate::site::postgres_url;
+use crate::{
+    quiet::{Quiet, quiet_on_both_stores},
+    site::postgres_url,
+};
+
+quiet_on_both_stores!(a_newer_store_is_refused, roles_wait_with_bare_oids);
 
 /// The newest schema change in each fixture.
 const FIXTURES: &[&str] = &["0002"];
@@ -93,6 +98,72 @@ async fn postgres() {
         connection.await.unwrap().unwrap();
         check(Old::open(&url, tempfile::tempdir().unwrap()).await).await;
     }
+}
+
+/// An older build does not open the store of a newer one.
+async fn a_newer_store_is_refused(site: Quiet) {
+    let newer = "INSERT INTO migration (number, digest) VALUES (999, '')";
+    site.write(move |tx| Ok(tx.run(newer, &[])?)).await;
+    let refused = Store::open(&site.url, Clock::default()).await.err().unwrap().to_string();
+    assert!(
+        refused.contains("the store was written by a newer rekey (schema 999): start that version"),
+        "{refused}"
+    );
+}
+
+/// The ids of roles did not name their cluster: their accounts wait, and lose nobody.
+async fn roles_wait_with_bare_oids(site: Quiet) {
+    let abby = site.person("abby", &[]).await;
+    for (name, kind) in [("Roles", "postgresql"), ("Entries", "ldap")] {
+        let source = site.source(name, kind, json!({"host": "127.0.0.1", "port": 1})).await;
+        let now = site.app.clock.now();
+        let account = Account {
+            identity_id: Some(abby.clone()),
+            stable_id: Some("16390".into()),
+            manually_correlated: true,
+            ..Account::new(source, "abby", now)
+        };
+        site.write(move |tx| Ok(tx.insert_account(&account)?)).await;
+    }
+    site.write(|tx| {
+        tx.run("DROP TABLE account_removed", &[])?;
+        Ok(tx.run("DELETE FROM migration WHERE number = 8", &[])?)
+    })
+    .await;
+    Store::open(&site.url, Clock::default()).await.unwrap();
+
+    let find = async |name: &'static str| {
+        site.write(move |tx| {
+            let source = tx.source_named(name)?.unwrap();
+            Ok((tx.account_on(&source.id, "abby")?.unwrap(), source))
+        })
+        .await
+    };
+    let (entry, _) = find("Entries").await;
+    assert_eq!((entry.stable_id.as_deref(), entry.generation), (Some("16390"), 1));
+    let (role, source) = find("Roles").await;
+    assert_eq!((role.stable_id.as_deref(), role.generation), (None, 0));
+    confirm_waiting(&site.app).await.unwrap();
+    assert_eq!(site.count("SELECT COUNT(*) AS value FROM job WHERE completed IS NULL").await, 1);
+
+    let listed = Listed {
+        native_identity: "abby".into(),
+        stable_id: Some("7714033002793194364/16390".into()),
+        name: "abby".into(),
+        attributes: Map::new(),
+        disabled: false,
+        locked: false,
+    };
+    site.write(move |tx| {
+        let correlator = Correlator::new(tx, &source)?;
+        keep(tx, &source, &correlator, std::slice::from_ref(&listed))
+    })
+    .await;
+    let (confirmed, _) = find("Roles").await;
+    assert_eq!(confirmed.id, role.id);
+    assert_eq!(confirmed.identity_id, Some(abby));
+    assert_eq!(confirmed.stable_id.as_deref(), Some("7714033002793194364/16390"));
+    assert_eq!(confirmed.generation, 1);
 }
 
 async fn check(old: Old) {

@@ -28,6 +28,8 @@ enum Attack {
     AnnouncesAtLogin,
     /// Sends a byte a second of an answer, for ever.
     Drips,
+    /// Becomes another cluster, where somebody else's role has the same name and oid.
+    Elsewhere,
     /// Signs in, and then speaks another language.
     Garbage,
     /// Asks for more rounds of SCRAM than anybody can compute.
@@ -110,6 +112,23 @@ pub(super) async fn turns() -> Result<()> {
     Err(format!("the change ended with {ended}").into())
 }
 
+/// The server becomes another one: nothing is written to a role there that has the name and the oid
+/// of the account.
+pub(super) async fn elsewhere() -> Result<()> {
+    let server = Hostile::start(Attack::Elsewhere).await?;
+    let victim = server.victim(&[]).await?;
+    let said = victim.aggregate().await?;
+    if !said.is_empty() {
+        return Err(format!("the accounts were not read: {said}").into());
+    }
+    server.attacks.store(true, Ordering::Relaxed);
+    let ended = victim.change().await?;
+    if ended.contains("FAILED") && ended.contains("belongs to another account now") {
+        return Ok(());
+    }
+    Err(format!("the change ended with {ended}").into())
+}
+
 /// A server that `egress.allow` does not name sees no connection at all.
 pub(super) async fn out_of_reach() -> Result<()> {
     let server = Hostile::start(Attack::Announces).await?;
@@ -164,6 +183,7 @@ async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) ->
     let mut startup = vec![0; usize::try_from(size).unwrap_or_default().saturating_sub(4)];
     stream.read_exact(&mut startup).await?;
     let at_login = is_on.load(Ordering::Relaxed);
+    let cluster = if at_login && attack == Attack::Elsewhere { "2" } else { "1" };
     match attack {
         Attack::AnnouncesAtLogin if at_login => return announce(&mut stream, b'R').await,
         Attack::Iterates if at_login => return iterate(&mut stream).await,
@@ -181,6 +201,7 @@ async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) ->
         if is_on.load(Ordering::Relaxed) {
             match attack {
                 Attack::Announces => return announce(&mut stream, b'D').await,
+                Attack::Elsewhere if !at_login => return Ok(()),
                 Attack::Drips => return drip(&mut stream).await,
                 Attack::Garbage => return flood(&mut stream, |_| vec![0xa5; 64]).await,
                 Attack::Notices => return flood(&mut stream, |_| notice()).await,
@@ -192,7 +213,7 @@ async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) ->
                 _ => {}
             }
         }
-        stream.write_all(&answer(&statement)).await?;
+        stream.write_all(&answer(&statement, cluster)).await?;
     }
 }
 
@@ -206,9 +227,9 @@ async fn read(stream: &mut TcpStream) -> io::Result<String> {
 }
 
 /// What a server with one role answers.
-fn answer(statement: &str) -> Vec<u8> {
+fn answer(statement: &str, cluster: &str) -> Vec<u8> {
     let rows = if statement.contains("has_column_privilege") {
-        vec![vec!["f", "f", "f", "t"]]
+        vec![vec!["f", "f", "f", "t", cluster]]
     } else if statement.contains("oid > 0 ") {
         vec![vec!["20001", PERSON, "f"]]
     } else if statement.contains("pg_has_role") {

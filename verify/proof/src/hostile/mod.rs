@@ -9,6 +9,7 @@ mod database;
 mod directory;
 mod fairness;
 mod memory;
+mod names;
 mod relay;
 mod sign_in;
 mod victim;
@@ -59,6 +60,7 @@ const CASES: &[Case] = &[
     },
     Case { name: "database: endless parameters", run: || Box::pin(database::parameters()) },
     Case { name: "database: endless rows", run: || Box::pin(database::rows()) },
+    Case { name: "database: another cluster", run: || Box::pin(database::elsewhere()) },
     Case { name: "database: hostile during a change", run: || Box::pin(database::turns()) },
     Case {
         name: "database: out of reach by egress.allow",
@@ -83,6 +85,8 @@ const CASES: &[Case] = &[
     },
     Case { name: "fairness: a flooded source", run: || Box::pin(fairness::flooded()) },
     Case { name: "fairness: a hung source", run: || Box::pin(fairness::hung()) },
+    Case { name: "names: renamed, and the name reused", run: || Box::pin(names::reused()) },
+    Case { name: "names: another correlation value", run: || Box::pin(names::claimed()) },
     Case { name: "fairness: a slow source", run: || Box::pin(fairness::slow()) },
     Case {
         name: "fairness: a slow member of a group",

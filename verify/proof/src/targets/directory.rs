@@ -102,6 +102,19 @@ impl Directory {
         self.tool("ldapadd", &[], ldif).await.map(drop)
     }
 
+    /// Changes entries as this LDIF says.
+    pub(crate) async fn modify(&self, ldif: &str) -> Result<()> {
+        self.tool("ldapmodify", &[], ldif.to_owned()).await.map(drop)
+    }
+
+    /// Removes accounts, where they are.
+    pub(crate) async fn remove(&self, names: &[&str]) {
+        for name in names {
+            // One that is not there is what was wanted.
+            let _ = self.tool("ldapdelete", &[&self.dn(name)], String::new()).await;
+        }
+    }
+
     /// What it keeps of every account that `filter` finds, by name.
     pub(crate) async fn kept(&self, filter: &str) -> Result<HashMap<String, Kept>> {
         let base = text(&self.described, "baseDn");
@@ -184,7 +197,8 @@ impl Directory {
         writes
     }
 
-    fn dn(&self, name: &str) -> String {
+    /// The name of an account there.
+    pub(crate) fn dn(&self, name: &str) -> String {
         format!("uid={name},{}", text(&self.described, "baseDn"))
     }
 

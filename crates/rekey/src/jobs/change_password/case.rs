@@ -111,9 +111,6 @@ fn owner(
         return Ok(None);
     }
     let Some(correlation) = source.correlation()? else { return Ok(None) };
-    if correlation.account_attribute == "nativeIdentity" {
-        return Ok(None);
-    }
     Ok(Some(Owner {
         value: identity.attribute(&correlation.identity_attribute).unwrap_or_default(),
         attribute: correlation.account_attribute,
