@@ -257,7 +257,7 @@ fn unidentified(failed: Failed) -> Fault {
              pg_catalog.pg_control_system() to it",
         )
         .caused_by(fault),
-        failed => failed.into(),
+        failed @ (Failed::Broken(_) | Failed::Refused(..)) => failed.into(),
     }
 }
 
