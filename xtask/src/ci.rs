@@ -1,27 +1,26 @@
 //! Everything a change must pass, in the order in which it is cheapest to fail.
 
 use crate::shell::{Result, cargo};
-use crate::{deny, shell, test};
+use crate::test::{Report, Stopwatch, run_usual};
+use crate::{deny, shell};
 
 pub(crate) fn run() -> Result {
-    step("format");
-    shell::run(cargo().args(["fmt", "--all", "--check"]))?;
-
-    step("lints");
-    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--"];
-    shell::run(cargo().args(clippy).args(["-D", "warnings"]))?;
-
-    step("documentation");
-    let doc = ["doc", "--workspace", "--no-deps"];
-    shell::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
-
-    step("dependencies");
-    deny::check()?;
-
-    step("tests");
-    test::run(&[])
+    let stopwatch = Stopwatch::start();
+    let mut report = Report::default();
+    let done = steps(&mut report);
+    report.print(&stopwatch);
+    done
 }
 
-fn step(name: &str) {
-    println!("\n== {name}");
+fn steps(report: &mut Report) -> Result {
+    report.step("format", || shell::run(cargo().args(["fmt", "--all", "--check"])))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--"];
+    report.step("lints", || shell::run(cargo().args(clippy).args(["-D", "warnings"])))?;
+    // The same features as the lints, so that dependencies are checked once.
+    let doc = ["doc", "--workspace", "--all-features", "--no-deps"];
+    report.step("documentation", || {
+        shell::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    report.step("dependencies", deny::check)?;
+    run_usual(report)
 }

@@ -1,30 +1,56 @@
-//! `kill -9` again and again: what `rekey-proof crash` says on each store, and that it says it when
-//! the promise is broken.
+//! `kill -9` under load, again and again.
+
+use clap::{Args, ValueEnum};
 
 use crate::proof::{self, Proof};
 use crate::shell::Result;
 
-/// On the store that `--store` names, or on both.
-pub(crate) fn run(options: &[&str]) -> Result {
-    if options.contains(&"--store") {
-        return run_each(&[&[&["crash"], options].concat()]);
+/// How often, and on which store.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How often the server is killed [default: 200]
+    #[arg(long)]
+    cycles: Option<usize>,
+    /// Only on this store; on both without
+    #[arg(long, value_enum)]
+    store: Option<Store>,
+    /// Run the negative control: a server that answers 202 before it commits must be found
+    #[arg(long)]
+    control: bool,
+}
+
+/// A kind of store.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Store {
+    Postgres,
+    Sqlite,
+}
+
+impl Store {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+        }
     }
-    let [sqlite, postgres] =
-        ["sqlite", "postgres"].map(|store| [&["crash", "--store", store], options].concat());
-    run_each(&[&sqlite, &postgres])
 }
 
-/// Two hundred deaths on each store, and a server that answers before it commits.
-pub(crate) fn quick() -> Result {
-    run_each(&[
-        &["crash", "--store", "sqlite", "--cycles", "200"],
-        &["crash", "--store", "postgres", "--cycles", "200"],
-        &["crash", "--store", "sqlite", "--cycles", "8", "--control"],
-        &["crash", "--store", "postgres", "--cycles", "8", "--control"],
-    ])
+pub(crate) fn run(options: &Options) -> Result {
+    let stores = options.store.map_or(vec![Store::Sqlite, Store::Postgres], |store| vec![store]);
+    let one = |store: Store| {
+        Proof::switched("crash")
+            .with("--store", Some(store.name()))
+            .with("--cycles", options.cycles)
+            .flag("--control", options.control)
+    };
+    proof::run("crash", &stores.into_iter().map(one).collect::<Vec<_>>())
 }
 
-fn run_each(each: &[&[&str]]) -> Result {
-    let proofs: Vec<_> = each.iter().map(|words| Proof { words, is_proof_build: true }).collect();
-    proof::run("crash", &proofs)
+/// So many deaths, and a server that answers before it commits.
+pub(crate) fn suite(store: Store, cycles: usize) -> Vec<Proof> {
+    let one = || Proof::switched("crash").with("--store", Some(store.name()));
+    vec![
+        one().with("--cycles", Some(cycles)),
+        one().with("--cycles", Some(8)).flag("--control", true),
+    ]
 }

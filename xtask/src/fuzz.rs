@@ -1,4 +1,4 @@
-//! Arbitrary bytes for everything that reads what others wrote.
+//! Arbitrary bytes for every parser of what others wrote.
 //!
 //! The folder `verify/fuzz/` has cargo-fuzz's layout, and `cargo fuzz run TARGET` works there; here it is
 //! built without it, with the same instrumentation, on the pinned stable compiler: the coverage
@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+use clap::Args;
+
 use crate::shell::{self, Result, cargo, root};
 
-/// What tells the fuzzer which ways were taken.
+/// Coverage instrumentation: the fuzzer learns which branches an input took.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
@@ -24,34 +26,32 @@ const SLOW: u32 = 20;
 /// And one that takes more memory, in MiB: a connector, a store and the fuzzer's own.
 const MEMORY: u32 = 2048;
 
-pub(crate) fn run(options: &[&str]) -> Result {
-    let mut seconds = 60_u32;
-    let mut wanted = Vec::new();
-    let mut options = options.iter();
-    while let Some(option) = options.next() {
-        match *option {
-            "--seconds" => {
-                let number = options.next().and_then(|number| number.parse().ok());
-                seconds = number.ok_or("--seconds takes a number")?;
-            }
-            "--target" => wanted.push(*options.next().ok_or("--target takes a name")?),
-            unknown => return Err(format!("there is no option {unknown:?}")),
-        }
-    }
-    fuzz(seconds, &wanted)
+/// How long, and what.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Seconds for each target
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+    /// Only this target; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    target: Vec<String>,
 }
 
-/// A little of each, for the tests.
+pub(crate) fn run(options: &Options) -> Result {
+    fuzz(options.seconds, &options.target)
+}
+
+/// Ten seconds of each target.
 pub(crate) fn quick() -> Result {
     fuzz(10, &[])
 }
 
-fn fuzz(seconds: u32, wanted: &[&str]) -> Result {
+fn fuzz(seconds: u32, wanted: &[String]) -> Result {
     let all = targets()?;
     if let Some(unknown) = wanted.iter().find(|name| !all.iter().any(|one| one == *name)) {
         return Err(format!("there is no target {unknown:?}: {}", all.join(", ")));
     }
-    let chosen = |name: &&String| wanted.is_empty() || wanted.contains(&name.as_str());
+    let chosen = |name: &&String| wanted.is_empty() || wanted.contains(name);
     let chosen: Vec<_> = all.iter().filter(chosen).collect();
     let binaries = build()?;
     control(&binaries)?;
@@ -143,6 +143,6 @@ fn one(binaries: &Path, name: &str, seconds: u32) -> Result {
     let lines: Vec<_> = said.lines().collect();
     let panic = lines.iter().position(|line| line.contains("panicked at"));
     let from = panic.unwrap_or(lines.len().saturating_sub(60));
-    let told = lines.iter().skip(from).take(60).copied().collect::<Vec<_>>().join("\n");
-    Err(format!("{}\n{told}\nwhat it tried is in {}", out.status, finds.display()))
+    let report = lines.iter().skip(from).take(60).copied().collect::<Vec<_>>().join("\n");
+    Err(format!("{}\n{report}\nthe input is in {}", out.status, finds.display()))
 }

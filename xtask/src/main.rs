@@ -1,10 +1,12 @@
 //! The project's own commands.
 //!
-//! 1. `cargo xtask ci` is everything a change must pass: [`ci`], what may come in with a
-//!    dependency checked by [`deny`].
-//! 2. `cargo xtask test` starts real servers and runs every suite against them: [`mod@test`].
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
+//! 1. `cargo xtask ci` is everything a change must pass: [`ci`], dependencies checked by [`deny`].
+//! 2. `cargo xtask test` starts real servers and runs the suites beside each other: [`mod@test`].
+//! 3. The proofs by force have a command each, which takes larger sizes than the tests do.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
 
+mod bench;
+mod build;
 mod ci;
 mod crash;
 mod deny;
@@ -21,28 +23,77 @@ mod timing;
 
 use std::process::ExitCode;
 
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+/// The commands of the project. Start with `cargo xtask test`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+#[command(disable_help_subcommand = true, subcommand_help_heading = "Commands")]
+enum Command {
+    /// Run what every change must pass: format, lints, documentation, dependencies, tests
+    Ci,
+    /// Check which dependencies may come in, and under which licences: deny.toml
+    Deny,
+    /// Run the test suites against real servers that are started for them
+    Test(test::Options),
+    /// Start only the target systems, and print the variables by which `cargo test` finds them
+    Targets,
+    /// Measure speed, beside what the machine allows
+    Bench(bench::Options),
+    /// Prove: nothing accepted is lost when the server is killed under load
+    Crash(crash::Options),
+    /// Prove: nothing accepted is lost when the power fails
+    Power(power::Options),
+    /// Prove: the last accepted password is in force after races on nodes that stop and die
+    Order(order::Options),
+    /// Prove: no status is wrong whatever happens on the wire; with --store, to the store
+    Faults(faults::Options),
+    /// Prove: hostile systems, clients and networks neither stop rekey nor starve others
+    Hostile(hostile::Options),
+    /// Prove: thousands of simulated histories keep every promise
+    Simulate(simulate::Options),
+    /// Prove: response times do not reveal whether a padding was right, or who exists
+    Timing(timing::Options),
+    /// Prove: arbitrary bytes break no parser
+    Fuzz(fuzz::Options),
+    /// Run one suite in this process; `test` starts these
+    #[command(hide = true)]
+    Suite(test::SuiteOptions),
+    /// Install the clients that the suites use; `test` starts this beside the build
+    #[command(hide = true)]
+    InstallClients,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test --list           the suites, and what each proves
+  cargo xtask test --only crash     one suite
+  cargo xtask crash --cycles 2000   a proof in a larger size
+
+`cargo xtask COMMAND --help` describes a command's options; verify/README.md has the table of all proofs.";
+
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let done = match words.as_slice() {
-        ["deny"] => deny::check(),
-        ["bench", options @ ..] => test::bench(options),
-        ["ci"] => ci::run(),
-        ["faults", options @ ..] => faults::run(options),
-        ["order", options @ ..] => order::run(options),
-        ["crash", options @ ..] => crash::run(options),
-        ["power", options @ ..] => power::run(options),
-        ["simulate", options @ ..] => simulate::run(options),
-        ["fuzz", options @ ..] => fuzz::run(options),
-        ["hostile", options @ ..] => hostile::run(options),
-        ["targets"] => test::targets(),
-        ["test", options @ ..] => test::run(options),
-        ["timing", options @ ..] => timing::run(options),
-        [] | ["help" | "--help" | "-h", ..] => {
-            println!("{HELP}");
+    let matches = Command::command().arg_required_else_help(true).get_matches();
+    let command = Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let done = match command {
+        Command::Ci => ci::run(),
+        Command::Deny => deny::check(),
+        Command::Test(options) => test::run(&options),
+        Command::Targets => test::targets(),
+        Command::Bench(options) => bench::run(&options),
+        Command::Crash(options) => crash::run(&options),
+        Command::Power(options) => power::run(&options),
+        Command::Order(options) => order::run(&options),
+        Command::Faults(options) => faults::run(&options),
+        Command::Hostile(options) => hostile::run(&options),
+        Command::Simulate(options) => simulate::run(&options),
+        Command::Timing(options) => timing::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Suite(options) => test::run_suite(&options),
+        Command::InstallClients => {
+            test::install_clients();
             Ok(())
         }
-        [unknown, ..] => Err(format!("there is no command {unknown:?}\n\n{HELP}")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,24 +104,18 @@ fn main() -> ExitCode {
     }
 }
 
-const HELP: &str = "\
-cargo xtask ci                  format, lints, documentation, dependencies, then every test
-cargo xtask deny                only what may come in with a dependency: deny.toml
-cargo xtask bench               how fast it is, beside what this machine allows, in about 7 minutes
-cargo xtask bench --quick       the same in about 2, with fewer accounts and rougher figures
-cargo xtask bench NAME…         only accept, changes, footprint, operations or postgres
-cargo xtask faults              trouble on the wire, at every moment of a write; --each N, 2 by default
-cargo xtask faults --store      faults of the store: full, read-only, away
-cargo xtask order               races on several nodes that are stopped and killed; --pairs N, --nodes N
-cargo xtask crash               kill -9 under load; --cycles N, --store sqlite|postgres, --control
-cargo xtask power               the power goes, and what was not synced with it; --cycles N, --control
-cargo xtask simulate            the pipeline in a world without time; --seeds N, --from S, --seed S to see one
-cargo xtask fuzz                arbitrary bytes for everything that reads; --seconds N each, --target NAME
-cargo xtask hostile             hostile systems, clients and networks; --only NAME
-cargo xtask targets             only the target systems, for as long as you want them
-cargo xtask test                the tests, against real servers it starts itself
-cargo xtask test --all          those, too, that take minutes each
-cargo xtask test --list         the suites
-cargo xtask test --only NAME    one suite; may be given more than once
-cargo xtask timing              whether time tells if a padding was right; --samples N, 100,000 by default
-cargo xtask timing --http       the same over HTTP, and who exists; --only paddings|existence|sign-in";
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_option_is_well_formed() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_option_is_an_error_with_advice() {
+        let error = Command::try_parse_from(["xtask", "test", "--onyl", "crash"]).err().unwrap();
+        assert!(error.to_string().contains("a similar argument exists: '--only'"), "{error}");
+    }
+}

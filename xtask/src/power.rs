@@ -1,31 +1,44 @@
-//! The power goes, again and again: what `rekey-proof power` says, and that it says it when the
-//! store syncs too little.
+//! The power fails, again and again.
+
+use clap::Args;
 
 use crate::proof::{self, Proof};
-use crate::shell::{self, Result, cargo};
+use crate::shell::Result;
 
-pub(crate) fn run(options: &[&str]) -> Result {
-    run_each(&[&[&["power"], options].concat()])
+/// How often, and what fails beside the power.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How often the power fails [default: 100]
+    #[arg(long)]
+    cycles: Option<usize>,
+    /// Have syncs fail for a while in each cycle
+    #[arg(long)]
+    failing_syncs: bool,
+    /// Run the negative control: a store that syncs too little must be found
+    #[arg(long)]
+    control: bool,
 }
 
-/// A hundred power failures, and a few of a store that does not sync its log; then the same where
-/// syncs fail, and with a store that builds on what they failed to write.
-pub(crate) fn quick() -> Result {
-    run_each(&[
-        &["power", "--cycles", "100"],
-        &["power", "--cycles", "6", "--control"],
-        &["power", "--cycles", "40", "--failing-syncs"],
-        &["power", "--cycles", "24", "--failing-syncs", "--control"],
-    ])
+pub(crate) fn run(options: &Options) -> Result {
+    let proof = Proof::switched("power")
+        .with("--cycles", options.cycles)
+        .flag("--failing-syncs", options.failing_syncs)
+        .flag("--control", options.control);
+    proof::run("power", &[proof])
 }
 
-/// What is preloaded into the server.
-pub(crate) fn build_shim() -> Result {
-    shell::run(cargo().args(["build", "--package", "powerloss-shim"]))
+/// So many power failures, and a few of a store that does not sync its log.
+pub(crate) fn suite(cycles: usize) -> Vec<Proof> {
+    vec![
+        Proof::switched("power").with("--cycles", Some(cycles)),
+        Proof::switched("power --cycles 6 --control"),
+    ]
 }
 
-fn run_each(each: &[&[&str]]) -> Result {
-    build_shim()?;
-    let proofs: Vec<_> = each.iter().map(|words| Proof { words, is_proof_build: true }).collect();
-    proof::run("power", &proofs)
+/// The same where syncs fail, and a store that builds on what they failed to write.
+pub(crate) fn failing_syncs(cycles: usize) -> Vec<Proof> {
+    vec![
+        Proof::switched("power --failing-syncs").with("--cycles", Some(cycles)),
+        Proof::switched("power --cycles 24 --failing-syncs --control"),
+    ]
 }

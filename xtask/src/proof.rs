@@ -1,43 +1,62 @@
 //! Proofs by force: `rekey-proof` on the real binary, with the target systems at hand.
 
-use std::path::PathBuf;
+use std::fmt::Display;
 use std::process::Command;
 
-use crate::shell::{self, Result, cargo};
+use crate::build;
+use crate::shell::{self, Result, target};
 use crate::test::with_targets;
 
 /// A run of `rekey-proof`.
-pub(crate) struct Proof<'a> {
-    /// Its words.
-    pub(crate) words: &'a [&'a str],
-    /// Whether rekey must be a proof build: one that stops itself, or breaks a promise, when told.
-    pub(crate) is_proof_build: bool,
+pub(crate) struct Proof {
+    words: Vec<String>,
+    /// Whether rekey must be a proof build: one that stops itself, or breaks a promise, on demand.
+    is_proof_build: bool,
 }
 
-/// Runs them one after the other, on the same target systems.
-pub(crate) fn run(name: &str, proofs: &[Proof]) -> Result {
-    shell::run(cargo().args(["build", "--package", "rekey", "--bin", "rekey"]))?;
-    shell::run(cargo().args(["build", "--package", "rekey-proof"]))?;
-    let plain = shell::target().join("debug/rekey");
-    let is_wanted = proofs.iter().any(|proof| proof.is_proof_build);
-    let proof_build = if is_wanted { Some(proof_build()?) } else { None };
-    with_targets(name, |variables| {
-        for Proof { words, is_proof_build } in proofs {
-            println!("\n-- rekey-proof {}", words.join(" "));
-            let binary = proof_build.as_ref().filter(|_| *is_proof_build).unwrap_or(&plain);
-            let mut proof = Command::new(shell::target().join("debug/rekey-proof"));
-            proof.args(*words).env("REKEY_BINARY", binary).envs(variables.iter().cloned());
-            shell::run(&mut proof)?;
+impl Proof {
+    /// A proof on the binary that clients get.
+    pub(crate) fn plain(words: &str) -> Self {
+        Self { words: words.split(' ').map(str::to_owned).collect(), is_proof_build: false }
+    }
+
+    /// A proof that needs the switches of a proof build.
+    pub(crate) fn switched(words: &str) -> Self {
+        Self { is_proof_build: true, ..Self::plain(words) }
+    }
+
+    /// Passes an option on, if it is given.
+    pub(crate) fn with(mut self, option: &str, value: Option<impl Display>) -> Self {
+        if let Some(value) = value {
+            self.words.extend([option.to_owned(), value.to_string()]);
         }
-        Ok(())
-    })
+        self
+    }
+
+    /// Passes a flag on, if it is set.
+    pub(crate) fn flag(mut self, option: &str, is_set: bool) -> Self {
+        self.words.extend(is_set.then(|| option.to_owned()));
+        self
+    }
 }
 
-/// Builds rekey with its proof switches, in a folder of its own: the flag is part of everything.
-fn proof_build() -> Result<PathBuf> {
-    let target = shell::target().join("proof");
-    let mut cargo = cargo();
-    cargo.args(["build", "--package", "rekey", "--bin", "rekey"]);
-    shell::run(cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "--cfg rekey_proof"))?;
-    Ok(target.join("debug/rekey"))
+/// Builds what the proofs need, and runs them one after the other on the same target systems.
+pub(crate) fn run(name: &str, proofs: &[Proof]) -> Result {
+    build::programs()?;
+    if proofs.iter().any(|proof| proof.is_proof_build) {
+        build::proof_build()?;
+    }
+    with_targets(name, |variables| each(proofs, variables))
+}
+
+/// Runs them; everything is built.
+pub(crate) fn each(proofs: &[Proof], variables: &[(&'static str, String)]) -> Result {
+    for Proof { words, is_proof_build } in proofs {
+        println!("\n-- rekey-proof {}", words.join(" "));
+        let rekey = if *is_proof_build { build::proof_rekey() } else { build::rekey() };
+        let mut proof = Command::new(target().join("debug/rekey-proof"));
+        proof.args(words).env("REKEY_BINARY", rekey).envs(variables.iter().cloned());
+        shell::run(&mut proof)?;
+    }
+    Ok(())
 }

@@ -1,50 +1,60 @@
 //! Real clients against the real binary, once for each kind of store.
 //!
-//! A script says one line for each of its checks: `ok NAME`, `not ok NAME: REASON` or
-//! `skip NAME: REASON`. Whatever else it says is shown and not counted.
+//! A script prints one line for each of its checks: `ok NAME`, `not ok NAME: REASON` or
+//! `skip NAME: REASON`. Every other line is shown and not counted.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use super::clients;
-use super::report::{Report, Row};
+use super::report::Row;
 use super::run::Run;
 use super::site::{Connected, Site, Store};
-use super::suite::Suite;
 use super::targets::Targets;
 use crate::shell::{Result, root};
 
-pub(crate) fn run(suite: Suite, targets: &Targets, run: &Run, report: &mut Report) {
+/// A program that uses rekey as its clients do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Client {
+    Canary,
+    Malformed,
+    Node,
+    OpenSsl,
+    PythonNewest,
+    PythonOlder,
+    Schemathesis,
+}
+
+pub(crate) fn run(client: Client, targets: &Targets, run: &Run, row: &mut Row) {
     for (store, name) in [(Store::Sqlite, "SQLite"), (Store::Postgresql, "PostgreSQL")] {
-        let title = format!("{} on {name}", suite.name());
-        println!("\n== {title}");
-        let (connected, script) = match connected(targets).and_then(|c| Ok((c, script(suite)?))) {
+        println!("\n-- on {name}");
+        let (connected, script) = match connected(targets).and_then(|c| Ok((c, script(client)?))) {
             Ok(ready) => ready,
             Err(reason) => {
-                report.add(Row::of(title).skipping(reason));
+                row.merge(Row::of(name).skipping(reason));
                 continue;
             }
         };
-        // Everything rekey can say, where the search is for what it must not say.
-        let log = if suite == Suite::Canary { "trace" } else { "info" };
-        let folder = run.folder(&format!("{}-{name}", suite.name()));
-        let started = folder.and_then(|folder| Site::start(folder, store, log, &connected));
-        report.add(match started.and_then(|site| check(&site, &script, &title)) {
+        // The canary searches everything that rekey can log.
+        let log = if client == Client::Canary { "trace" } else { "info" };
+        let started =
+            run.folder(name).and_then(|folder| Site::start(folder, store, log, &connected));
+        row.merge(match started.and_then(|site| check(&site, &script, name)) {
             Ok(row) => row,
-            Err(reason) => Row::of(title).failing(reason),
+            Err(reason) => Row::of(name).failing(reason),
         });
     }
 }
 
-/// Runs the script and counts what it says.
+/// Runs the script and counts its checks.
 fn check(site: &Site, script: &Script, title: &str) -> Result<Row> {
     let mut command = site.command(&script.program);
     command.args(&script.arguments).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("cannot start the script: {e}"))?;
     let mut row = Row::of(title);
     for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
-        let line = line.map_err(|e| format!("cannot read what the script says: {e}"))?;
+        let line = line.map_err(|e| format!("cannot read the output of the script: {e}"))?;
         println!("{line}");
         count(&line, &mut row);
     }
@@ -68,35 +78,37 @@ fn count(line: &str, row: &mut Row) {
     }
 }
 
-/// What a suite runs.
+/// What a client runs.
 struct Script {
     program: PathBuf,
     arguments: Vec<PathBuf>,
 }
 
-fn script(suite: Suite) -> Result<Script> {
+fn script(client: Client) -> Result<Script> {
     let ours = root().join("verify");
-    let (program, script) = match suite {
-        Suite::Canary => (clients::python(NEWEST)?, ours.join("secrets/canary.py")),
-        Suite::Malformed => (clients::python(NEWEST)?, ours.join("clients/malformed.py")),
-        Suite::Node => (PathBuf::from("node"), clients::node()?.join("flow.mjs")),
-        Suite::OpenSsl => (PathBuf::from("bash"), ours.join("clients/openssl/flow.sh")),
-        Suite::PythonNewest => (clients::python(NEWEST)?, ours.join("clients/python/flow.py")),
-        Suite::PythonOlder => (clients::python(OLDER)?, ours.join("clients/python/flow.py")),
-        Suite::Schemathesis => (clients::python(SCHEMATHESIS)?, ours.join("schemathesis/run.py")),
-        Suite::Crash
-        | Suite::Faults
-        | Suite::Hostile
-        | Suite::Order
-        | Suite::Power
-        | Suite::Fuzz
-        | Suite::Store
-        | Suite::Timing
-        | Suite::Workspace => {
-            return Err(format!("{} is not a script", suite.name()));
-        }
+    let (program, script) = match client {
+        Client::Canary => (clients::python(NEWEST)?, ours.join("secrets/canary.py")),
+        Client::Malformed => (clients::python(NEWEST)?, ours.join("clients/malformed.py")),
+        Client::Node => (PathBuf::from("node"), clients::node()?.join("flow.mjs")),
+        Client::OpenSsl => (PathBuf::from("bash"), ours.join("clients/openssl/flow.sh")),
+        Client::PythonNewest => (clients::python(NEWEST)?, ours.join("clients/python/flow.py")),
+        Client::PythonOlder => (clients::python(OLDER)?, ours.join("clients/python/flow.py")),
+        Client::Schemathesis => (clients::python(SCHEMATHESIS)?, ours.join("schemathesis/run.py")),
     };
     Ok(Script { program, arguments: vec![script] })
+}
+
+/// Installs every client, before several suites could install the same one at once. A client that
+/// cannot be installed is skipped by its suite, which says why.
+pub(crate) fn install_clients() {
+    for requirements in [NEWEST, OLDER, SCHEMATHESIS] {
+        if let Err(reason) = clients::python(requirements) {
+            println!("{reason}");
+        }
+    }
+    if let Err(reason) = clients::node() {
+        println!("{reason}");
+    }
 }
 
 const NEWEST: &str = "verify/clients/python/newest.txt";

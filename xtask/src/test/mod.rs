@@ -1,21 +1,24 @@
-//! Every test of the project, against real servers.
+//! The test suites, against real servers.
 //!
-//! 1. What the tests need and the machine lacks is installed: [`install`], [`clients`].
-//! 2. Real target systems are started on free loopback ports: [`mod@targets`].
-//! 3. `cargo test` runs with the way to them in its environment: [`workspace`].
-//! 4. The real binary is started on each kind of store ([`site`]), and real clients talk to it:
-//!    [`end_to_end`].
-//! 5. What passed, failed and was skipped, and why, is said: [`report`].
+//! 1. Debian packages that the machine lacks are installed, the clients beside the build:
+//!    [`install`], [`clients`].
+//! 2. Everything is built once: [`crate::build`].
+//! 3. The suites in [`suite`] run beside each other, each as a process of its own: [`schedule`].
+//! 4. A suite starts target systems on free loopback ports ([`mod@targets`]) and runs compiled
+//!    tests ([`workspace`]), a client against the real binary on each kind of store
+//!    ([`end_to_end`], [`site`]), or proofs by force ([`crate::proof`]).
+//! 5. [`report`] prints what passed, failed and was skipped, and the minutes of each suite.
 
 mod ca;
-mod chance;
 pub(crate) mod clients;
 mod end_to_end;
 mod http;
 mod install;
 mod postgres;
+mod random;
 mod report;
 mod run;
+mod schedule;
 mod server;
 mod site;
 mod slapd;
@@ -23,62 +26,172 @@ mod suite;
 mod targets;
 mod workspace;
 
-use crate::shell::{self, Result, cargo};
-use report::{Report, Row};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+
+use crate::shell::Result;
+use crate::{build, proof};
+use report::Row;
 use run::Run;
-use suite::{SUITES, Suite};
+use suite::{SUITES, Suite, Work};
 use targets::Targets;
 
-pub(crate) fn run(options: &[&str]) -> Result {
-    let Some(wanted) = wanted(options)? else {
+pub(crate) use end_to_end::install_clients;
+pub(crate) use report::{Report, Stopwatch};
+
+/// Which suites.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Also the suites that take minutes each, and the proofs in their larger sizes
+    #[arg(long)]
+    all: bool,
+    /// Print the suites and what each proves
+    #[arg(long, conflicts_with_all = ["all", "only"])]
+    list: bool,
+    /// Only this suite, or this group of suites; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+}
+
+/// One suite, in a folder that its caller removes.
+#[derive(Args)]
+pub(crate) struct SuiteOptions {
+    name: String,
+    #[arg(long)]
+    folder: PathBuf,
+    #[arg(long)]
+    large: bool,
+}
+
+impl SuiteOptions {
+    /// What the command line of such a run consists of.
+    fn words(name: &str, folder: &Path, size: Size) -> Vec<std::ffi::OsString> {
+        let mut words = vec!["suite".into(), name.into(), "--folder".into(), folder.into()];
+        if size == Size::Large {
+            words.push("--large".into());
+        }
+        words
+    }
+}
+
+/// How large a proof is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// As large as fits into a test of every change.
+    Usual,
+    /// As large as fits into a night.
+    Large,
+}
+
+impl Size {
+    pub(crate) const fn pick(self, usual: usize, large: usize) -> usize {
+        match self {
+            Self::Usual => usual,
+            Self::Large => large,
+        }
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result {
+    if options.list {
         for suite in SUITES {
-            let by_name = suite.left_out().map_or("", |_| " (by name, or --all)");
-            println!("{:<16}{}{by_name}", suite.name(), suite.about());
+            let by_name = suite.left_out.map_or("", |_| " (by name, or with --all)");
+            println!("{:<20}{}{by_name}", suite.name, suite.promise);
         }
         return Ok(());
-    };
-    install::debian_packages();
-    // With the features that the tests are built with, so that nothing is built twice.
-    shell::run(cargo().args(["build", "--workspace", "--all-features"]))?;
-
-    let run = Run::begin()?;
+    }
+    let stopwatch = Stopwatch::start();
     let mut report = Report::default();
-    if options.is_empty() {
+    let done = run_into(options, &mut report);
+    report.print(&stopwatch);
+    done
+}
+
+/// Every suite of a plain run, after what `report` already holds.
+pub(crate) fn run_usual(report: &mut Report) -> Result {
+    run_into(&Options { all: false, list: false, only: Vec::new() }, report)
+}
+
+fn run_into(options: &Options, report: &mut Report) -> Result {
+    let wanted = wanted(options)?;
+    let size = if options.all { Size::Large } else { Size::Usual };
+    install::debian_packages();
+    let run = Run::begin()?;
+    build_for(&wanted, report)?;
+    if options.only.is_empty() && !options.all {
         for suite in SUITES {
-            if let Some(why) = suite.left_out() {
-                let why = format!("{why}; run it with --only {0} or --all", suite.name());
-                report.add(Row::of(suite.name()).skipping(why));
+            if let Some(why) = suite.left_out {
+                let why = format!("{why}; run it with --only {} or --all", suite.name);
+                report.add(Row::of(suite.name).skipping(why));
             }
         }
     }
-    let (commands, wanted): (Vec<Suite>, Vec<Suite>) =
-        wanted.into_iter().partition(|suite| suite.command().is_some());
-    let (rust, scripts): (Vec<Suite>, Vec<Suite>) =
-        wanted.into_iter().partition(|suite| matches!(suite, Suite::Workspace));
-    if !rust.is_empty() {
-        let targets = Targets::start(&run.folder("workspace")?);
-        workspace::run(&targets, &mut report);
+    println!("\n== suites");
+    schedule::run(&wanted, size, &run, report)?;
+    let failed = report.failed();
+    run.end(failed == 0);
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} failed")) }
+}
+
+/// Builds what these suites need; clients are installed meanwhile.
+fn build_for(suites: &[&Suite], report: &mut Report) -> Result {
+    let any = |is: fn(&Work) -> bool| suites.iter().any(|suite| is(&suite.work));
+    let mut clients = if any(|work| matches!(work, Work::Client(_))) {
+        let program = std::env::current_exe().map_err(|e| format!("cannot find xtask: {e}"))?;
+        let install = Command::new(program).arg("install-clients").spawn();
+        Some(install.map_err(|e| format!("cannot install the clients: {e}"))?)
+    } else {
+        None
+    };
+    report.step("build", || {
+        build::programs()?;
+        if any(|work| matches!(work, Work::Proofs(_))) {
+            build::proof_build()?;
+        }
+        if any(|work| matches!(work, Work::Tests(_))) {
+            build::tests()?;
+        }
+        Ok(())
+    })?;
+    if let Some(clients) = &mut clients {
+        report.step("clients", || {
+            clients.wait().map(drop).map_err(|e| format!("the clients are lost: {e}"))
+        })?;
     }
-    if !scripts.is_empty() {
-        // Servers of their own: a test above may have left an account locked.
-        let targets = Targets::start(&run.folder("end-to-end")?);
-        for suite in scripts {
-            end_to_end::run(suite, &targets, &run, &mut report);
+    Ok(())
+}
+
+/// One suite; what it needs is built.
+pub(crate) fn run_suite(options: &SuiteOptions) -> Result {
+    let suite = Suite::named(&options.name)?;
+    let size = if options.large { Size::Large } else { Size::Usual };
+    let run = Run::part_of(&options.folder);
+    let mut row = Row::of(suite.name);
+    match &suite.work {
+        Work::Client(client) => {
+            end_to_end::run(*client, &Targets::start(&run.folder("targets")?), &run, &mut row);
+        }
+        Work::Tests(tests) => {
+            workspace::run(tests, &Targets::start(&run.folder("targets")?), &mut row);
+        }
+        Work::Command(command) => count(command(), &mut row),
+        Work::Proofs(proofs) => {
+            let targets = Targets::start(&run.folder("targets")?);
+            let done = targets.variables().and_then(|found| proof::each(&proofs(size), &found));
+            count(done, &mut row);
         }
     }
-    for suite in commands {
-        println!("\n== {}", suite.name());
-        let row = Row::of(suite.name());
-        report.add(match suite.command().map_or(Ok(()), |command| command()) {
-            Ok(()) => Row { passed: 1, ..row },
-            Err(reason) => row.failing(reason),
-        });
-    }
-    report.print();
-    run.end(report.failed() == 0);
-    match report.failed() {
-        0 => Ok(()),
-        failed => Err(format!("{failed} failed")),
+    row.write(&options.folder)?;
+    if row.failures.is_empty() { Ok(()) } else { Err(format!("{} failed", row.failures.len())) }
+}
+
+/// A command either passes or fails as a whole.
+fn count(done: Result, row: &mut Row) {
+    match done {
+        Ok(()) => row.passed += 1,
+        Err(reason) => row.failures.push(reason),
     }
 }
 
@@ -100,27 +213,6 @@ pub(crate) fn targets() -> Result {
     Ok(())
 }
 
-/// Measures, with the systems at hand that some figures need. What `options` names, or everything;
-/// with `--quick` in less time.
-pub(crate) fn bench(options: &[&str]) -> Result {
-    with_targets("bench", |variables| {
-        let packages = ["--package", "rekey", "--package", "powerloss-shim"];
-        shell::run(cargo().args(["build", "--release"]).args(packages))?;
-        let mut cargo = cargo();
-        cargo.args(["run", "--quiet", "--release", "--package", "rekey-bench", "--"]);
-        cargo.env("REKEY_BENCH_SHIM", shell::target().join("release/libpowerloss_shim.so"));
-        cargo.args(options.iter().filter(|option| **option != QUICK));
-        cargo.envs(variables.iter().cloned());
-        if options.contains(&QUICK) {
-            let less = [("SECONDS", "2"), ("ACCOUNTS", "20000"), ("MOST_ACCOUNTS", "200000")];
-            cargo.envs(less.map(|(name, value)| (format!("REKEY_BENCH_{name}"), value)));
-        }
-        shell::run(&mut cargo)
-    })
-}
-
-const QUICK: &str = "--quick";
-
 /// Runs something that finds the target systems by these variables.
 pub(crate) fn with_targets(
     name: &str,
@@ -135,26 +227,37 @@ pub(crate) fn with_targets(
     done
 }
 
-/// The suites asked for; none if only their names are wanted.
-fn wanted(options: &[&str]) -> Result<Option<Vec<Suite>>> {
-    let mut wanted = Vec::new();
-    let mut options = options.iter();
-    while let Some(option) = options.next() {
-        match *option {
-            "--all" => wanted.extend(SUITES),
-            "--list" => return Ok(None),
-            "--only" => {
-                let name = options.next().copied().unwrap_or_default();
-                let suite = SUITES.iter().find(|suite| suite.name() == name);
-                wanted.push(*suite.ok_or_else(|| {
-                    format!("there is no suite {name:?}; `cargo xtask test --list` names them")
-                })?);
-            }
-            unknown => return Err(format!("there is no option {unknown:?}")),
+/// The suites asked for.
+fn wanted(options: &Options) -> Result<Vec<&'static Suite>> {
+    for word in &options.only {
+        if !SUITES.iter().any(|suite| suite.answers_to(word)) {
+            return Err(format!(
+                "there is no suite {word:?}; `cargo xtask test --list` lists them"
+            ));
         }
     }
-    if wanted.is_empty() {
-        wanted.extend(SUITES.iter().filter(|suite| suite.left_out().is_none()));
+    let is_wanted = |suite: &&Suite| {
+        if options.only.is_empty() {
+            options.all || suite.left_out.is_none()
+        } else {
+            options.only.iter().any(|word| suite.answers_to(word))
+        }
+    };
+    Ok(SUITES.iter().filter(is_wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_names_a_suite_or_a_group() {
+        let only = |word: &str| {
+            wanted(&Options { all: false, list: false, only: vec![word.to_owned()] })
+                .map(|suites| suites.iter().map(|suite| suite.name).collect::<Vec<_>>())
+        };
+        assert_eq!(only("crash").unwrap(), ["crash/sqlite", "crash/postgres"]);
+        assert_eq!(only("crash/sqlite").unwrap(), ["crash/sqlite"]);
+        assert!(only("crush").is_err());
     }
-    Ok(Some(wanted))
 }

@@ -1,17 +1,27 @@
-//! What passed, failed and was skipped, and why.
+//! What passed, failed and was skipped, and why, and how long it took.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::shell::{self, Result};
 
 #[derive(Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
 }
 
-/// The outcome of one suite.
+/// The outcome of one suite, or of a step before the suites.
 #[derive(Default)]
 pub(crate) struct Row {
     pub(crate) suite: String,
     pub(crate) passed: usize,
     pub(crate) failures: Vec<String>,
     pub(crate) skips: Vec<String>,
+    pub(crate) minutes: f64,
+    /// Minutes of processor time, of every process that it started.
+    pub(crate) processor: f64,
 }
 
 impl Report {
@@ -19,16 +29,37 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Runs a step that is no test, and adds how long it took.
+    pub(crate) fn step(&mut self, name: &str, step: impl FnOnce() -> Result) -> Result {
+        println!("\n== {name}");
+        let stopwatch = Stopwatch::start();
+        let done = step();
+        let (minutes, processor) = (stopwatch.minutes(), stopwatch.processor_minutes());
+        self.add(Row { minutes, processor, ..Row::of(name) });
+        done
+    }
+
     pub(crate) fn failed(&self) -> usize {
         self.rows.iter().map(|row| row.failures.len()).sum()
     }
 
-    pub(crate) fn print(&self) {
+    pub(crate) fn print(&self, stopwatch: &Stopwatch) {
         let width = self.rows.iter().map(|row| row.suite.chars().count()).max().unwrap_or(0);
-        println!("\n{:<width$}  passed  failed  skipped", "suite");
-        for Row { suite, passed, failures, skips } in &self.rows {
-            println!("{suite:<width$}  {passed:>6}  {:>6}  {:>7}", failures.len(), skips.len());
+        println!("\n{:<width$}  passed  failed  skipped  minutes  processor minutes", "suite");
+        for Row { suite, passed, failures, skips, minutes, processor } in &self.rows {
+            let (failed, skipped) = (failures.len(), skips.len());
+            println!(
+                "{suite:<width$}  {passed:>6}  {failed:>6}  {skipped:>7}  {minutes:>7.1}  {processor:>17.1}"
+            );
         }
+        let passed: usize = self.rows.iter().map(|row| row.passed).sum();
+        let skipped: usize = self.rows.iter().map(|row| row.skips.len()).sum();
+        let failed = self.failed();
+        let (minutes, processor) = (stopwatch.minutes(), stopwatch.processor_minutes());
+        println!(
+            "{:<width$}  {passed:>6}  {failed:>6}  {skipped:>7}  {minutes:>7.1}  {processor:>17.1}",
+            "together"
+        );
         for row in &self.rows {
             for reason in &row.failures {
                 println!("failed: {}: {reason}", row.suite);
@@ -37,9 +68,7 @@ impl Report {
                 println!("skipped: {}: {reason}", row.suite);
             }
         }
-        let passed: usize = self.rows.iter().map(|row| row.passed).sum();
-        let skipped: usize = self.rows.iter().map(|row| row.skips.len()).sum();
-        println!("\n{passed} passed, {} failed, {skipped} skipped", self.failed());
+        println!("\n{passed} passed, {failed} failed, {skipped} skipped in {minutes:.1} minutes");
     }
 }
 
@@ -57,4 +86,70 @@ impl Row {
         self.skips.push(reason.into());
         self
     }
+
+    /// Takes over another row of the same suite.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.passed += other.passed;
+        let named = |reason: String| format!("{}: {reason}", other.suite);
+        self.failures.extend(other.failures.into_iter().map(named));
+        self.skips.extend(other.skips.into_iter().map(named));
+    }
+
+    /// Keeps what another process will [`read`](Self::read).
+    pub(crate) fn write(&self, folder: &Path) -> Result {
+        let Self { passed, failures, skips, .. } = self;
+        let row = json!({"passed": passed, "failures": failures, "skips": skips});
+        shell::write(&folder.join(FILE), &row.to_string())
+    }
+
+    pub(crate) fn read(suite: &str, folder: &Path) -> Result<Self> {
+        let row: Value = serde_json::from_str(&shell::read(&folder.join(FILE))?)
+            .map_err(|e| format!("cannot read how it ended: {e}"))?;
+        let reasons = |name| {
+            let list = row.get(name).and_then(Value::as_array).into_iter().flatten();
+            list.filter_map(|reason| reason.as_str().map(str::to_owned)).collect()
+        };
+        let passed = row.get("passed").and_then(Value::as_u64).unwrap_or(0);
+        Ok(Self {
+            passed: usize::try_from(passed).unwrap_or(0),
+            failures: reasons("failures"),
+            skips: reasons("skips"),
+            ..Self::of(suite)
+        })
+    }
+}
+
+const FILE: &str = "result.json";
+
+/// Time since a moment: on the wall, and of processors.
+pub(crate) struct Stopwatch {
+    begun: Instant,
+    processor: u64,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self { begun: Instant::now(), processor: ticks() }
+    }
+
+    pub(crate) fn minutes(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64() / 60.0
+    }
+
+    /// Of this process, and of its children that have ended.
+    pub(crate) fn processor_minutes(&self) -> f64 {
+        let ticks = u32::try_from(ticks().saturating_sub(self.processor)).unwrap_or(u32::MAX);
+        f64::from(ticks) / TICKS_PER_SECOND / 60.0
+    }
+}
+
+/// Linux reports processor time to programs in this unit on every architecture that rekey runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The sum of `utime`, `stime`, `cutime` and `cstime`: see `proc_pid_stat(5)`.
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in parentheses may hold spaces; the third field follows it.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum()
 }

@@ -1,4 +1,4 @@
-//! The folder of one run: every server's data, logs and secrets, gone when all is well.
+//! The folder of one run: every server's data, logs and secrets, removed when all is well.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Also clears away what runs that are over have left behind.
+    /// Also removes what earlier runs left behind.
     pub(crate) fn begin() -> Result<Self> {
         let runs = shell::target().join("test-run");
         shell::make_folder(&runs)?;
@@ -23,15 +23,20 @@ impl Run {
         Ok(Self { folder })
     }
 
+    /// A part of another process's run, which removes it.
+    pub(crate) fn part_of(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf() }
+    }
+
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         shell::make_folder(&folder)?;
         Ok(folder)
     }
 
-    /// Keeps the folder of a run that failed until the next one, for whoever wants to look.
-    pub(crate) fn end(self, well: bool) {
-        if well {
+    /// Keeps the folder of a run that failed until the next one.
+    pub(crate) fn end(self, is_well: bool) {
+        if is_well {
             let _ = std::fs::remove_dir_all(&self.folder);
         } else {
             println!("logs: {}", self.folder.display());

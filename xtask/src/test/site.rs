@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::chance::secret;
 use super::http::{Request, ask};
 use super::postgres::{self, Postgres};
+use super::random::secret;
 use super::server::{self, Server, free_port};
 use super::slapd::{self, Slapd};
 use super::targets::people;

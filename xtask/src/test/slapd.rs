@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::ca::Ca;
-use super::chance::secret;
+use super::random::secret;
 use super::server::{self, Server, free_port};
 use super::targets::PEOPLE;
 use crate::shell::{self, Result, which};

@@ -1,137 +1,244 @@
-//! The suites, in the order in which they run.
+//! The suites: what each proves, how it runs, and how much of the processors it needs.
 
-use crate::{crash, faults, fuzz, hostile, order, power, shell::Result, timing};
+use super::Size;
+use super::end_to_end::Client;
+use super::workspace::Tests;
+use crate::crash::{self, Store};
+use crate::proof::Proof;
+use crate::shell::Result;
+use crate::{faults, fuzz, hostile, order, power, timing};
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Suite {
-    Canary,
-    Crash,
-    Faults,
-    Fuzz,
-    Hostile,
-    Malformed,
-    Node,
-    OpenSsl,
-    Order,
-    Power,
-    PythonNewest,
-    PythonOlder,
-    Schemathesis,
-    Store,
-    Timing,
-    Workspace,
+pub(crate) struct Suite {
+    /// `--only` takes it, or the part of it before the slash.
+    pub(crate) name: &'static str,
+    /// What it proves.
+    pub(crate) promise: &'static str,
+    /// How much of one processor it keeps busy on average, in hundredths: suites that wait run
+    /// beside each other. Measured; `cargo xtask test` prints the processor time of each.
+    pub(crate) load: u32,
+    /// Why a plain run leaves it out: it runs by name, and with `--all`.
+    pub(crate) left_out: Option<&'static str>,
+    pub(crate) work: Work,
 }
 
+/// How a suite runs.
+pub(crate) enum Work {
+    /// A client, against a real binary on each kind of store.
+    Client(Client),
+    /// A command of its own, which builds what it needs.
+    Command(fn() -> Result),
+    /// Proofs by force.
+    Proofs(fn(Size) -> Vec<Proof>),
+    /// Compiled tests.
+    Tests(Tests),
+}
+
+/// All of them; those that take longest start first.
 pub(crate) const SUITES: &[Suite] = &[
-    Suite::Workspace,
-    Suite::OpenSsl,
-    Suite::PythonNewest,
-    Suite::PythonOlder,
-    Suite::Node,
-    Suite::Malformed,
-    Suite::Schemathesis,
-    Suite::Canary,
-    Suite::Hostile,
-    Suite::Crash,
-    Suite::Power,
-    Suite::Order,
-    Suite::Faults,
-    Suite::Store,
-    Suite::Timing,
-    Suite::Fuzz,
+    Suite {
+        name: "workspace/it",
+        promise: "the service behaves as documented, on both stores, with real target systems",
+        load: 100,
+        left_out: None,
+        work: Work::Tests(Tests::Named("it")),
+    },
+    Suite {
+        name: "hostile/fairness",
+        promise: "a slow, hung or flooded system does not slow down the others",
+        load: 40,
+        left_out: None,
+        work: Work::Proofs(|_| hostile::suite("fairness")),
+    },
+    Suite {
+        name: "hostile/directory",
+        promise: "a hostile directory neither stops rekey nor fills its memory",
+        load: 20,
+        left_out: None,
+        work: Work::Proofs(|_| hostile::suite("directory")),
+    },
+    Suite {
+        name: "hostile/database",
+        promise: "a hostile database neither stops rekey nor fills its memory",
+        load: 20,
+        left_out: None,
+        work: Work::Proofs(|_| hostile::suite("database")),
+    },
+    Suite {
+        name: "hostile/clients",
+        promise: "hostile clients and networks do not keep others from being served",
+        load: 50,
+        left_out: None,
+        work: Work::Proofs(|_| hostile::suite("clients")),
+    },
+    Suite {
+        name: "hostile/sign-in",
+        promise: "a flood of sign-ins keeps nobody out, and leaves no password in memory",
+        load: 100,
+        left_out: None,
+        work: Work::Proofs(|_| hostile::suite("sign-in")),
+    },
+    Suite {
+        name: "crash/sqlite",
+        promise: "nothing accepted is lost to kill -9 under load, on SQLite",
+        load: 100,
+        left_out: None,
+        work: Work::Proofs(|size| crash::suite(Store::Sqlite, size.pick(60, 200))),
+    },
+    Suite {
+        name: "crash/postgres",
+        promise: "nothing accepted is lost to kill -9 under load, on PostgreSQL",
+        load: 100,
+        left_out: None,
+        work: Work::Proofs(|size| crash::suite(Store::Postgres, size.pick(60, 200))),
+    },
+    Suite {
+        name: "power/lost",
+        promise: "nothing accepted is lost when the power fails",
+        load: 60,
+        left_out: None,
+        work: Work::Proofs(|size| power::suite(size.pick(50, 100))),
+    },
+    Suite {
+        name: "power/failing-syncs",
+        promise: "nothing accepted is lost when syncs fail before the power does",
+        load: 60,
+        left_out: None,
+        work: Work::Proofs(|size| power::failing_syncs(size.pick(24, 40))),
+    },
+    Suite {
+        name: "store/sqlite",
+        promise: "nothing accepted is lost to a full, read-only or failing disk",
+        load: 100,
+        left_out: None,
+        work: Work::Proofs(|_| faults::store("sqlite")),
+    },
+    Suite {
+        name: "store/postgres",
+        promise: "nothing accepted is lost when PostgreSQL stops, or ends its sessions",
+        load: 100,
+        left_out: None,
+        work: Work::Proofs(|_| faults::store("postgres")),
+    },
+    Suite {
+        name: "store/control",
+        promise: "a server that answers before it commits is found on a full disk",
+        load: 100,
+        left_out: None,
+        work: Work::Proofs(|_| faults::store_control()),
+    },
+    Suite {
+        name: "workspace/seeds",
+        promise: "2,000 simulated histories keep every promise; wrong pipelines are found",
+        load: 200,
+        left_out: None,
+        work: Work::Tests(Tests::Named("seeds")),
+    },
+    Suite {
+        name: "schemathesis",
+        promise: "no request that the contract describes, or forbids, causes a fault",
+        load: 130,
+        left_out: None,
+        work: Work::Client(Client::Schemathesis),
+    },
+    Suite {
+        name: "workspace/conformance",
+        promise: "every connector behaves alike, on real systems",
+        load: 20,
+        left_out: None,
+        work: Work::Tests(Tests::Named("conformance")),
+    },
+    Suite {
+        name: "canary",
+        promise: "no clear-text password is in a store, log, dump or in memory",
+        load: 100,
+        left_out: None,
+        work: Work::Client(Client::Canary),
+    },
+    Suite {
+        name: "malformed",
+        promise: "broken and smuggled HTTP, and broken JSON, cause no fault and no hang",
+        load: 60,
+        left_out: None,
+        work: Work::Client(Client::Malformed),
+    },
+    Suite {
+        name: "node-1.4.15",
+        promise: "the official TypeScript client works unchanged: v3, beta and v2024",
+        load: 60,
+        left_out: None,
+        work: Work::Client(Client::Node),
+    },
+    Suite {
+        name: "python-2.1.72",
+        promise: "the newest official Python client works unchanged",
+        load: 60,
+        left_out: None,
+        work: Work::Client(Client::PythonNewest),
+    },
+    Suite {
+        name: "python-1.4.2",
+        promise: "an older Python client works unchanged: v3, v2024, v2025 and beta",
+        load: 60,
+        left_out: None,
+        work: Work::Client(Client::PythonOlder),
+    },
+    Suite {
+        name: "openssl",
+        promise: "the documented command lines work: curl, openssl and base64",
+        load: 60,
+        left_out: None,
+        work: Work::Client(Client::OpenSsl),
+    },
+    Suite {
+        name: "workspace/units",
+        promise: "every other test of the workspace passes, the corpus of the fuzzer among them",
+        load: 150,
+        left_out: None,
+        work: Work::Tests(Tests::Others(&["it", "seeds", "conformance"])),
+    },
+    Suite {
+        name: "order",
+        promise: "the last accepted password is in force after races on nodes that stop and die",
+        load: 150,
+        left_out: Some("it takes minutes"),
+        work: Work::Proofs(|_| order::suite()),
+    },
+    Suite {
+        name: "faults",
+        promise: "no status is wrong whatever happens on the wire, at every moment of a write",
+        load: 100,
+        left_out: Some("it takes minutes"),
+        work: Work::Proofs(|_| faults::wire()),
+    },
+    Suite {
+        name: "timing",
+        promise: "response times reveal no padding; a padding that leaks is found",
+        load: ALONE,
+        left_out: Some("it needs a quiet machine, and two builds of its own"),
+        work: Work::Command(timing::quick),
+    },
+    Suite {
+        name: "fuzz",
+        promise: "arbitrary bytes break no parser: the corpus, then 10 s of each target",
+        load: ALONE,
+        left_out: Some("its targets take about 10 minutes of processor time to build"),
+        work: Work::Command(fuzz::quick),
+    },
 ];
 
+/// More than any machine has: nothing runs beside it.
+const ALONE: u32 = 100_000;
+
 impl Suite {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Canary => "canary",
-            Self::Crash => "crash",
-            Self::Faults => "faults",
-            Self::Malformed => "malformed",
-            Self::Fuzz => "fuzz",
-            Self::Hostile => "hostile",
-            Self::Node => "node-1.4.15",
-            Self::OpenSsl => "openssl",
-            Self::Order => "order",
-            Self::Power => "power",
-            Self::PythonNewest => "python-2.1.72",
-            Self::PythonOlder => "python-1.4.2",
-            Self::Schemathesis => "schemathesis",
-            Self::Store => "store",
-            Self::Timing => "timing",
-            Self::Workspace => "workspace",
-        }
+    /// Whether `--only` with this word means this suite.
+    pub(crate) fn answers_to(&self, word: &str) -> bool {
+        self.name == word || self.name.split_once('/').is_some_and(|(group, _)| group == word)
     }
 
-    pub(crate) fn about(self) -> &'static str {
-        match self {
-            Self::Canary => "no clear-text password in a store, log or dump",
-            Self::Crash => "kill -9 under load, 200 times on each store: nothing accepted is lost",
-            Self::Faults => "trouble on the wire at every moment of a write: no verdict is wrong",
-            Self::Malformed => "broken and smuggled HTTP, and JSON that is none: no fault, no hang",
-            Self::Fuzz => "arbitrary bytes for everything that reads: the corpus, then 10 s each",
-            Self::Hostile => {
-                "hostile systems, clients and networks: rekey lives on, and others are served"
-            }
-            Self::Node => "the official TypeScript client: v3, beta and v2024",
-            Self::OpenSsl => "the documented command lines: curl, openssl and base64",
-            Self::Order => {
-                "races on nodes that are stopped and killed: the last accepted is in force"
-            }
-            Self::Power => {
-                "the power goes 100 times, with what was not synced: nothing accepted is lost"
-            }
-            Self::PythonNewest => "the official Python client, newest",
-            Self::PythonOlder => "the official Python client, older: v3, v2024, v2025 and beta",
-            Self::Schemathesis => {
-                "whatever the contract's description allows, and what it does not"
-            }
-            Self::Store => "a full disk, a store that is away: nothing accepted is lost",
-            Self::Timing => "a padding that leaks is told by its time, rekey's is not: few samples",
-            Self::Workspace => "cargo test, with slapd and PostgreSQL at hand",
-        }
-    }
-
-    /// Why a test of everything leaves it out, if it does: it runs by name and with `--all`.
-    pub(crate) fn left_out(self) -> Option<&'static str> {
-        match self {
-            Self::Faults | Self::Order => Some("it takes minutes"),
-            Self::Fuzz => Some("building its targets takes about 10 minutes of processor time"),
-            Self::Timing => Some("it needs a quiet machine, and two builds of its own"),
-            Self::Canary
-            | Self::Crash
-            | Self::Hostile
-            | Self::Malformed
-            | Self::Node
-            | Self::OpenSsl
-            | Self::Power
-            | Self::PythonNewest
-            | Self::PythonOlder
-            | Self::Schemathesis
-            | Self::Store
-            | Self::Workspace => None,
-        }
-    }
-
-    /// What runs it, if it is a command of its own that starts whatever it needs.
-    pub(crate) fn command(self) -> Option<fn() -> Result> {
-        match self {
-            Self::Faults => Some(faults::wire),
-            Self::Order => Some(order::quick),
-            Self::Store => Some(faults::store),
-            Self::Crash => Some(crash::quick),
-            Self::Hostile => Some(hostile::all),
-            Self::Power => Some(power::quick),
-            Self::Fuzz => Some(fuzz::quick),
-            Self::Timing => Some(timing::quick),
-            Self::Canary
-            | Self::Malformed
-            | Self::Node
-            | Self::OpenSsl
-            | Self::PythonNewest
-            | Self::PythonOlder
-            | Self::Schemathesis
-            | Self::Workspace => None,
-        }
+    pub(crate) fn named(name: &str) -> Result<&'static Self> {
+        let suite = SUITES.iter().find(|suite| suite.name == name);
+        suite.ok_or_else(|| {
+            format!("there is no suite {name:?}; `cargo xtask test --list` lists them")
+        })
     }
 }

@@ -1,46 +1,73 @@
-//! `cargo test`, with the way to the targets in its environment.
+//! Compiled tests, with the way to the target systems in their environment.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use super::report::{Report, Row};
+use super::report::Row;
 use super::targets::Targets;
-use crate::shell::{Result, cargo};
+use crate::build::{self, TestBinary};
+use crate::shell::Result;
 
-pub(crate) fn run(targets: &Targets, report: &mut Report) {
-    let mut row = match cargo_test(targets) {
-        Ok(row) => row,
-        Err(reason) => Row::of("workspace").failing(reason),
-    };
+/// Which of the workspace's tests.
+pub(crate) enum Tests {
+    /// The file of tests with this name.
+    Named(&'static str),
+    /// Every other one.
+    Others(&'static [&'static str]),
+}
+
+/// Tests that run at once in a file whose tests mostly wait; libtest would take one a processor.
+const THREADS: &str = "6";
+
+pub(crate) fn run(tests: &Tests, targets: &Targets, row: &mut Row) {
     for (system, missing) in
         [("OpenLDAP", targets.ldap.as_ref().err()), ("PostgreSQL", targets.postgres.as_ref().err())]
     {
         if let Some(reason) = missing {
-            row = row.skipping(format!("everything that needs {system}: {reason}"));
+            row.skips.push(format!("everything that needs {system}: {reason}"));
         }
     }
-    report.add(row);
+    let ran = build::tests().and_then(|binaries| {
+        let is_wanted = |binary: &&TestBinary| match tests {
+            Tests::Named(name) => binary.name == *name,
+            Tests::Others(names) => !names.contains(&binary.name.as_str()),
+        };
+        for binary in binaries.iter().filter(is_wanted) {
+            one(binary, matches!(tests, Tests::Named(_)), targets, row)?;
+        }
+        Ok(())
+    });
+    if let Err(reason) = ran {
+        row.failures.push(reason);
+    }
+    if row.passed == 0 && row.failures.is_empty() {
+        row.failures.push("no test ran".to_owned());
+    }
 }
 
-fn cargo_test(targets: &Targets) -> Result<Row> {
-    let mut cargo = cargo();
-    cargo.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-    cargo.envs(targets.variables()?).stdout(Stdio::piped());
-    let mut child = cargo.spawn().map_err(|e| format!("cannot start cargo: {e}"))?;
-    let mut row = Row::of("workspace");
+fn one(binary: &TestBinary, waits: bool, targets: &Targets, row: &mut Row) -> Result {
+    println!("\n-- {}", binary.name);
+    let mut command = Command::new(&binary.file);
+    command.current_dir(&binary.folder).env("CARGO_MANIFEST_DIR", &binary.folder);
+    if waits {
+        command.args(["--test-threads", THREADS]);
+    }
+    command.envs(targets.variables()?).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| format!("cannot start {}: {e}", binary.name))?;
+    let failed = row.failures.len();
     for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
-        let line = line.map_err(|e| format!("cannot read what cargo says: {e}"))?;
+        let line = line.map_err(|e| format!("cannot read the output of {}: {e}", binary.name))?;
         println!("{line}");
-        count(&line, &mut row);
+        count(&line, row);
     }
-    let status = child.wait().map_err(|e| format!("cargo is lost: {e}"))?;
-    if !status.success() && row.failures.is_empty() {
-        row.failures.push(format!("cargo test: {status}"));
+    let status = child.wait().map_err(|e| format!("{} is lost: {e}", binary.name))?;
+    if !status.success() && row.failures.len() == failed {
+        row.failures.push(format!("{}: {status}", binary.name));
     }
-    Ok(row)
+    Ok(())
 }
 
-/// Takes over what one line says: a summary's passed tests, or one that failed or was ignored.
+/// Takes over what one line reports: a summary's passed tests, or one that failed or was ignored.
 fn count(line: &str, row: &mut Row) {
     if let Some(summary) = line.strip_prefix("test result: ") {
         let passed = summary.split_once(". ").and_then(|(_, counts)| counts.split_once(" passed"));
@@ -61,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cargo_says_is_counted() {
+    fn the_output_of_libtest_is_counted() {
         let mut row = Row::default();
         for line in [
             "test a::works ... ok",

@@ -1,4 +1,4 @@
-//! Secrets for one run. None is ever fixed: a test must not teach anyone a password.
+//! Secrets for one run: none is fixed, so that no test publishes a password that somebody uses.
 
 use std::fs::File;
 use std::io::Read;

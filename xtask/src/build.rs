@@ -1,0 +1,85 @@
+//! What is built for tests and proofs.
+//!
+//! Everything is built with the same flags, so that dependencies compile once: Cargo unifies
+//! features over the selected packages, and `--package rekey` alone would select other features of
+//! tokio, hyper and axum than the tests do.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::shell::{self, Result, cargo, root, target};
+
+const WORKSPACE: [&str; 2] = ["--workspace", "--all-features"];
+
+/// rekey, `rekey-proof` and the library that is preloaded into a server.
+pub(crate) fn programs() -> Result {
+    let mut cargo = cargo();
+    cargo.arg("build").args(WORKSPACE).args(["--bin", "rekey", "--bin", "rekey-proof"]);
+    shell::run(cargo.args(["--lib"]))
+}
+
+/// rekey as clients get it, but without optimization.
+pub(crate) fn rekey() -> PathBuf {
+    target().join("debug/rekey")
+}
+
+/// Builds rekey with its proof switches.
+pub(crate) fn proof_build() -> Result {
+    let mut cargo = cargo();
+    cargo.arg("build").args(WORKSPACE).args(["--bin", "rekey"]);
+    shell::run(switched(&mut cargo, "proof"))
+}
+
+/// rekey with its proof switches.
+pub(crate) fn proof_rekey() -> PathBuf {
+    target().join("proof/debug/rekey")
+}
+
+/// Has this project's packages compiled by `verify/proof/rustc` or `verify/timing/rustc-leaky`:
+/// dependencies are shared with every other build, and the binaries get a folder of their own.
+pub(crate) fn switched<'a>(cargo: &'a mut Command, name: &str) -> &'a mut Command {
+    let wrapper = match name {
+        "leaky" => root().join("verify/timing/rustc-leaky"),
+        _ => root().join("verify/proof/rustc"),
+    };
+    cargo
+        .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
+        .env("CARGO_BUILD_BUILD_DIR", target())
+        .env("CARGO_TARGET_DIR", target().join(name))
+}
+
+/// A compiled file of tests.
+pub(crate) struct TestBinary {
+    /// `it` of `crates/rekey/tests/it`; a crate's name for its unit tests.
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    /// The folder in which `cargo test` would run it.
+    pub(crate) folder: PathBuf,
+}
+
+/// Builds every test of the workspace.
+pub(crate) fn tests() -> Result<Vec<TestBinary>> {
+    let mut cargo = cargo();
+    cargo.arg("test").args(WORKSPACE).args(["--no-run", "--lib", "--bins", "--tests"]);
+    cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let out = cargo.output().map_err(|e| format!("cannot start cargo: {e}"))?;
+    if !out.status.success() {
+        return Err(format!("the tests do not compile: {}", out.status));
+    }
+    let messages = String::from_utf8_lossy(&out.stdout);
+    Ok(messages.lines().filter_map(|line| test_binary(&serde_json::from_str(line).ok()?)).collect())
+}
+
+/// The file of tests that a message of cargo reports, if it reports one.
+fn test_binary(message: &Value) -> Option<TestBinary> {
+    if message.pointer("/profile/test")?.as_bool() != Some(true) {
+        return None;
+    }
+    Some(TestBinary {
+        name: message.pointer("/target/name")?.as_str()?.to_owned(),
+        file: message.get("executable")?.as_str()?.into(),
+        folder: PathBuf::from(message.get("manifest_path")?.as_str()?).parent()?.to_path_buf(),
+    })
+}
