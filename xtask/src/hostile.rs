@@ -8,16 +8,25 @@ use crate::shell::Result;
 /// Which attacks.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only the attacks whose name contains this
+    /// Only the attacks whose name contains this; may be given more than once
     #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    only: Vec<String>,
+    /// Leave out the attacks whose name contains this; may be given more than once
+    #[arg(long, value_name = "TEXT")]
+    except: Vec<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result {
-    proof::run("hostile", &[Proof::plain("hostile").with("--only", options.only.as_ref())])
+    let proof = Proof::plain("hostile").each("--only", &options.only);
+    proof::run("hostile", &[proof.each("--except", &options.except)])
 }
 
-/// The attacks whose names begin so.
-pub(crate) fn suite(family: &str) -> Vec<Proof> {
-    vec![Proof::plain("hostile").with("--only", Some(family))]
+/// One family of attacks.
+pub(crate) fn family(name: &str) -> Vec<Proof> {
+    vec![Proof::plain("hostile").with("--only", Some(name))]
+}
+
+/// Every attack of no family that has a suite of its own.
+pub(crate) fn others(families: &[&str]) -> Vec<Proof> {
+    vec![Proof::plain("hostile").each("--except", families)]
 }

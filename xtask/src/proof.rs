@@ -33,6 +33,14 @@ impl Proof {
         self
     }
 
+    /// Passes an option on, once for each value.
+    pub(crate) fn each(mut self, option: &str, values: &[impl Display]) -> Self {
+        for value in values {
+            self.words.extend([option.to_owned(), value.to_string()]);
+        }
+        self
+    }
+
     /// Passes a flag on, if it is set.
     pub(crate) fn flag(mut self, option: &str, is_set: bool) -> Self {
         self.words.extend(is_set.then(|| option.to_owned()));

@@ -98,7 +98,7 @@ pub(crate) fn run(options: &Options) -> Result {
     if options.list {
         for suite in SUITES {
             let by_name = suite.left_out.map_or("", |_| " (by name, or with --all)");
-            println!("{:<20}{}{by_name}", suite.name, suite.promise);
+            println!("{:<23}{}{by_name}", suite.name, suite.promise);
         }
         return Ok(());
     }

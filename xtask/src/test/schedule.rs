@@ -66,7 +66,7 @@ fn start(suite: &'static Suite, size: Size, run: &Run, is_shown: bool) -> Result
     let mut command = server::command(&program, "TERM", None);
     command.args(SuiteOptions::words(suite.name, &folder, size));
     if !is_shown {
-        println!("{:<20} starts: {}", suite.name, suite.promise);
+        println!("{:<22} starts: {}", suite.name, suite.promise);
         let file = File::create(log(&folder)).map_err(|e| format!("cannot open a log: {e}"))?;
         let errors = file.try_clone().map_err(|e| format!("cannot open a log twice: {e}"))?;
         command.stdout(file).stderr(errors);
@@ -82,7 +82,7 @@ fn finish(row: &Row, folder: &Path, is_shown: bool) {
         return;
     }
     let outcome = if row.failures.is_empty() { "passed" } else { "FAILED" };
-    println!("{:<20} {outcome} in {:.1} min", row.suite, row.minutes);
+    println!("{:<22} {outcome} in {:.1} min", row.suite, row.minutes);
     if !row.failures.is_empty() {
         let text = shell::read(&log(folder)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();

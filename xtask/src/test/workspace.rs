@@ -17,7 +17,7 @@ pub(crate) enum Tests {
 }
 
 /// Tests that run at once in a file whose tests mostly wait; libtest would take one a processor.
-const THREADS: &str = "6";
+const THREADS: &str = "3";
 
 pub(crate) fn run(tests: &Tests, targets: &Targets, row: &mut Row) {
     for (system, missing) in

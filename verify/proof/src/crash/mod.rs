@@ -2,7 +2,7 @@
 //!
 //! 1. A rekey with every kind of system behind it is set up: [`crate::site`].
 //! 2. Clients change passwords all the time, and a [`model`] keeps what they sent and were told.
-//! 3. The server is killed, by our hand at any time or by its own at a named point ([`blow`]), and
+//! 3. The server is killed, by our hand at any time or by its own at a named point ([`kill`]), and
 //!    started again, so often as is wanted.
 //! 4. In the end it is left alone until every request has ended; then what is so is held against
 //!    what was promised.
@@ -21,7 +21,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use rekey_harness::{Place, Result, Rows, Server, fresh_database, place::binary};
 
-use self::blow::Blow;
+use self::kill::Kill;
 use crate::{
     model::{
         self, Model,
@@ -32,7 +32,7 @@ use crate::{
     site::{self, Targets, history::Since},
 };
 
-mod blow;
+mod kill;
 
 /// How long it goes on, and on what.
 #[derive(Args)]
@@ -62,6 +62,9 @@ const GRACE: Duration = Duration::from_secs(30);
 /// A server told to die at a point is killed after so long if it never came by.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How often a point that no server has died at yet is tried again.
+const CHANCES: usize = 8;
+
 pub(crate) async fn run(options: Options) -> Result<()> {
     let targets = Targets::named()?;
     let url = match options.store {
@@ -85,8 +88,17 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let clients = load::start(&load);
     let mut killed = Killed::default();
     for cycle in 1..=options.cycles {
-        let blow = if options.control { Blow::before_commit()? } else { Blow::of(cycle)? };
-        one(&mut place, &options, &load, &mut server, &blow, &mut killed).await?;
+        let kill = if options.control { Kill::before_commit()? } else { Kill::of(cycle)? };
+        one(&mut place, &options, &load, &mut server, &kill, &mut killed).await?;
+    }
+    // A busy machine can let a server miss its point: it gets more chances.
+    for _ in 0..CHANCES {
+        for point in kill::points().filter(|_| !options.control) {
+            if !killed.at.contains_key(point) {
+                one(&mut place, &options, &load, &mut server, &Kill::at(point)?, &mut killed)
+                    .await?;
+            }
+        }
     }
     place.binary = plain_binary()?;
     server.kill()?;
@@ -108,7 +120,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         return control(&check::lost(&load, &facts));
     }
     let mut findings = check::all(&load, &facts, Some(&targets), left_alone).await?;
-    findings.push(killed.everywhere(options.cycles));
+    findings.push(killed.everywhere());
     check::report(&findings)
 }
 
@@ -145,13 +157,13 @@ async fn one(
     options: &Options,
     load: &Load,
     server: &mut Server,
-    blow: &Blow,
+    kill: &Kill,
     killed: &mut Killed,
 ) -> Result<()> {
     server.kill()?;
     let mut settings = settings();
     place.binary = plain_binary()?;
-    if let Blow::At(_, when) = blow {
+    if let Kill::At(_, when) = kill {
         place.binary = binary();
         settings = settings.and("REKEY_CRASH_AT", when);
         if options.control {
@@ -160,14 +172,14 @@ async fn one(
     }
     *server = Server::launch(place, &load.address, &settings.each())?;
     let ready = server.ready(place).await;
-    match (blow, ready) {
-        (Blow::AnyTime(_), Err(error)) => return Err(error),
-        (Blow::AnyTime(time), Ok(())) => {
+    match (kill, ready) {
+        (Kill::AnyTime(_), Err(error)) => return Err(error),
+        (Kill::AnyTime(time), Ok(())) => {
             tokio::time::sleep(*time).await;
             look(place, load).await?;
             killed.any_time += 1;
         }
-        (Blow::At(point, _), ready) => {
+        (Kill::At(point, _), ready) => {
             let begun = Instant::now();
             let mut ended = server.ended()?;
             while ended.is_none() && ready.is_ok() && begun.elapsed() < PATIENCE {
@@ -214,13 +226,12 @@ impl Killed {
     }
 
     /// A point that is never hit proves nothing.
-    fn everywhere(&self, cycles: usize) -> Finding {
-        let missing = blow::points().filter(|point| !self.at.contains_key(point));
-        let enough = blow::is_enough_for_all(cycles);
+    fn everywhere(&self) -> Finding {
+        let missing = kill::points().filter(|point| !self.at.contains_key(point));
         Finding {
             promise: "the server died at every point there is",
             looked: self.at.values().sum(),
-            wrong: missing.filter(|_| enough).map(str::to_owned).collect(),
+            wrong: missing.map(str::to_owned).collect(),
         }
     }
 }

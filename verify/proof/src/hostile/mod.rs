@@ -14,7 +14,7 @@ mod relay;
 mod sign_in;
 mod victim;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Instant};
 
 use clap::Args;
 use rekey_harness::Result;
@@ -22,9 +22,12 @@ use rekey_harness::Result;
 /// Which cases to run.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Runs only the cases whose name contains this.
+    /// Runs only the cases whose name contains this; may be given more than once.
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
+    /// Leaves out the cases whose name contains this; may be given more than once.
+    #[arg(long)]
+    except: Vec<String>,
 }
 
 /// One attack under way.
@@ -95,17 +98,26 @@ const CASES: &[Case] = &[
 ];
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let is_wanted =
-        |case: &&Case| options.only.as_ref().is_none_or(|only| case.name.contains(only.as_str()));
-    let mut failed = Vec::new();
+    let named = |words: &[String], case: &Case| words.iter().any(|word| case.name.contains(word));
+    let is_wanted = |case: &&Case| {
+        (options.only.is_empty() || named(&options.only, case)) && !named(&options.except, case)
+    };
+    let (mut tried, mut failed) = (0_usize, Vec::new());
     for case in CASES.iter().filter(is_wanted) {
-        match (case.run)().await {
-            Ok(()) => println!("{:<44} held", case.name),
+        let begun = Instant::now();
+        let done = (case.run)().await;
+        let seconds = begun.elapsed().as_secs();
+        match done {
+            Ok(()) => println!("{:<44} held      {seconds:>3} s", case.name),
             Err(error) => {
-                println!("{:<44} BROKE: {error}", case.name);
+                println!("{:<44} BROKE     {seconds:>3} s: {error}", case.name);
                 failed.push(case.name);
             }
         }
+        tried += 1;
+    }
+    if tried == 0 {
+        return Err("no case has such a name".into());
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join(", ").into()) }
 }

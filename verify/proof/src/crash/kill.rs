@@ -7,14 +7,14 @@ use rekey_harness::Result;
 use crate::model::load::below;
 
 /// How it dies.
-pub(super) enum Blow {
+pub(super) enum Kill {
     /// By our hand, so long after it was ready.
     AnyTime(Duration),
     /// By its own, at a point that only a proof build has; as `REKEY_CRASH_AT` says it.
     At(&'static str, String),
 }
 
-/// The points, and how often each is passed at most before the blow.
+/// The points, and how often each is passed at most before the server dies there.
 const POINTS: &[(&str, usize)] = &[
     ("accept.drawn", 20),
     ("accept.committed", 20),
@@ -36,13 +36,20 @@ const POINTS: &[(&str, usize)] = &[
 /// Milliseconds for which the thread stands still there, while the others go on.
 const LINGER: [usize; 5] = [0, 0, 1, 4, 15];
 
-impl Blow {
+impl Kill {
     /// Every other cycle at a point, one after the other; else at any time.
     pub(super) fn of(cycle: usize) -> Result<Self> {
         if cycle.is_multiple_of(2) {
             return Ok(Self::AnyTime(Duration::from_millis(below(900)? as u64)));
         }
-        let (point, most) = POINTS.get(cycle / 2 % POINTS.len()).ok_or("no point")?;
+        let (point, _) = POINTS.get(cycle / 2 % POINTS.len()).ok_or("no point")?;
+        Self::at(point)
+    }
+
+    /// At this point, after it was passed a random number of times.
+    pub(super) fn at(point: &str) -> Result<Self> {
+        let named = POINTS.iter().find(|(name, _)| *name == point);
+        let (point, most) = named.ok_or("no point has this name")?;
         let linger = LINGER.get(below(LINGER.len())?).ok_or("no time")?;
         Ok(Self::At(point, format!("{point}:{}:{linger}", 1 + below(*most)?)))
     }
@@ -52,11 +59,6 @@ impl Blow {
         let point = "store.before_commit";
         Ok(Self::At(point, format!("{point}:{}:30", 5 + below(60)?)))
     }
-}
-
-/// So many cycles try every point five times, which is enough on a busy machine, too.
-pub(super) fn is_enough_for_all(cycles: usize) -> bool {
-    cycles >= 10 * POINTS.len()
 }
 
 /// The points' names.
