@@ -67,7 +67,7 @@ pub(crate) async fn fill(place: &Place, source: &'static str, accounts: u64) -> 
 
 /// The source's own name for an account, which a directory could have too.
 fn native(who: u64) -> String {
-    format!("uid=p{who},dc=nowhere")
+    format!("uid=p{who},dc=null")
 }
 
 impl Filled {

@@ -22,7 +22,7 @@ mod changes;
 mod fill;
 mod footprint;
 mod load;
-mod nowhere;
+mod null_ldap;
 mod operations;
 mod postgres;
 mod table;

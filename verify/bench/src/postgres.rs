@@ -15,11 +15,11 @@ use crate::{
     accept::ACCEPTS_ONLY,
     accounts,
     fill::{Filled, fill},
-    nowhere, seconds,
+    null_ldap, seconds,
     table::Row,
 };
 
-const NOWHERE: &str = "Nowhere";
+const NULL_LDAP: &str = "Null directory";
 /// Connections, over all nodes; each changes the passwords of people of its own.
 const AT_ONCE: usize = 64;
 /// People whose passwords are changed.
@@ -53,14 +53,14 @@ async fn accepts(server: &str) -> Result<()> {
 async fn changes(server: &str, nodes: usize) -> Result<f64> {
     let place = Place::new(Some(fresh_database(server).await?))?;
     let site = json!({"sources": [{
-        "name": NOWHERE, "connector": "ldap", "owner": text(&place.bootstrap, "adminUser"),
-        "features": ["PASSWORD"], "connectorAttributes": nowhere::start().await?,
+        "name": NULL_LDAP, "connector": "ldap", "owner": text(&place.bootstrap, "adminUser"),
+        "features": ["PASSWORD"], "connectorAttributes": null_ldap::start().await?,
     }]});
     // JSON is YAML.
     let file = place.folder().join("site.yaml");
     fs::write(&file, site.to_string())?;
     place.rekey(&["apply", "-f", &file.display().to_string()])?;
-    let filled = fill(&place, NOWHERE, PEOPLE).await?;
+    let filled = fill(&place, NULL_LDAP, PEOPLE).await?;
     let mut running = Vec::new();
     for _ in 0..nodes {
         running.push(Server::start(&place, &[("REKEY_CHANGES__PER_SOURCE", "32")]).await?);

@@ -5,12 +5,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 mod crash;
-mod dice;
 mod faults;
 mod hostile;
 mod model;
 mod order;
 mod power;
+mod seeded_rng;
 mod site;
 mod targets;
 mod timing;

@@ -129,7 +129,7 @@ impl Site {
 }
 
 const LDAP: &str = "Directory";
-const POSTGRESQL: &str = "Warehouse";
+const POSTGRESQL: &str = "Database";
 
 /// Has the server read the accounts of both sources, and waits until it has.
 fn aggregate(port: u16, bootstrap: &Value) -> Result {

@@ -75,11 +75,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     site::set_up(&place, Some(&targets)).await?;
     let since = Since::now(&targets)?;
     let mut server = Server::start(&place, &settings().each()).await?;
-    let lanes = site::lanes(&server, true).await?;
+    let subjects = site::subjects(&server, true).await?;
     site::record_effects(&mut Rows::open(&place.store_url()).await?).await?;
 
     let load = Arc::new(Load {
-        lanes,
+        subjects,
         model: Model::default(),
         address: server.address.clone(),
         headers: server.headers(),

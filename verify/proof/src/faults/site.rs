@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls};
 
 use super::{down::Absence, wire::Case};
-use crate::{dice::Dice, targets::Targets};
+use crate::{seeded_rng::SeededRng, targets::Targets};
 
 /// A rekey and what is behind it.
 pub(super) struct Site {
@@ -34,7 +34,7 @@ pub(super) enum System {
     /// OpenLDAP, which lets rekey set any password: nothing but rekey itself protects the history.
     Manager,
     /// PostgreSQL.
-    Warehouse,
+    Postgres,
 }
 
 /// Every kind of trouble, in groups that are made one after the other, beside the other groups.
@@ -48,7 +48,7 @@ const TROUBLES: [&[Trouble]; 4] = [
 const PLACES: [(System, &[Moment]); 3] = [
     (System::Directory, &[Moment::Before, Moment::During, Moment::After]),
     (System::Manager, &[Moment::After]),
-    (System::Warehouse, &[Moment::Before, Moment::During, Moment::After]),
+    (System::Postgres, &[Moment::Before, Moment::During, Moment::After]),
 ];
 
 impl System {
@@ -58,14 +58,14 @@ impl System {
             // Only the password is as long: see `wire::password`.
             Self::Directory | Self::Manager => Write::Long(230),
             // `COMMIT`, as a simple query.
-            Self::Warehouse => Write::Exactly(12),
+            Self::Postgres => Write::Exactly(12),
         }
     }
 
     async fn proxy(self, targets: &Targets) -> Proxy {
         let upstream = match self {
             Self::Directory | Self::Manager => targets.directory.address(),
-            Self::Warehouse => targets.warehouse.address(),
+            Self::Postgres => targets.postgres.address(),
         };
         Proxy::start("127.0.0.1", upstream).await
     }
@@ -82,9 +82,9 @@ impl System {
         let attributes = match self {
             Self::Directory => targets.directory.attributes(port.into(), &filter),
             Self::Manager => targets.directory.attributes_of_manager(port.into(), &filter),
-            Self::Warehouse => targets.warehouse.attributes(port.into()),
+            Self::Postgres => targets.postgres.attributes(port.into()),
         };
-        let connector = if self == Self::Warehouse { "postgresql" } else { "ldap" };
+        let connector = if self == Self::Postgres { "postgresql" } else { "ldap" };
         json!({
             "name": name, "connector": connector, "features": ["PASSWORD"], "owner": owner,
             "deadline": deadline, "connectorAttributes": attributes,
@@ -100,7 +100,7 @@ pub(super) async fn start(
 ) -> Result<(Site, Vec<Case>, Vec<Absence>)> {
     let place = Place::new(Some(fresh_database(&targets.stores).await?))?;
     let server = Server::start(&place, &[("REKEY_PROOF", broken)]).await?;
-    let tag = format!("f{:04x}", Dice::of(Dice::any_seed()).below(65_536));
+    let tag = format!("f{:04x}", SeededRng::of(SeededRng::any_seed()).below(65_536));
     let mut plans = Vec::new();
     for (system, moments) in PLACES {
         for moment in moments {
@@ -108,7 +108,7 @@ pub(super) async fn start(
         }
         plans.extend([(system, None), (system, None)]);
     }
-    let (mut lanes, mut sources) = (Vec::new(), Vec::new());
+    let (mut planned, mut sources) = (Vec::new(), Vec::new());
     let (mut entries, mut roles) = (Vec::new(), Vec::new());
     for (number, (system, plan)) in plans.into_iter().enumerate() {
         let (name, proxy) = (format!("{tag}x{number}"), system.proxy(&targets).await);
@@ -118,13 +118,13 @@ pub(super) async fn start(
         sources.push(system.source(&targets, &name, proxy.port(), &owner, deadline));
         let count = plan.map_or(1, |(troubles, _)| troubles.len() * each);
         let people: Vec<String> = (0..count).map(|person| format!("{name}-{person}")).collect();
-        let accounts = if system == System::Warehouse { &mut roles } else { &mut entries };
+        let accounts = if system == System::Postgres { &mut roles } else { &mut entries };
         accounts.extend(people.clone());
-        lanes.push((system, plan, name, proxy, people));
+        planned.push((system, plan, name, proxy, people));
     }
     let initial = rekey_harness::password::chance()?;
     targets.directory.add(&entries, &initial).await?;
-    targets.warehouse.add(&roles, &initial).await?;
+    targets.postgres.add(&roles, &initial).await?;
     let everybody = entries.iter().chain(&roles);
     let identities: Vec<Value> = everybody.map(|who| json!({"alias": who, "name": who})).collect();
     let file = place.folder().join("site.yaml");
@@ -133,7 +133,7 @@ pub(super) async fn start(
 
     let mut connection = Connection::open(&server.address).await?;
     let (mut cases, mut absences) = (Vec::new(), Vec::new());
-    for (system, plan, name, proxy, names) in lanes {
+    for (system, plan, name, proxy, names) in planned {
         read_accounts(&server, &name).await?;
         let mut people = Vec::new();
         for who in names {
@@ -166,7 +166,7 @@ impl Site {
             System::Directory | System::Manager => {
                 self.targets.directory.signs_in(who, password).await
             }
-            System::Warehouse => self.targets.warehouse.signs_in(who, password).await,
+            System::Postgres => self.targets.postgres.signs_in(who, password).await,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     site::{Person, Site, System},
 };
 use crate::{
-    targets::{Directory, Kept, Log, Warehouse},
+    targets::{Directory, Kept, Log, PostgresTarget},
     violations::Violations,
 };
 
@@ -111,8 +111,8 @@ struct Seen {
 impl Seen {
     async fn now(site: &Arc<Site>, system: System, who: &str) -> Result<Self> {
         let (mut kept, directory) = (Kept::default(), &site.targets.directory);
-        let log = if system == System::Warehouse {
-            site.targets.warehouse.log()
+        let log = if system == System::Postgres {
+            site.targets.postgres.log()
         } else {
             kept = directory.kept(&format!("(uid={who})")).await?.remove(who).unwrap_or_default();
             directory.log()
@@ -124,8 +124,8 @@ impl Seen {
     fn compare(&self, later: &Self, attempts: i64) -> Result<Vec<String>> {
         let text = self.log.text()?;
         let mut wrong = Vec::new();
-        let done = if self.system == System::Warehouse {
-            let mut writes = Warehouse::writes(&text);
+        let done = if self.system == System::Postgres {
+            let mut writes = PostgresTarget::writes(&text);
             writes.remove(&self.who).map_or(0, |writes| writes.values().sum())
         } else {
             let writes = Directory::writes(&text);

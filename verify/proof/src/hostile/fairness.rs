@@ -100,10 +100,10 @@ impl Site {
         let (healthy, victims) = (names('h', CLIENTS), names('v', trouble.waiting));
         let initial = chance()?;
         targets.directory.add(&victims, &initial).await?;
-        targets.warehouse.add(&healthy, &initial).await?;
+        targets.postgres.add(&healthy, &initial).await?;
         let mut groups = json!([]);
         if trouble.is_group {
-            targets.warehouse.add(&victims, &initial).await?;
+            targets.postgres.add(&victims, &initial).await?;
             groups = json!([{"name": "Both", "policy": "Both", "sources": ["Healthy", "Other"]}]);
         }
         let people = healthy.iter().chain(&victims);
@@ -114,13 +114,13 @@ impl Site {
                 "owner": text(&place.bootstrap, "adminUser"), "connectorAttributes": attributes,
             })
         };
-        let port = targets.warehouse.port();
+        let port = targets.postgres.port();
         let filter = format!("(uid={tag}v-*)");
         let site = json!({
             "identities": people,
             "policies": [{"name": "Both", "minLength": 8}],
             "sources": [
-                source("Healthy", "postgresql", targets.warehouse.attributes(port)),
+                source("Healthy", "postgresql", targets.postgres.attributes(port)),
                 source("Other", "ldap", targets.directory.plain_attributes(relay.port(), &filter)),
             ],
             "syncGroups": groups,

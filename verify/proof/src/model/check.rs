@@ -12,7 +12,7 @@ use super::{
     facts::{APPLIED, Facts, Kept, SUPERSEDED},
     load::Load,
 };
-use crate::site::{Lane, Targets, login};
+use crate::site::{Subject, Targets, login};
 
 /// What a check found: on how many it looked, and what was wrong.
 pub(crate) struct Finding {
@@ -201,7 +201,10 @@ fn one_person(load: &Load, facts: &Facts) -> Finding {
     let promise = "no ciphertext worked for two people";
     let known = load.model.lock();
     Finding::each(promise, &known.asked, |asked| {
-        let own = load.lanes.get(asked.lane).map(|lane| text(&lane.info.answer, "identityId"));
+        let own = load
+            .subjects
+            .get(asked.subject)
+            .map(|subject| text(&subject.info.answer, "identityId"));
         let kept = facts.by_digest.get(&asked.digest).and_then(|seq| facts.kept.get(seq));
         let whose = kept.map(|kept| kept.identity.clone());
         match (&asked.accepted, asked.refused) {
@@ -219,19 +222,19 @@ fn one_person(load: &Load, facts: &Facts) -> Finding {
 /// What was answered before another request was sent comes before it.
 fn real_time(load: &Load, facts: &Facts) -> Finding {
     let known = load.model.lock();
-    let mut lanes: HashMap<usize, Vec<_>> = HashMap::new();
+    let mut subjects: HashMap<usize, Vec<_>> = HashMap::new();
     for asked in &known.asked {
         if let (Some((accepted, id)), Some(seq)) =
             (&asked.accepted, facts.by_digest.get(&asked.digest))
         {
-            lanes.entry(asked.lane).or_default().push((*seq, asked.sent, *accepted, id));
+            subjects.entry(asked.subject).or_default().push((*seq, asked.sent, *accepted, id));
         }
     }
     let mut finding = Finding::of("what was accepted before another was sent comes before it");
-    for lane in lanes.values_mut() {
-        lane.sort_by_key(|(seq, ..)| std::cmp::Reverse(*seq));
+    for subject in subjects.values_mut() {
+        subject.sort_by_key(|(seq, ..)| std::cmp::Reverse(*seq));
         let mut earliest: Option<Instant> = None;
-        for (_, sent, accepted, id) in lane.iter() {
+        for (_, sent, accepted, id) in subject.iter() {
             finding.looked += 1;
             if earliest.is_some_and(|earliest| earliest < *sent) {
                 finding.wrong.push(format!("{id} was sent after a later one was accepted"));
@@ -284,18 +287,21 @@ async fn in_force(load: &Load, facts: &Facts, targets: Option<&Targets>) -> Resu
         let known = load.model.lock();
         known.asked.iter().map(|asked| (asked.digest.clone(), asked.password.clone())).collect()
     };
-    let users: HashMap<String, &Lane> =
-        load.lanes.iter().map(|lane| (text(&lane.info.answer, "identityId"), lane)).collect();
+    let users: HashMap<String, &Subject> = load
+        .subjects
+        .iter()
+        .map(|subject| (text(&subject.info.answer, "identityId"), subject))
+        .collect();
     let mut logins = JoinSet::new();
     for (place, effects) in &facts.effects {
         let Some(kept) = effects.last().and_then(|seq| facts.kept.get(seq)) else { continue };
-        let (Some(password), Some(lane)) =
+        let (Some(password), Some(subject)) =
             (passwords.get(&kept.digest).cloned(), users.get(&kept.identity))
         else {
             finding.wrong.push(format!("{} was never asked for", kept.id));
             continue;
         };
-        let (place, user) = (place.clone(), lane.user.clone());
+        let (place, user) = (place.clone(), subject.user.clone());
         let (targets, verifier) = (targets.cloned(), facts.verifiers.get(&place).cloned());
         logins.spawn(async move {
             let done = match (place.split(' ').next(), &targets) {

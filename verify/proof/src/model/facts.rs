@@ -204,8 +204,8 @@ async fn audited(store: &mut Rows) -> Result<HashMap<String, (i64, i64)>> {
 fn asked_in_directory(load: &Load, targets: &Targets) -> HashMap<String, Vec<(String, String)>> {
     let mut candidates: HashMap<String, Vec<(String, String)>> = HashMap::new();
     for asked in &load.model.lock().asked {
-        if let Some(lane) = load.lanes.get(asked.lane) {
-            let dn = format!("uid={},{}", lane.user, text(&targets.ldap, "baseDn"));
+        if let Some(subject) = load.subjects.get(asked.subject) {
+            let dn = format!("uid={},{}", subject.user, text(&targets.ldap, "baseDn"));
             let one = (asked.password.clone(), asked.digest.clone());
             candidates.entry(place("ldap", "", &dn)).or_default().push(one);
         }

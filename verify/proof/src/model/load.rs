@@ -14,11 +14,11 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::{Asked, Model};
-use crate::site::Lane;
+use crate::site::Subject;
 
 /// What every client has.
 pub(crate) struct Load {
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) subjects: Vec<Subject>,
     pub(crate) model: Model,
     /// `HOST:PORT` of the server, which is the same after every start.
     pub(crate) address: String,
@@ -74,10 +74,10 @@ async fn client(load: Arc<Load>) -> Result<()> {
 
 /// A new password for somebody.
 fn new(load: &Load) -> Result<usize> {
-    let lane = some_lane(load)?;
+    let subject = some_subject(load)?;
     let password = chance()?;
-    let ciphertext = load.lanes.get(lane).ok_or("no lane")?.info.encrypt(&password)?;
-    Ok(keep(load, lane, password, ciphertext))
+    let ciphertext = load.subjects.get(subject).ok_or("no subject")?.info.encrypt(&password)?;
+    Ok(keep(load, subject, password, ciphertext))
 }
 
 /// The same body as somebody sent before, perhaps in vain.
@@ -93,27 +93,29 @@ fn some_earlier(load: &Load) -> Result<Option<usize>> {
 /// What another person sent lately, for a person of one's own on the same source.
 fn steal(load: &Load) -> Result<Option<usize>> {
     let Some(number) = some_earlier(load)? else { return Ok(None) };
-    let (lane, password, ciphertext) = match load.model.lock().asked.get(number) {
-        Some(asked) => (asked.lane, asked.password.clone(), asked.ciphertext.clone()),
+    let (subject, password, ciphertext) = match load.model.lock().asked.get(number) {
+        Some(asked) => (asked.subject, asked.password.clone(), asked.ciphertext.clone()),
         None => return Ok(None),
     };
-    let source = load.lanes.get(lane).map(|lane| lane.source);
-    let others: Vec<usize> = (0..load.lanes.len())
-        .filter(|other| *other != lane && load.lanes.get(*other).map(|l| l.source) == source)
+    let source = load.subjects.get(subject).map(|subject| subject.source);
+    let others: Vec<usize> = (0..load.subjects.len())
+        .filter(|other| {
+            *other != subject && load.subjects.get(*other).map(|one| one.source) == source
+        })
         .collect();
     let Some(other) = others.get(below(others.len())?).copied() else { return Ok(None) };
     // What was stolen may have been stolen from there: then it is a resend, and first sent then.
-    let is_it = |asked: &Asked| asked.lane == other && asked.ciphertext == ciphertext;
+    let is_it = |asked: &Asked| asked.subject == other && asked.ciphertext == ciphertext;
     let known = load.model.lock().asked.iter().position(is_it);
     Ok(Some(known.unwrap_or_else(|| keep(load, other, password, ciphertext))))
 }
 
-fn keep(load: &Load, lane: usize, password: String, ciphertext: Vec<u8>) -> usize {
+fn keep(load: &Load, subject: usize, password: String, ciphertext: Vec<u8>) -> usize {
     let digest = format!("\\x{}", hex(digest(&SHA256, &ciphertext).as_ref()));
     let mut known = load.model.lock();
     let sent = Instant::now();
     known.asked.push(Asked {
-        lane,
+        subject,
         password,
         ciphertext,
         digest,
@@ -124,14 +126,14 @@ fn keep(load: &Load, lane: usize, password: String, ciphertext: Vec<u8>) -> usiz
     known.asked.len() - 1
 }
 
-fn some_lane(load: &Load) -> Result<usize> {
-    let lane = below(load.lanes.len())?;
+fn some_subject(load: &Load) -> Result<usize> {
+    let subject = below(load.subjects.len())?;
     if below(HOT)? > 0 {
-        return Ok(lane);
+        return Ok(subject);
     }
     // The first few of that kind of people.
-    let source = load.lanes.get(lane).map(|lane| lane.source);
-    let first = load.lanes.iter().position(|other| Some(other.source) == source).unwrap_or(0);
+    let source = load.subjects.get(subject).map(|subject| subject.source);
+    let first = load.subjects.iter().position(|other| Some(other.source) == source).unwrap_or(0);
     Ok(first + below(HOT_PEOPLE)?)
 }
 
@@ -140,8 +142,8 @@ async fn send(load: &Load, connection: &mut Option<Connection>, number: usize) -
     let body = {
         let known = load.model.lock();
         let Some(asked) = known.asked.get(number) else { return true };
-        let Some(lane) = load.lanes.get(asked.lane) else { return true };
-        lane.info.ask_for(&asked.ciphertext)
+        let Some(subject) = load.subjects.get(asked.subject) else { return true };
+        subject.info.ask_for(&asked.ciphertext)
     };
     let asked = request("POST", "/v3/set-password", &load.headers, &body);
     let Some(answer) = exchange(load, connection, &asked).await else {

@@ -20,8 +20,8 @@ use rekey_harness::{Result, Rows};
 
 /// One ciphertext, sent for one person, as often as it was.
 pub(crate) struct Asked {
-    /// For whom and where: an index into the lanes.
-    pub(crate) lane: usize,
+    /// For whom and where: an index into the subjects.
+    pub(crate) subject: usize,
     /// What it was made of.
     pub(crate) password: String,
     /// The ciphertext.

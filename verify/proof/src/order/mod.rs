@@ -2,13 +2,13 @@
 //! stopped, continued and killed.
 //!
 //! 1. [`site`]: people with accounts on every kind of system, some in a sync group;
-//! 2. [`lane`]: one person's account, raced for again and again; after each race the password that
-//!    was accepted last must be the one in force;
+//! 2. [`account_race`]: one person's account, raced for again and again; after each race the
+//!    password that was accepted last must be the one in force;
 //! 3. [`nemesis`]: what happens to the nodes meanwhile;
 //! 4. [`ledger`]: the order of acceptance, as the store has it;
 //! 5. [`writes`]: what the systems themselves say was written, against what rekey says.
 
-mod lane;
+mod account_race;
 mod ledger;
 mod nemesis;
 mod site;
@@ -26,7 +26,7 @@ use clap::{Args, ValueEnum};
 use rekey_harness::{Result, Server};
 
 use self::{ledger::Ledger, nemesis::Nemesis, site::Site, writes::Logs};
-use crate::{dice::Dice, targets::Targets, violations::Violations};
+use crate::{seeded_rng::SeededRng, targets::Targets, violations::Violations};
 
 /// How much, and what may be broken on purpose.
 #[derive(Args)]
@@ -43,7 +43,7 @@ pub(crate) struct Options {
     /// Breaks a promise in the proof build: the checks must see it.
     #[arg(long)]
     control: Option<Control>,
-    /// Where the dice begin; another one each time without.
+    /// Where the random choices begin; another one each time without.
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -55,7 +55,7 @@ enum Control {
     EarlySequence,
 }
 
-/// What all lanes share.
+/// What the races of all accounts share.
 struct Race {
     site: Site,
     ledger: Ledger,
@@ -83,7 +83,7 @@ impl Race {
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let seed = options.seed.unwrap_or_else(Dice::any_seed);
+    let seed = options.seed.unwrap_or_else(SeededRng::any_seed);
     println!("order: {} nodes, seed {seed}", options.nodes);
     let targets = Targets::find()?;
     let logs = Logs::from_now(&targets)?;
@@ -92,9 +92,13 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let (place, nodes) = site::start(&targets, options.nodes, broken).await?;
     let addresses = nodes.iter().map(|node| node.address.clone()).collect();
     let (first, accounts) = (nodes.first().ok_or("no node")?, options.accounts);
-    let (site, lanes) = Site::fill(targets, &place, first, addresses, accounts).await?;
+    let (site, raced_accounts) = Site::fill(targets, &place, first, addresses, accounts).await?;
     let ledger = Ledger::open(&place.store_url()).await?;
-    println!("{} accounts are raced for, ready after {:.0?}", lanes.len(), started.elapsed());
+    println!(
+        "{} accounts are raced for, ready after {:.0?}",
+        raced_accounts.len(),
+        started.elapsed()
+    );
 
     let race = Arc::new(Race {
         site,
@@ -106,11 +110,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     });
     let begun = Instant::now();
     let mut tasks = Vec::new();
-    for (number, lane) in lanes.into_iter().enumerate() {
-        let dice = Dice::of(seed ^ (number as u64 + 1));
-        tasks.push(tokio::spawn(lane::run(race.clone(), lane, dice)));
+    for (number, raced) in raced_accounts.into_iter().enumerate() {
+        let rng = SeededRng::of(seed ^ (number as u64 + 1));
+        tasks.push(tokio::spawn(account_race::run(race.clone(), raced, rng)));
     }
-    let mut nemesis = Nemesis::new(nodes, place, Dice::of(seed));
+    let mut nemesis = Nemesis::new(nodes, place, SeededRng::of(seed));
     // A broken order shows without anybody stopping a node.
     if options.control.is_none() {
         nemesis.run(&race).await?;

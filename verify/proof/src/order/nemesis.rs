@@ -9,7 +9,7 @@ use std::{
 use rekey_harness::{Place, Result, Server};
 
 use super::{Nodes, Race, site};
-use crate::dice::Dice;
+use crate::seeded_rng::SeededRng;
 
 /// A claim lasts 25 s: a node that stands still for longer has lost all of its claims.
 const PAST_THE_LEASE: (Duration, Duration) = (Duration::from_secs(32), Duration::from_secs(45));
@@ -22,7 +22,7 @@ const POINTS: [&str; 2] = ["ldap.write", "postgresql.commit"];
 pub(super) struct Nemesis {
     nodes: Nodes,
     place: Place,
-    dice: Dice,
+    rng: SeededRng,
     short: usize,
     long: usize,
     exact: Vec<&'static str>,
@@ -30,9 +30,9 @@ pub(super) struct Nemesis {
 }
 
 impl Nemesis {
-    pub(super) fn new(nodes: Nodes, place: Place, dice: Dice) -> Self {
+    pub(super) fn new(nodes: Nodes, place: Place, rng: SeededRng) -> Self {
         let (exact, take_overs) = (Vec::new(), Vec::new());
-        Self { nodes, place, dice, short: 0, long: 0, exact, take_overs }
+        Self { nodes, place, rng, short: 0, long: 0, exact, take_overs }
     }
 
     /// Goes through its programme once, and again until all races are run.
@@ -48,8 +48,8 @@ impl Nemesis {
                 return Ok(());
             }
             self.short_stops().await?;
-            let node = self.dice.below(self.nodes.len());
-            let long = self.dice.between(PAST_THE_LEASE.0, Duration::from_mins(1));
+            let node = self.rng.below(self.nodes.len());
+            let long = self.rng.between(PAST_THE_LEASE.0, Duration::from_mins(1));
             self.stop(node, long).await?;
             self.long += 1;
         }
@@ -67,11 +67,11 @@ impl Nemesis {
     async fn short_stops(&mut self) -> Result<()> {
         for least in [0, 0, 0, 500, 500, 2_000] {
             let least = Duration::from_millis(least);
-            let time = self.dice.between(least, least * 2 + Duration::from_millis(300));
-            let node = self.dice.below(self.nodes.len());
+            let time = self.rng.between(least, least * 2 + Duration::from_millis(300));
+            let node = self.rng.below(self.nodes.len());
             self.stop(node, time).await?;
             self.short += 1;
-            let calm = self.dice.between(Duration::from_millis(50), Duration::from_millis(800));
+            let calm = self.rng.between(Duration::from_millis(50), Duration::from_millis(800));
             tokio::time::sleep(calm).await;
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Nemesis {
     /// Has a node stop itself between the last look and the write, and continues it when its claim
     /// has long been somebody else's.
     async fn stop_at(&mut self, point: &'static str) -> Result<()> {
-        let node = self.dice.below(self.nodes.len());
+        let node = self.rng.below(self.nodes.len());
         let file = site::pause_file(&self.place, node as u64);
         fs::write(&file, point)?;
         let server = self.nodes.get(node).ok_or("no such node")?;
@@ -101,7 +101,7 @@ impl Nemesis {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let time = self.dice.between(PAST_THE_LEASE.0, PAST_THE_LEASE.1);
+        let time = self.rng.between(PAST_THE_LEASE.0, PAST_THE_LEASE.1);
         tokio::time::sleep(time).await;
         signal(server, "CONT")?;
         self.exact.push(point);
@@ -110,7 +110,7 @@ impl Nemesis {
 
     /// Kills a node in the middle; what it had claimed, others must carry out.
     async fn kill_one(&mut self, race: &Race) -> Result<()> {
-        let node = self.dice.below(self.nodes.len());
+        let node = self.rng.below(self.nodes.len());
         let server = self.nodes.get_mut(node).ok_or("no such node")?;
         server.kill()?;
         let (killed, claimed) = (race.ledger.now().await?, race.ledger.claimed().await?);

@@ -9,9 +9,9 @@ use super::Nodes;
 use crate::targets::Targets;
 
 /// What is raced for.
-pub(super) const KINDS: [&str; 4] = ["built-in", "directory", "warehouse", "sync group"];
+pub(super) const KINDS: [&str; 4] = ["built-in", "directory", "postgres", "sync group"];
 
-/// What the lanes need to know of it.
+/// What every race needs to know of the site.
 pub(super) struct Site {
     pub(super) targets: Targets,
     /// Where each node listens.
@@ -23,7 +23,7 @@ pub(super) struct Site {
 }
 
 /// One account that is raced for, or one person's accounts in a sync group.
-pub(super) struct Lane {
+pub(super) struct RacedAccount {
     /// Which of [`KINDS`].
     pub(super) kind: usize,
     /// The person, and the name of each account.
@@ -65,17 +65,20 @@ impl Site {
         server: &Server,
         addresses: Vec<String>,
         accounts: usize,
-    ) -> Result<(Self, Vec<Lane>)> {
-        let tag =
-            format!("o{:04x}", crate::dice::Dice::of(crate::dice::Dice::any_seed()).below(65_536));
+    ) -> Result<(Self, Vec<RacedAccount>)> {
+        let tag = format!(
+            "o{:04x}",
+            crate::seeded_rng::SeededRng::of(crate::seeded_rng::SeededRng::any_seed())
+                .below(65_536)
+        );
         let names = |letter: &str| -> Vec<String> {
             (0..accounts).map(|number| format!("{tag}{letter}{number}")).collect()
         };
-        let [built_in, directory, warehouse, group] = ["b", "d", "w", "g"].map(names);
+        let [built_in, directory, postgres, group] = ["b", "d", "w", "g"].map(names);
         // Nobody can sign in with it: every account starts with a change.
         let initial = rekey_harness::password::chance()?;
         targets.directory.add(&[directory.clone(), group.clone()].concat(), &initial).await?;
-        targets.warehouse.add(&[warehouse.clone(), group.clone()].concat(), &initial).await?;
+        targets.postgres.add(&[postgres.clone(), group.clone()].concat(), &initial).await?;
 
         let source = |name: &str, connector: &str, attributes: Value| {
             json!({
@@ -83,36 +86,36 @@ impl Site {
                 "owner": text(&place.bootstrap, "adminUser"), "connectorAttributes": attributes,
             })
         };
-        let (ldaps, port) = (targets.directory.tls_port(), targets.warehouse.port());
-        let people = [&built_in, &directory, &warehouse, &group].into_iter().flatten();
+        let (ldaps, port) = (targets.directory.tls_port(), targets.postgres.port());
+        let people = [&built_in, &directory, &postgres, &group].into_iter().flatten();
         let site = json!({
             "identities": people.map(|who| json!({"alias": who, "name": who})).collect::<Vec<_>>(),
             "sources": [
                 // As its manager: no history of the directory stands in the way of a late write.
                 source("Directory", "ldap", targets.directory.attributes_of_manager(ldaps, &format!("(uid={tag}d*)"))),
                 source("Group directory", "ldap", targets.directory.attributes(ldaps, &format!("(uid={tag}g*)"))),
-                source("Warehouse", "postgresql", targets.warehouse.attributes(port)),
-                source("Group warehouse", "postgresql", targets.warehouse.attributes(port)),
+                source("Database", "postgresql", targets.postgres.attributes(port)),
+                source("Group database", "postgresql", targets.postgres.attributes(port)),
             ],
             "policies": [{"name": "Any"}],
             "syncGroups": [{"name": "Everything", "policy": "Any",
-                "sources": ["IdentityNow", "Group directory", "Group warehouse"]}],
+                "sources": ["IdentityNow", "Group directory", "Group database"]}],
         });
         let file = place.folder().join("site.yaml");
         fs::write(&file, site.to_string())?;
         place.rekey(&["apply", "-f", &file.display().to_string()])?;
-        for name in ["Directory", "Group directory", "Warehouse", "Group warehouse"] {
+        for name in ["Directory", "Group directory", "Database", "Group database"] {
             read_accounts(server, name).await?;
         }
 
         let mut connection = Connection::open(&server.address).await?;
         let headers = server.headers();
-        let mut lanes = Vec::new();
+        let mut raced_accounts = Vec::new();
         for (kind, (people, sources)) in [
             (built_in, &["IdentityNow"][..]),
             (directory, &["Directory"]),
-            (warehouse, &["Warehouse"]),
-            (group, &["IdentityNow", "Group directory", "Group warehouse"]),
+            (postgres, &["Database"]),
+            (group, &["IdentityNow", "Group directory", "Group database"]),
         ]
         .into_iter()
         .enumerate()
@@ -122,9 +125,9 @@ impl Site {
                 for source in sources {
                     infos.push(Info::ask(&mut connection, &headers, &who, source).await?);
                 }
-                lanes.push(Lane { kind, who, infos });
+                raced_accounts.push(RacedAccount { kind, who, infos });
             }
         }
-        Ok((Self { targets, addresses, headers, tag }, lanes))
+        Ok((Self { targets, addresses, headers, tag }, raced_accounts))
     }
 }

@@ -3,19 +3,19 @@
 use rekey_harness::Result;
 
 use super::Race;
-use crate::targets::{Directory, Log, Targets, Warehouse};
+use crate::targets::{Directory, Log, PostgresTarget, Targets};
 
 /// The logs of the systems, from the start of the run.
 pub(super) struct Logs {
     directory: Log,
-    warehouse: Log,
+    postgres: Log,
 }
 
 impl Logs {
     pub(super) fn from_now(targets: &Targets) -> Result<Self> {
         Ok(Self {
             directory: Log::from_now(targets.directory.log())?,
-            warehouse: Log::from_now(targets.warehouse.log())?,
+            postgres: Log::from_now(targets.postgres.log())?,
         })
     }
 
@@ -23,7 +23,7 @@ impl Logs {
     /// possible only where a claim was taken up again, after a stop or a kill.
     pub(super) async fn check(&self, race: &Race) -> Result<()> {
         let directory = Directory::writes(&self.directory.text()?);
-        let warehouse = Warehouse::writes(&self.warehouse.text()?);
+        let postgres = PostgresTarget::writes(&self.postgres.text()?);
         let (mut all, mut more) = (0, 0);
         for applied in race.ledger.applied().await? {
             // The directory's own name for somebody is longer.
@@ -37,7 +37,7 @@ impl Logs {
                     i64::try_from(directory.get(who).map_or(0, |writes| writes.done))?
                 }
                 _ => {
-                    let writes = warehouse.get(who);
+                    let writes = postgres.get(who);
                     i64::try_from(writes.map_or(0, |writes| writes.values().sum::<u64>()))?
                 }
             };

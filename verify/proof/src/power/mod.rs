@@ -60,10 +60,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     fs::create_dir(&journal)?;
     site::set_up(&place, None).await?;
     let mut server = Server::start(&place, &[]).await?;
-    let lanes = site::lanes(&server, false).await?;
+    let subjects = site::subjects(&server, false).await?;
     site::record_effects(&mut Rows::open(&place.store_url()).await?).await?;
     let load = Arc::new(Load {
-        lanes,
+        subjects,
         model: Model::default(),
         address: server.address.clone(),
         headers: server.headers(),

@@ -29,16 +29,16 @@ pub(crate) struct Kind {
 pub(crate) const KINDS: &[Kind] = &[
     Kind { letter: 'p', source: "IdentityNow", people: 160 },
     Kind { letter: 'l', source: "Directory", people: 80 },
-    Kind { letter: 'r', source: "Warehouse", people: 60 },
+    Kind { letter: 'r', source: "Database", people: 60 },
     Kind { letter: 's', source: "Ledger", people: 60 },
     Kind { letter: 'g', source: "Group Directory", people: 60 },
 ];
 
 /// The other members of the sync group.
-const GROUP: [&str; 3] = ["Group Directory", "Group Warehouse", "Group People"];
+const GROUP: [&str; 3] = ["Group Directory", "Group database", "Group People"];
 
 /// Somebody's password on some source: what is asked for.
-pub(crate) struct Lane {
+pub(crate) struct Subject {
     pub(crate) user: String,
     pub(crate) source: &'static str,
     pub(crate) info: Info,
@@ -121,15 +121,15 @@ async fn connect(site: &mut Value, targets: &Targets) -> Result<()> {
             "connectorAttributes": attributes,
         })
     };
-    let warehouse = targets.database(&user, &password);
+    let postgres = targets.database(&user, &password);
     let ledger = targets.database(people::SUPERUSER, &superuser);
     let policies = json!([{"name": "Group", "minLength": 8}]);
     let sources = json!([
         source("Directory", "ldap", targets.directory()),
-        source("Warehouse", "postgresql", warehouse.clone()),
+        source("Database", "postgresql", postgres.clone()),
         source("Ledger", "postgresql", ledger),
         source("Group Directory", "ldap", targets.directory()),
-        source("Group Warehouse", "postgresql", warehouse),
+        source("Group database", "postgresql", postgres),
         source("Group People", "rekey", json!({})),
     ]);
     let groups = json!([{"name": "Group", "policy": "Group", "sources": GROUP}]);
@@ -139,18 +139,18 @@ async fn connect(site: &mut Value, targets: &Targets) -> Result<()> {
 }
 
 /// Asks the server about everybody; if it is connected to target systems, has it read them first.
-pub(crate) async fn lanes(server: &Server, connected: bool) -> Result<Vec<Lane>> {
-    for source in ["Directory", "Warehouse", "Ledger"].iter().chain(&GROUP).filter(|_| connected) {
+pub(crate) async fn subjects(server: &Server, connected: bool) -> Result<Vec<Subject>> {
+    for source in ["Directory", "Database", "Ledger"].iter().chain(&GROUP).filter(|_| connected) {
         read_accounts(server, source).await?;
     }
     let mut connection = Connection::open(&server.address).await?;
-    let mut lanes = Vec::new();
+    let mut subjects = Vec::new();
     for (kind, user) in names(connected) {
         let source = kind.source;
         let info = Info::ask(&mut connection, &server.headers(), &user, source).await?;
-        lanes.push(Lane { user, source, info });
+        subjects.push(Subject { user, source, info });
     }
-    Ok(lanes)
+    Ok(subjects)
 }
 
 /// Everybody, or only those who need no target system.

@@ -6,7 +6,7 @@
 mod built_in;
 mod directory;
 mod log;
-mod warehouse;
+mod postgres_target;
 
 use std::{
     env, fs,
@@ -21,7 +21,7 @@ pub(crate) use self::{
     built_in::is_verifier_of,
     directory::{Directory, Kept},
     log::Log,
-    warehouse::Warehouse,
+    postgres_target::PostgresTarget,
 };
 
 /// All of them.
@@ -29,7 +29,7 @@ pub(crate) struct Targets {
     /// OpenLDAP with the password policy overlay.
     pub(crate) directory: Directory,
     /// PostgreSQL, whose roles are the accounts.
-    pub(crate) warehouse: Warehouse,
+    pub(crate) postgres: PostgresTarget,
     /// The URL of somebody who may make databases for stores.
     pub(crate) stores: String,
 }
@@ -39,7 +39,7 @@ impl Targets {
     pub(crate) fn find() -> Result<Self> {
         Ok(Self {
             directory: Directory::of(described("REKEY_TEST_LDAP")?),
-            warehouse: Warehouse::of(described("REKEY_TEST_POSTGRES_TARGET")?),
+            postgres: PostgresTarget::of(described("REKEY_TEST_POSTGRES_TARGET")?),
             stores: variable("REKEY_TEST_POSTGRES")?,
         })
     }

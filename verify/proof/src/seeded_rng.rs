@@ -1,17 +1,17 @@
-//! Chance that can be had again: the same seed, the same throws.
+//! A random number generator that repeats itself: the same seed, the same numbers.
 
 use std::time::{Duration, SystemTime};
 
 /// A generator (splitmix64, Steele et al. 2014); for no secret.
-pub(crate) struct Dice(u64);
+pub(crate) struct SeededRng(u64);
 
-impl Dice {
-    /// The throws of this seed.
+impl SeededRng {
+    /// The numbers of this seed.
     pub(crate) fn of(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A seed nobody chose.
+    /// A seed from the clock.
     pub(crate) fn any_seed() -> u64 {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         now.as_secs() << 20 ^ u64::from(now.subsec_nanos())

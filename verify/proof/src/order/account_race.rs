@@ -9,8 +9,8 @@ use std::{
 use rekey_harness::{Connection, Result, password::chance, request, text};
 use serde_json::Value;
 
-use super::{Race, site::Lane};
-use crate::dice::Dice;
+use super::{Race, site::RacedAccount};
+use crate::seeded_rng::SeededRng;
 
 /// How long a client waits for a node until it asks another one: a stopped node does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -18,33 +18,33 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Races until all pairs are done and the nemesis is through.
-pub(super) async fn run(race: Arc<Race>, lane: Lane, mut dice: Dice) -> Result<()> {
+pub(super) async fn run(race: Arc<Race>, raced: RacedAccount, mut rng: SeededRng) -> Result<()> {
     let mut clients = [Client::default(), Client::default()];
-    while race.goes_on(lane.kind) {
+    while race.goes_on(raced.kind) {
         let nodes = race.site.addresses.len();
-        let one = dice.below(nodes);
-        let other = (one + 1 + dice.below(nodes - 1)) % nodes;
+        let one = rng.below(nodes);
+        let other = (one + 1 + rng.below(nodes - 1)) % nodes;
         let [first, second] = &mut clients;
         let mut asked = HashMap::new();
         let mut bodies = Vec::new();
         for _ in 0..2 {
             let password = chance()?;
-            let info = dice.one_of(&lane.infos).ok_or("nothing to change")?;
+            let info = rng.one_of(&raced.infos).ok_or("nothing to change")?;
             bodies.push((info.change(&password)?, password));
         }
         let [(body, password), (other_body, other_password)] = bodies.as_slice() else {
             return Err("not a pair".into());
         };
         // Nearly the same moment: sometimes the second comes while the first is under way.
-        let later = if dice.below(4) == 0 { dice.below(60) as u64 } else { 0 };
+        let later = if rng.below(4) == 0 { rng.below(60) as u64 } else { 0 };
         let (a, b) = tokio::join!(first.change(&race, one, body), async {
             tokio::time::sleep(Duration::from_millis(later)).await;
             second.change(&race, other, other_body).await
         });
         asked.insert(a?, password.clone());
         asked.insert(b?, other_password.clone());
-        judge(&race, &lane, &asked).await?;
-        if let Some(done) = race.done.get(lane.kind) {
+        judge(&race, &raced, &asked).await?;
+        if let Some(done) = race.done.get(raced.kind) {
             done.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -52,16 +52,19 @@ pub(super) async fn run(race: Arc<Race>, lane: Lane, mut dice: Dice) -> Result<(
 }
 
 /// When both have ended: the later one is in force, the earlier one had its turn or made room.
-async fn judge(race: &Race, lane: &Lane, asked: &HashMap<String, String>) -> Result<()> {
+async fn judge(race: &Race, raced: &RacedAccount, asked: &HashMap<String, String>) -> Result<()> {
     let ids: Vec<String> = asked.keys().cloned().collect();
     race.ledger.ended(&ids).await?;
     let entries = race.ledger.in_order(&ids).await?;
     let [earlier, last] = entries.as_slice() else {
-        race.blame(&format!("{}: {} of two accepted requests are there", lane.who, entries.len()));
+        race.blame(&format!("{}: {} of two accepted requests are there", raced.who, entries.len()));
         return Ok(());
     };
     if last.state != 1 {
-        race.blame(&format!("{}: the last one, {}, ended with {}", lane.who, last.id, last.errors));
+        race.blame(&format!(
+            "{}: the last one, {}, ended with {}",
+            raced.who, last.id, last.errors
+        ));
     }
     let names_it = |error: &Value| {
         error
@@ -70,32 +73,36 @@ async fn judge(race: &Race, lane: &Lane, asked: &HashMap<String, String>) -> Res
     };
     let reasons: Vec<Value> = serde_json::from_str(&earlier.errors)?;
     if earlier.state != 1 && (reasons.is_empty() || !reasons.iter().all(names_it)) {
-        race.blame(&format!("{}: {} ended with {}", lane.who, earlier.id, earlier.errors));
+        race.blame(&format!("{}: {} ended with {}", raced.who, earlier.id, earlier.errors));
     }
     let password = asked.get(&last.id).ok_or("a request nobody made")?;
-    for (system, is_in_force) in in_force(race, lane, password).await? {
+    for (system, is_in_force) in in_force(race, raced, password).await? {
         if !is_in_force {
             race.blame(&format!(
                 "{} on the {system}: the password accepted last ({}, place {}) is not in force; place {} was before it",
-                lane.who, last.id, last.seq, earlier.seq
+                raced.who, last.id, last.seq, earlier.seq
             ));
         }
     }
     Ok(())
 }
 
-/// Whether each system of the lane lets the person in.
-async fn in_force(race: &Race, lane: &Lane, password: &str) -> Result<Vec<(&'static str, bool)>> {
+/// Whether each system of the raced account lets the person in.
+async fn in_force(
+    race: &Race,
+    raced: &RacedAccount,
+    password: &str,
+) -> Result<Vec<(&'static str, bool)>> {
     let (targets, mut found) = (&race.site.targets, Vec::new());
-    if lane.kind == 0 || lane.kind == 3 {
-        let verifier = race.ledger.built_in(&lane.who).await?;
+    if raced.kind == 0 || raced.kind == 3 {
+        let verifier = race.ledger.built_in(&raced.who).await?;
         found.push(("built-in source", crate::targets::is_verifier_of(&verifier, password).await?));
     }
-    if lane.kind == 1 || lane.kind == 3 {
-        found.push(("directory", targets.directory.signs_in(&lane.who, password).await?));
+    if raced.kind == 1 || raced.kind == 3 {
+        found.push(("directory", targets.directory.signs_in(&raced.who, password).await?));
     }
-    if lane.kind == 2 || lane.kind == 3 {
-        found.push(("warehouse", targets.warehouse.signs_in(&lane.who, password).await?));
+    if raced.kind == 2 || raced.kind == 3 {
+        found.push(("postgres", targets.postgres.signs_in(&raced.who, password).await?));
     }
     Ok(found)
 }

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::run;
 
 /// A server whose roles are accounts.
-pub(crate) struct Warehouse {
+pub(crate) struct PostgresTarget {
     described: Value,
 }
 
-impl Warehouse {
+impl PostgresTarget {
     pub(super) fn of(described: Value) -> Self {
         Self { described }
     }

@@ -35,7 +35,7 @@ pub(crate) async fn start() -> Result<Value> {
     });
     Ok(json!({
         "host": "127.0.0.1", "port": port, "tls": "none", "allowInsecure": true,
-        "bindDn": "cn=rekey", "bindPassword": "nobody looks at it", "baseDn": "dc=nowhere",
+        "bindDn": "cn=rekey", "bindPassword": "not checked", "baseDn": "dc=null",
         "maxConnections": 32,
     }))
 }
