@@ -1,6 +1,10 @@
 //! Which systems connectors may reach at all: the operator's word, above every source's.
 
-use std::{net::IpAddr, str::FromStr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
@@ -67,24 +71,54 @@ fn plain(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// Addresses at which clouds serve their machines' credentials, and link-local ones: no connected
-/// system lives there.
+/// The addresses at which clouds serve their machines' credentials, beside the link-local ones.
+const METADATA: [IpAddr; 6] = [
+    // Alibaba Cloud: "View instance metadata".
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    // Oracle Cloud Classic: "Retrieving Instance Metadata"; IANA gives the network to protocols
+    // (RFC 6890).
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    // Azure: "What is IP address 168.63.129.16?"
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    // AWS: "Access instance metadata for an EC2 instance".
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    // Google Cloud: "View and query VM metadata", for machines with IPv6 only.
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    // Oracle Cloud: "Getting Instance Metadata".
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+];
+
+/// Whether no connected system may have this address: one of [`METADATA`], a link-local one
+/// (RFC 3927; RFC 4291, section 2.5.6), or one of IPv6 that a router translates to such a one.
 pub(crate) fn is_forbidden(address: IpAddr) -> bool {
-    /// Alibaba Cloud, Oracle Cloud, Azure.
-    const METADATA: [[u8; 4]; 3] = [[100, 100, 100, 200], [192, 0, 0, 192], [168, 63, 129, 16]];
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local() || METADATA.contains(&v4.octets()),
-        IpAddr::V6(v6) => match v6.segments() {
-            // NAT64 (RFC 6052) translates to the IPv4 address at the end.
-            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-                let [a, b] = high.to_be_bytes();
-                let [c, d] = low.to_be_bytes();
-                is_forbidden(IpAddr::from([a, b, c, d]))
+    let address = address.to_canonical();
+    METADATA.contains(&address)
+        || match address {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => {
+                v6.is_unicast_link_local()
+                    || embedded(v6).into_iter().any(|v4| is_forbidden(v4.into()))
             }
-            segments => {
-                v6.is_unicast_link_local() || segments == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
-            }
-        },
+        }
+}
+
+/// The addresses of IPv4 that a router may translate this one to.
+fn embedded(v6: Ipv6Addr) -> Vec<Ipv4Addr> {
+    let octets = v6.octets();
+    let at = |positions: [usize; 4]| {
+        Ipv4Addr::from(positions.map(|position| octets.get(position).copied().unwrap_or_default()))
+    };
+    match v6.segments() {
+        // 6to4 (RFC 3056, section 2).
+        [0x2002, ..] => vec![at([2, 3, 4, 5])],
+        // NAT64 with the well-known prefix (RFC 6052, section 2.1).
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![at([12, 13, 14, 15])],
+        // NAT64 with prefixes for local use (RFC 8215). Their length is the operator's choice: 48,
+        // 56, 64 or 96 bits (RFC 6052, section 2.2).
+        [0x64, 0xff9b, 1, ..] => {
+            [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]].map(at).into()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -136,12 +170,34 @@ mod tests {
             "fe80::1",
             "fd00:ec2::254",
             "::ffff:169.254.169.254",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
             "64:ff9b::a9fe:a9fe",
+            "64:ff9b::6464:64c8",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "64:ff9b:1:a9:fe:a9fe::",
+            "64:ff9b:1::a9:fea9:fe00:0",
+            "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b:1:2:3:4:a83f:8110",
+            "2002:a9fe:a9fe::",
+            "2002:a9fe:a9fe:1::1",
+            "2002:6464:64c8::1",
             "100.100.100.200",
+            "192.0.0.192",
+            "168.63.129.16",
         ] {
             assert!(is_forbidden(address.parse().unwrap()), "{address}");
         }
-        for address in ["127.0.0.1", "10.0.0.1", "fd00::1", "::1", "64:ff9b::a00:1"] {
+        for address in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "fd00::1",
+            "::1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::a00:1",
+            "2002:a00:1::1",
+            "2001:db8::a9fe:a9fe",
+        ] {
             assert!(!is_forbidden(address.parse().unwrap()), "{address}");
         }
     }
