@@ -1,6 +1,9 @@
 //! Connections to one target: opened when needed, signed in once, reused, bounded in number.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -8,6 +11,10 @@ use tokio::{
 };
 
 use crate::{Fault, FaultKind, net::OPERATION};
+
+/// How long a connection may be idle and be used again. Firewalls forget an idle connection after
+/// some minutes without a word to either side: the next request on it would have no answer.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// How one kind of target is reached.
 pub(crate) trait Door: Send + Sync {
@@ -27,7 +34,7 @@ pub(crate) trait Door: Send + Sync {
 pub(crate) struct Pool<D: Door> {
     pub(crate) door: D,
     /// Last in, first out: the one that worked most recently is used next.
-    idle: Mutex<Vec<D::Connection>>,
+    idle: Mutex<Vec<(Instant, D::Connection)>>,
     slots: Arc<Semaphore>,
 }
 
@@ -49,13 +56,9 @@ impl<D: Door> Pool<D> {
     /// One that is signed in.
     pub(crate) async fn take(&self) -> Result<Lease<D>, Fault> {
         let slot = self.slot().await?;
-        let idle = {
-            let mut idle = self.idle();
-            idle.retain_mut(|connection| !D::is_closed(connection));
-            idle.pop()
-        };
+        let idle = self.idle().pop();
         match idle {
-            Some(connection) => Ok(Lease { connection, slot, is_reused: true }),
+            Some((_, connection)) => Ok(Lease { connection, slot, is_reused: true }),
             None => Ok(Lease { connection: self.door.open().await?, slot, is_reused: false }),
         }
     }
@@ -75,8 +78,12 @@ impl<D: Door> Pool<D> {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<D::Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The idle connections and since when each is idle. Those that the other side has closed or
+    /// that were idle for [`IDLE`] are dropped first.
+    fn idle(&self) -> MutexGuard<'_, Vec<(Instant, D::Connection)>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain_mut(|(since, connection)| since.elapsed() < IDLE && !D::is_closed(connection));
+        idle
     }
 }
 
@@ -85,7 +92,72 @@ impl<D: Door> Lease<D> {
     /// and is in no transaction.
     pub(crate) fn give_back(self, pool: &Pool<D>) {
         let Self { connection, slot, .. } = self;
-        pool.idle().push(connection);
+        pool.idle().push((Instant::now(), connection));
         drop(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Counts the connections that it opens and that are still open.
+    #[derive(Default)]
+    struct Counting {
+        opened: AtomicUsize,
+        open: Arc<()>,
+    }
+
+    impl Door for Counting {
+        type Connection = Arc<()>;
+        const BUSY: &'static str = "busy";
+
+        async fn open(&self) -> Result<Arc<()>, Fault> {
+            self.opened.fetch_add(1, Ordering::Relaxed);
+            Ok(self.open.clone())
+        }
+
+        fn is_closed(_: &mut Arc<()>) -> bool {
+            false
+        }
+    }
+
+    impl Pool<Counting> {
+        /// The numbers of connections that were opened and that are still open.
+        fn counts(&self) -> (usize, usize) {
+            (self.door.opened.load(Ordering::Relaxed), Arc::strong_count(&self.door.open) - 1)
+        }
+
+        /// Lets so much time pass for the idle connections.
+        fn wait(&self, time: Duration) {
+            for (since, _) in &mut *self.idle.lock().unwrap() {
+                *since = since.checked_sub(time).unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_idle_for_too_long_is_not_used_again() {
+        let pool = Pool::new(Counting::default(), 4);
+        pool.take().await.unwrap().give_back(&pool);
+        pool.wait(IDLE / 2);
+        let lease = pool.take().await.unwrap();
+        assert!(lease.is_reused);
+        lease.give_back(&pool);
+        assert_eq!(pool.counts(), (1, 1));
+        pool.wait(IDLE);
+        let lease = pool.take().await.unwrap();
+        assert!(!lease.is_reused);
+        assert_eq!(pool.counts(), (2, 1), "the old one is closed");
+
+        // A caller that gives a connection back closes those that nobody has taken for so long.
+        pool.take().await.unwrap().give_back(&pool);
+        assert_eq!(pool.counts(), (3, 2));
+        pool.wait(IDLE);
+        lease.give_back(&pool);
+        assert_eq!(pool.counts(), (3, 1));
+        assert!(pool.take().await.unwrap().is_reused);
     }
 }
