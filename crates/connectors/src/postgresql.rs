@@ -28,6 +28,7 @@ use crate::{
 
 mod answer;
 mod bounded;
+mod computation;
 mod config;
 mod door;
 mod role;
@@ -115,7 +116,10 @@ impl Connector for Database {
                 reused: false,
             });
         }
-        let verifier = scram::verifier(change.password, &change.salt);
+        let verifier = match scram::verifier(change.password, &change.salt).await {
+            Ok(verifier) => verifier,
+            Err(fault) => return Outcome::NotApplied(fault),
+        };
         match self.prepared(&change.account, deadline).await {
             Ok(lease) => self.alter(lease, &change.account, &verifier, observed, deadline).await,
             Err(fault) => Outcome::NotApplied(fault),
@@ -130,7 +134,7 @@ impl Connector for Database {
         check_same(&role, &change.account)?;
         if reads {
             let Some(stored) = role.verifier else { return Ok(Verdict::No) };
-            if let Some(is_it) = scram::is_verifier_of(&stored, change.password) {
+            if let Some(is_it) = scram::is_verifier_of(&stored, change.password).await? {
                 return Ok(if is_it { Verdict::Yes } else { Verdict::No });
             }
         }

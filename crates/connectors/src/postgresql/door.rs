@@ -20,6 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{
     answer::{self, is_true, value},
     bounded::{Allowance, Bounded, BoundedTls},
+    computation::computed,
     config::Config,
 };
 use crate::{
@@ -216,7 +217,7 @@ impl Door {
         let Some(tls) = &self.tls else {
             settings.ssl_mode(SslMode::Disable).channel_binding(ChannelBinding::Disable);
             let stream = Bounded::new(stream, Arc::clone(&allowance));
-            return Ok(drive(&settings, stream, NoTls, allowance).await);
+            return drive(settings, stream, NoTls, allowance).await;
         };
         // Channel binding leaves the server no way to ask for the password itself, or for MD5.
         settings.ssl_mode(SslMode::Require).channel_binding(ChannelBinding::Require);
@@ -224,7 +225,7 @@ impl Door {
         match MakeTlsConnect::<TcpStream>::make_tls_connect(&mut connector, &self.config.host) {
             Ok(tls) => {
                 let tls = BoundedTls { tls, allowance: Arc::clone(&allowance) };
-                Ok(drive(&settings, stream, tls, allowance).await)
+                drive(settings, stream, tls, allowance).await
             }
             Err(impossible) => match impossible {},
         }
@@ -232,20 +233,24 @@ impl Door {
 }
 
 async fn drive<S, T>(
-    settings: &tokio_postgres::Config,
+    settings: tokio_postgres::Config,
     stream: S,
     tls: T,
     allowance: Arc<Allowance>,
-) -> Result<Connection, Error>
+) -> Result<Result<Connection, Error>, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    T: TlsConnect<S>,
+    T: TlsConnect<S> + Send + 'static,
     T::Stream: Send + 'static,
+    T::Future: Send,
 {
-    let (client, connection) = settings.connect_raw(stream, tls).await?;
-    // It ends with the connection; why it ended shows in the next call.
-    let driver = tokio::spawn(connection).abort_handle();
-    Ok(Connection { client, driver, allowance, rights: Rights::default() })
+    // The proof of the password takes as many iterations as the server asks for.
+    let connected = computed(async move { settings.connect_raw(stream, tls).await }).await?;
+    Ok(connected.map(|(client, connection)| {
+        // It ends with the connection; why it ended shows in the next call.
+        let driver = tokio::spawn(connection).abort_handle();
+        Connection { client, driver, allowance, rights: Rights::default() }
+    }))
 }
 
 /// Every role may read the cluster's identifier, unless that was taken from it.

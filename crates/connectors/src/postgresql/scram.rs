@@ -7,31 +7,44 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rekey_vault::Password;
 use zeroize::Zeroizing;
 
+use super::computation::compute;
+use crate::Fault;
+
 /// PostgreSQL's default, and what its own clients use.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 /// More rounds than any server is set to; beyond, comparing is not worth the time.
 const MOST_ITERATIONS: u32 = 200_000;
 
-/// Computes the verifier of `password`: the same one for the same salt. Costs about a millisecond.
-pub(super) fn verifier(password: &Password, salt: &[u8; 16]) -> String {
-    make(password, ITERATIONS, salt)
+/// Computes the verifier of `password`: the same one for the same salt.
+pub(super) async fn verifier(password: &Password, salt: &[u8; 16]) -> Result<String, Fault> {
+    make(password, ITERATIONS, salt.to_vec()).await
 }
 
-/// Whether `stored` was made from `password`, by whomever; `None` if it is no such verifier.
-pub(super) fn is_verifier_of(stored: &str, password: &Password) -> Option<bool> {
+/// Whether `stored` was made from `password`, by any client; `None` if it is no such verifier.
+pub(super) async fn is_verifier_of(
+    stored: &str,
+    password: &Password,
+) -> Result<Option<bool>, Fault> {
+    let Some((iterations, salt)) = parameters(stored) else { return Ok(None) };
+    let ours = make(password, iterations, salt).await?;
+    Ok(Some(constant_time::verify_slices_are_equal(ours.as_bytes(), stored.as_bytes()).is_ok()))
+}
+
+/// The iterations and the salt of a verifier.
+fn parameters(stored: &str) -> Option<(NonZeroU32, Vec<u8>)> {
     let (iterations, rest) = stored.strip_prefix("SCRAM-SHA-256$")?.split_once(':')?;
     let iterations: NonZeroU32 = iterations.parse().ok()?;
     let salt = STANDARD.decode(rest.split_once('$')?.0).ok()?;
-    if iterations.get() > MOST_ITERATIONS {
-        return None;
-    }
-    let ours = make(password, iterations, &salt);
-    Some(constant_time::verify_slices_are_equal(ours.as_bytes(), stored.as_bytes()).is_ok())
+    (iterations.get() <= MOST_ITERATIONS).then_some((iterations, salt))
 }
 
-fn make(password: &Password, iterations: NonZeroU32, salt: &[u8]) -> String {
+async fn make(password: &Password, iterations: NonZeroU32, salt: Vec<u8>) -> Result<String, Fault> {
     let prepared = prepare(password.expose());
+    compute(move || derive(&prepared, iterations, &salt)).await
+}
+
+fn derive(prepared: &str, iterations: NonZeroU32, salt: &[u8]) -> String {
     let mut salted = Zeroizing::new([0; digest::SHA256_OUTPUT_LEN]);
     pbkdf2::derive(
         pbkdf2::PBKDF2_HMAC_SHA256,
@@ -63,26 +76,34 @@ fn prepare(clear: &str) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postgresql::computation::tests::turns_beside;
 
-    #[test]
-    fn a_verifier_depends_on_the_salt_and_on_nothing_else() {
-        let salt = *b"0123456789abcdef";
-        let make = |clear: &str| verifier(&Password::new(clear.to_owned()), &salt);
-        assert_eq!(make("x"), make("x"));
-        assert!(make("x").starts_with("SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$"));
-        // A decomposed and a composed accent are the same password (NFKC).
-        assert_eq!(make("e\u{301}"), make("\u{e9}"));
-        assert_ne!(make("x"), make(" x"));
+    fn password(clear: &str) -> Password {
+        Password::new(clear.to_owned())
     }
 
-    #[test]
-    fn a_verifier_that_somebody_else_made_is_compared_too() {
-        let password = Password::new("x".to_owned());
-        let theirs = make(&password, NonZeroU32::new(5_000).unwrap(), b"another salt");
-        assert_eq!(is_verifier_of(&theirs, &password), Some(true));
-        assert_eq!(is_verifier_of(&theirs, &Password::new("y".to_owned())), Some(false));
-        for odd in ["", "md5abc", "SCRAM-SHA-256$0:AA==$a:b", "SCRAM-SHA-256$999999999:AA==$a:b"] {
-            assert_eq!(is_verifier_of(odd, &password), None, "{odd}");
+    #[tokio::test]
+    async fn a_verifier_depends_on_the_salt_and_on_nothing_else() {
+        let salt = *b"0123456789abcdef";
+        let make = async |clear: &str| verifier(&password(clear), &salt).await.unwrap();
+        let first = make("x").await;
+        assert_eq!(first, make("x").await);
+        assert!(first.starts_with("SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$"));
+        // A decomposed and a composed accent are the same password (NFKC).
+        assert_eq!(make("e\u{301}").await, make("\u{e9}").await);
+        assert_ne!(first, make(" x").await);
+    }
+
+    #[tokio::test]
+    async fn a_verifier_that_another_client_made_is_compared_beside_other_tasks() {
+        let most = NonZeroU32::new(MOST_ITERATIONS).unwrap();
+        let theirs = derive("x", most, b"another salt");
+        let (same, turns) = turns_beside(is_verifier_of(&theirs, &password("x"))).await;
+        assert_eq!(same.unwrap(), Some(true));
+        assert!(turns > 100, "other tasks had {turns} turns");
+        assert_eq!(is_verifier_of(&theirs, &password("y")).await.unwrap(), Some(false));
+        for odd in ["", "md5abc", "SCRAM-SHA-256$0:AA==$a:b", "SCRAM-SHA-256$200001:AA==$a:b"] {
+            assert_eq!(is_verifier_of(odd, &password("x")).await.unwrap(), None, "{odd}");
         }
     }
 }
