@@ -81,10 +81,9 @@ impl Limits {
 /// As how many requests one counts: a long filter and a page far behind make the store read more.
 pub(super) fn cost(query: Option<&str>) -> NonZeroU32 {
     let mut more = 0;
-    for (name, value) in
-        query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='))
-    {
-        more += match name {
+    // Decoded as handlers read them: `%6Fffset` is `offset`.
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        more += match &*name {
             "filters" => value.len().div_ceil(FILTER),
             "offset" => value.parse::<usize>().unwrap_or(0) / OFFSET,
             _ => 0,
@@ -182,6 +181,10 @@ mod tests {
             ("filters=name+sw+%22a%22", 2),
             (&format!("filters={}", "x".repeat(2560)), 11),
             ("offset=100000&count=true", 11),
+            ("%6Fffset=100000", 11),
+            ("offset=%31%30%30000", 11),
+            (&format!("%66ilters={}", "%78".repeat(2560)), 11),
+            (&format!("filters={}", "%78".repeat(256)), 2),
         ] {
             assert_eq!(cost(Some(query)).get(), expected, "{query}");
         }
