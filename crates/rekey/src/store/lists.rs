@@ -18,7 +18,7 @@ use super::{Error, Fail, Result, Tx, crew::Crew};
 pub(super) const THREADS: usize = 2;
 /// How long a list may be read.
 pub(super) const TIME: Duration = Duration::from_secs(2);
-/// Lists that wait or are read, of all callers and of one caller, at most.
+/// Lists that wait or are read, shared among the callers that have any; of one caller, at most.
 const MOST: usize = 32;
 const MOST_OF_ONE: usize = 8;
 
@@ -85,9 +85,11 @@ impl Lanes {
 
     fn enter(self: &Arc<Self>, caller: &str) -> Result<Place> {
         let mut all = self.all();
-        let lists: usize = all.values().map(|lane| lane.lists).sum();
         let of_one = all.get(caller).map_or(0, |lane| lane.lists);
-        if lists >= MOST || of_one >= MOST_OF_ONE {
+        let callers = all.len() + usize::from(of_one == 0);
+        // The share shrinks with each further caller, and never below one: however many lists the
+        // others have waiting, the first list of a caller has a place.
+        if of_one >= (MOST / callers).clamp(1, MOST_OF_ONE) {
             return Err(Error::Busy);
         }
         let lane = all
@@ -126,12 +128,28 @@ mod tests {
         let lanes = Arc::<Lanes>::default();
         let first = lanes.enter("a").unwrap();
         let turn = first.turn().await.unwrap();
-        let mut places: Vec<_> = (1..MOST_OF_ONE).map(|_| lanes.enter("a").unwrap()).collect();
+        let places: Vec<_> = (1..MOST_OF_ONE).map(|_| lanes.enter("a").unwrap()).collect();
         assert!(matches!(lanes.enter("a"), Err(Error::Busy)));
         assert_eq!(places[0].turn.available_permits(), 0);
-        places.extend((MOST_OF_ONE..MOST).map(|n| lanes.enter(&n.to_string()).unwrap()));
-        assert!(matches!(lanes.enter("b"), Err(Error::Busy)));
         drop((turn, places, first));
         assert!(lanes.all().is_empty());
+    }
+
+    #[test]
+    fn the_share_of_a_caller_shrinks_to_one_with_the_number_of_callers() {
+        let lanes = Arc::<Lanes>::default();
+        let take = |caller: usize| {
+            let caller = caller.to_string();
+            std::iter::from_fn(|| lanes.enter(&caller).ok()).collect::<Vec<_>>()
+        };
+        let mut places: Vec<_> = (1..=100).map(take).collect();
+        let sizes: Vec<_> = places.iter().map(Vec::len).collect();
+        assert_eq!(sizes[..7], [8, 8, 8, 8, 6, 5, 4]);
+        assert!(sizes[16..].iter().all(|size| *size == 1), "{sizes:?}");
+        // What the first callers had before remains; they get no more of it.
+        places[0].truncate(1);
+        assert!(take(1).is_empty());
+        places.truncate(2);
+        assert_eq!(take(1).len(), 7);
     }
 }
