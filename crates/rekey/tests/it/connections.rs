@@ -1,11 +1,14 @@
 //! For whom a request counts, and requests that do not say plainly what they ask.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 use hyper::StatusCode;
 use rekey::{config::Config, serve::Bounds};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 
 use crate::{
@@ -19,6 +22,7 @@ on_both_stores!(
     the_audit_trail_names_the_client_behind_a_trusted_proxy,
     a_request_with_two_of_what_must_be_one_is_refused,
     an_answer_to_a_body_that_nobody_read_is_the_last,
+    each_head_has_its_own_time_whatever_was_sent_before,
 );
 
 /// The same rekey on a second port, where these networks are trusted.
@@ -117,4 +121,41 @@ async fn an_answer_to_a_body_that_nobody_read_is_the_last(site: Site) {
         let answer = String::from_utf8_lossy(&answer);
         assert_eq!(answer.matches("HTTP/1.1 200 ").count(), answers, "{answer}");
     }
+}
+
+/// A head must be complete 5 s after its first byte; a connection may be idle for 75 s.
+async fn each_head_has_its_own_time_whatever_was_sent_before(site: Site) {
+    let half = "GET /healthz HTTP/1.1\r\nHost:";
+    let requests = [
+        ("Content-Length: 3", "a=b"),
+        ("Content-Length: 3\r\nContent-Length: 3", "a=b"),
+        ("Content-Length: 3\r\nUpgrade: h2c", "a=b"),
+        ("Transfer-Encoding: chunked", "1\r\na\r\n2;x\r\n=b\r\n0\r\nX: y\r\n\r\n"),
+    ];
+    join_all(requests.map(async |(headers, body)| {
+        let request = format!(
+            "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM}\r\n{headers}\r\n\r\n{body}"
+        );
+        for is_pipelined in [true, false] {
+            let mut stream = TcpStream::connect(site.address()).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            if is_pipelined {
+                stream.write_all(half.as_bytes()).await.unwrap();
+            }
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"}") {
+                assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{headers}");
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 400 "), "{headers}");
+            if !is_pipelined {
+                stream.write_all(half.as_bytes()).await.unwrap();
+            }
+            let began = Instant::now();
+            let end = timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await;
+            assert!(end.is_ok(), "{headers}: half a head is still waited for");
+            // Not at once either: the connection was kept.
+            assert!(began.elapsed() > Duration::from_secs(3), "{headers}");
+        }
+    }))
+    .await;
 }
