@@ -16,6 +16,8 @@ on_both_stores!(
     an_owner_has_so_many_sources,
     only_an_organization_administrator_creates_a_built_in_source,
     keys_are_made_when_password_is_switched_on,
+    a_key_is_answered_only_where_passwords_may_be_changed,
+    a_list_costs_the_same_however_its_parameters_are_spelled,
 );
 
 /// A person's personal access token, and what query-password-info answers them.
@@ -144,4 +146,71 @@ async fn keys_are_made_when_password_is_switched_on(site: Site) {
         patch(&site, &boss.1, &source.body["id"], add.clone()).await.assert(StatusCode::OK);
     }
     assert_eq!(keys().await, first);
+}
+
+async fn a_key_is_answered_only_where_passwords_may_be_changed(site: Site) {
+    let boss = admin(&site).await;
+    let body = json!({ "connector": "rekey", "connectorAttributes": {}, "features": ["PASSWORD"] });
+    let source = made(&site, &boss, body).await;
+    source.assert(StatusCode::CREATED);
+    let id = &source.body["id"];
+    let ask = async |token: &str| {
+        let body = json!({ "userName": "admin", "sourceName": "My Directory" });
+        site.post("/v3/query-password-info").token(token).json(body).send().await
+    };
+    let client = site.token_of(&site.api_client().await).await;
+    let info = ask(&boss.1).await;
+    info.assert(StatusCode::OK);
+    assert_eq!(info.body["accounts"].as_array().unwrap().len(), 1);
+
+    // The person, the account and the keys stay as they are: only the feature makes a difference.
+    let kept = async || {
+        let (source, who) = (SourceId(id.as_str().unwrap().to_owned()), boss.0.id.clone());
+        site.write(move |tx| {
+            let keys = tx.source_keys()?.into_iter().filter(|key| key.source_id == source);
+            let keys: Vec<_> = keys.map(|key| key.id).collect();
+            Ok((keys, tx.accounts_of(&who, &source)?.len()))
+        })
+        .await
+    };
+    let before = kept().await;
+    assert_eq!((before.0.len(), before.1), (2, 1));
+    for features in [json!([]), json!(["AUTHENTICATE"])] {
+        let off = json!([{ "op": "replace", "path": "/features", "value": features }]);
+        patch(&site, &boss.1, id, off).await.assert(StatusCode::OK);
+        assert_eq!(kept().await, before);
+        for token in [&boss.1, &client] {
+            let refused = ask(token).await;
+            assert_eq!(refused.error().0, "400.1.404 Referenced object not found");
+            assert!(!refused.text.contains("publicKey"), "{}", refused.text);
+        }
+        // The key that was answered before serves no longer.
+        let body = change_body(&info.body, &encrypt(&info.body, b"Quiet-Harbor-1"));
+        let refused = site.post("/v3/set-password").token(&client).json(body).send().await;
+        refused.assert(StatusCode::BAD_REQUEST);
+        assert!(refused.error().1.contains("add PASSWORD to its features"), "{}", refused.text);
+    }
+    let on = json!([{ "op": "replace", "path": "/features", "value": ["PASSWORD"] }]);
+    patch(&site, &boss.1, id, on).await.assert(StatusCode::OK);
+    for token in [&boss.1, &client] {
+        assert_eq!(ask(token).await.body["publicKeyId"], info.body["publicKeyId"]);
+    }
+}
+
+async fn a_list_costs_the_same_however_its_parameters_are_spelled(site: Site) {
+    let node = site.node(|config| config.limits.requests_per_10s = 50).await;
+    let long = "%78".repeat(13_000);
+    for query in [
+        "offset=500000".to_owned(),
+        "%6fffset=500000".to_owned(),
+        "offset=%35%30%30000".to_owned(),
+        format!("%66ilters=name+eq+%22{long}%22"),
+    ] {
+        let token = site.token_of(&site.api_client().await).await;
+        let path = format!("/v3/sources?{query}");
+        let first = node.get(&path).token(&token).send().await;
+        assert_ne!(first.status, StatusCode::TOO_MANY_REQUESTS, "{query}");
+        // The first one counted as all that there may be in 10 s.
+        node.get(&path).token(&token).send().await.assert(StatusCode::TOO_MANY_REQUESTS);
+    }
 }
