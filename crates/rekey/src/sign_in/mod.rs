@@ -56,6 +56,14 @@ pub struct Network(IpAddr);
 impl Network {
     /// This machine: where a command is run.
     pub const LOCAL: Self = Self(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
+    /// The block that it lies in, as one customer may rent it cheaply: an IPv4 /24 or an IPv6 /48.
+    fn block(self) -> Self {
+        Self(match self.0 {
+            IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() >> 8 << 8)),
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80)),
+        })
+    }
 }
 
 impl From<IpAddr> for Network {
@@ -99,7 +107,7 @@ impl App {
         let name = name_key(alias);
         let SignIns { throttle, queue } = &self.sign_ins;
         let counter = throttle.counter(&name, from);
-        let turn = queue.turn(counter.key(), from, counter.is_home).await;
+        let turn = queue.turn(counter.key(), from).await;
         let turn = turn.ok_or(Error::Busy("too many people try to sign in just now"))?;
         let wanted = name.clone();
         // The generation is read before the verifier: a password that is changed meanwhile ends what
@@ -209,5 +217,8 @@ mod tests {
         assert_eq!(of("192.0.2.7"), "192.0.2.7");
         assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        let block = |ip: &str| Network::from(ip.parse::<IpAddr>().unwrap()).block().0.to_string();
+        assert_eq!(block("192.0.2.7"), "192.0.2.0");
+        assert_eq!(block("2001:db8:1:2:3:4:5:6"), "2001:db8:1::");
     }
 }

@@ -1,8 +1,9 @@
 //! Whose password is hashed next.
 //!
 //! Anyone may ask for a hash by trying to sign in, and each takes 19 MiB and some ten milliseconds.
-//! So few are made at once, few wait, and networks share the places: a network that floods
-//! waits behind itself. An attempt from a network that the name has signed in from comes first.
+//! So few are made at once, few wait, and what waits takes turns: blocks of networks first, then the
+//! networks of a block, so that a flood waits behind itself. An attempt from a network that the name
+//! has signed in from is preferred: it has every second turn, and keeps its place.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,8 +15,11 @@ use super::Network;
 const AT_ONCE: usize = 2;
 /// Attempts that wait: those before the last take about two seconds on a small machine.
 const WAITING: usize = 64;
+/// How many of these may be preferred, one for each name.
+const PREFERRED: usize = WAITING / 2;
 
-/// Attempts with the same key take turns, so that the failure of one is counted before the next.
+/// The name, and the network if the name has signed in from it. Attempts with the same key take
+/// turns, so that the failure of one is counted before the next.
 pub(super) type Key = (u64, Option<u64>);
 
 /// The queue of this node.
@@ -25,18 +29,16 @@ pub(super) struct Queue(Mutex<State>);
 #[derive(Default)]
 struct State {
     running: Vec<Key>,
-    /// In the order of their arrival.
+    /// In the order in which they get a turn.
     waiting: Vec<Waiting>,
-    /// The round of the attempt that began last.
-    round: u64,
+    /// Whether the last turn was a preferred attempt's.
+    was_preferred: bool,
 }
 
 struct Waiting {
     key: Key,
     network: Network,
     is_preferred: bool,
-    /// A network has one attempt in a round.
-    round: u64,
     begin: oneshot::Sender<Turn>,
 }
 
@@ -58,25 +60,11 @@ impl Drop for Turn {
 }
 
 impl Queue {
-    /// Waits for a turn; none if too many wait, or if this one has to make room for networks that
-    /// have fewer.
-    pub(super) async fn turn(
-        self: &Arc<Self>,
-        key: Key,
-        network: Network,
-        is_preferred: bool,
-    ) -> Option<Turn> {
+    /// Waits for a turn; none if too many wait, or if this attempt has to make room for networks
+    /// that have fewer.
+    pub(super) async fn turn(self: &Arc<Self>, key: Key, network: Network) -> Option<Turn> {
         let (begin, turn) = oneshot::channel();
-        {
-            let mut state = self.state();
-            state.waiting.retain(|waiting| !waiting.begin.is_closed());
-            let own = state.of(network);
-            if state.waiting.len() >= WAITING && !state.make_room(own, is_preferred) {
-                return None;
-            }
-            let round = state.round.saturating_add(own as u64);
-            state.waiting.push(Waiting { key, network, is_preferred, round, begin });
-        }
+        self.state().add(key, network, begin);
         self.begin();
         turn.await.ok()
     }
@@ -97,53 +85,69 @@ impl Queue {
 }
 
 impl State {
-    /// How many attempts of this network wait.
-    fn of(&self, network: Network) -> usize {
-        self.waiting.iter().filter(|waiting| waiting.network == network).count()
-    }
-
-    /// Takes the place of the latest attempt of the network that has the most, if it has more than
-    /// the newcomer's network would, or the newcomer is preferred; whether there is room.
-    fn make_room(&mut self, own: usize, is_preferred: bool) -> bool {
+    /// Adds an attempt at the end. If too many wait now, the network with the most gives up its
+    /// last one, of the block with the most: that may be the new one.
+    fn add(&mut self, key: Key, network: Network, begin: oneshot::Sender<Turn>) {
+        self.waiting.retain(|waiting| !waiting.begin.is_closed());
+        let preferred = || self.waiting.iter().filter(|waiting| waiting.is_preferred);
+        let is_preferred = key.1.is_some()
+            && preferred().count() < PREFERRED
+            && preferred().all(|other| other.key.0 != key.0);
+        self.waiting.push(Waiting { key, network, is_preferred, begin });
+        if self.waiting.len() <= WAITING {
+            return;
+        }
+        let of = |is_same: &dyn Fn(Network) -> bool| {
+            self.waiting.iter().filter(|waiting| is_same(waiting.network)).count()
+        };
+        let share = |&at: &usize| {
+            let network = self.waiting.get(at)?.network;
+            let block = of(&|other| other.block() == network.block());
+            Some((block, of(&|other| other == network)))
+        };
         let others = self.waiting.iter().enumerate().filter(|(_, other)| !other.is_preferred);
-        let most = others.map(|(at, other)| (self.of(other.network), at)).max();
-        match most {
-            Some((count, at)) if is_preferred || count > own + 1 => {
-                self.waiting.remove(at);
-                true
-            }
-            Some(_) | None => false,
+        // Of equal shares the last one is found.
+        if let Some(last) = others.map(|(at, _)| at).max_by_key(share) {
+            self.waiting.remove(last);
         }
     }
 
-    /// Takes out the attempt that begins now, if one may.
+    /// Takes out the attempt that begins now, if one may; its block goes behind the others, and
+    /// within the block its network.
     fn next(&mut self) -> Option<Waiting> {
         if self.running.len() >= AT_ONCE {
             return None;
         }
-        let free = self
-            .waiting
-            .iter()
-            .enumerate()
-            .filter(|(_, waiting)| !self.running.contains(&waiting.key));
-        let (at, _) = free.min_by_key(|(_, waiting)| (!waiting.is_preferred, waiting.round))?;
+        let first = |is_preferred: bool| {
+            self.waiting.iter().position(|waiting| {
+                waiting.is_preferred == is_preferred && !self.running.contains(&waiting.key)
+            })
+        };
+        let at = first(!self.was_preferred).or_else(|| first(self.was_preferred))?;
         let next = self.waiting.remove(at);
-        self.round = self.round.max(next.round);
+        self.was_preferred = next.is_preferred;
         self.running.push(next.key);
+        let (block, network) = (next.network.block(), next.network);
+        // The sort is stable: everything else keeps its order.
+        self.waiting.sort_by_key(|other| (other.network.block() == block, other.network == network));
         Some(next)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::{
+        net::{IpAddr, Ipv4Addr, Ipv6Addr},
+        pin::Pin,
+    };
 
     use futures_util::future::{join_all, poll_immediate};
 
     use super::*;
 
-    fn network(last: u8) -> Network {
-        Network::from(IpAddr::from(Ipv4Addr::new(192, 0, 2, last)))
+    /// A network in a block of its own.
+    fn network(block: u8) -> Network {
+        Network::from(IpAddr::from(Ipv4Addr::new(192, 0, block, 1)))
     }
 
     /// A queue in which everything that may begin has begun: what comes now waits.
@@ -151,58 +155,130 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let mut turns = Vec::new();
         for key in 0..AT_ONCE as u64 {
-            turns.extend(queue.turn((key, None), network(0), false).await);
+            turns.extend(queue.turn((key, None), network(0)).await);
         }
         assert_eq!(turns.len(), AT_ONCE);
         (queue, turns)
     }
 
+    /// Has these wait, each for a name of its own unless `key` says otherwise.
+    async fn wait<'a>(
+        queue: &'a Arc<Queue>,
+        all: impl IntoIterator<Item = (Key, Network)>,
+    ) -> Vec<Pin<Box<dyn Future<Output = Option<Turn>> + 'a>>> {
+        let mut waiting = Vec::new();
+        for (key, network) in all {
+            let mut turn: Pin<Box<dyn Future<Output = _>>> = Box::pin(queue.turn(key, network));
+            assert!(poll_immediate(turn.as_mut()).await.is_none(), "{key:?} waits");
+            waiting.push(turn);
+        }
+        waiting
+    }
+
+    fn names() -> impl Iterator<Item = Key> {
+        (100..).map(|name| (name, None))
+    }
+
     #[tokio::test]
     async fn a_network_that_floods_waits_behind_itself() {
         let (queue, mut turns) = full().await;
-        let mut floods = (0..WAITING as u64)
-            .map(|key| Box::pin(queue.turn((100 + key, None), network(1), false)))
-            .collect::<Vec<_>>();
-        for flood in &mut floods {
-            assert!(poll_immediate(flood.as_mut()).await.is_none(), "it waits");
-        }
-        let more = queue.turn((200, None), network(1), false);
+        let flood = names().zip([network(1); WAITING]);
+        let mut floods = wait(&queue, flood).await;
+        let more = queue.turn((200, None), network(1));
         assert!(poll_immediate(more).await.unwrap().is_none(), "the network has its share");
-        let mut honest = Box::pin(queue.turn((300, None), network(2), false));
-        assert!(poll_immediate(honest.as_mut()).await.is_none(), "it waits");
-        let last = floods.pop().unwrap();
-        assert!(last.await.is_none(), "the flood made room");
-        // One of the flood came first in its round, then the honest one's turn comes.
+        let honest = wait(&queue, [((300, None), network(2))]).await.remove(0);
+        assert!(floods.pop().unwrap().await.is_none(), "the flood made room");
+        // One of the flood came first, then the honest one's turn comes.
         drop(turns.pop());
         drop(turns.pop());
         assert!(poll_immediate(honest).await.is_some_and(|turn| turn.is_some()));
     }
 
+    /// A /48 costs as little as a /64.
     #[tokio::test]
-    async fn as_many_networks_as_places_leave_one_for_who_signed_in_before() {
+    async fn the_networks_of_one_block_share_its_places_and_turns() {
         let (queue, mut turns) = full().await;
-        let many = |last| queue.turn((100 + u64::from(last), None), network(last), false);
-        let mut floods = (1..=u8::try_from(WAITING).unwrap())
-            .map(|last| Box::pin(many(last)))
-            .collect::<Vec<_>>();
-        for flood in &mut floods {
-            assert!(poll_immediate(flood.as_mut()).await.is_none());
+        let many = (0..WAITING as u128).map(|number| {
+            let (block, prefix) = (0x2001_0db8_0001_u128 << 80, number << 64);
+            Network::from(IpAddr::from(Ipv6Addr::from_bits(block | prefix)))
+        });
+        let mut floods = wait(&queue, names().zip(many)).await;
+        let honest = wait(&queue, [((300, None), network(2)), ((301, None), network(3))]).await;
+        for _ in 0..2 {
+            assert!(floods.pop().unwrap().await.is_none(), "the block made room");
         }
-        let stranger = queue.turn((300, None), network(200), false);
-        assert!(poll_immediate(stranger).await.unwrap().is_none(), "no network has more than one");
-        let mut known = Box::pin(queue.turn((301, Some(1)), network(201), true));
-        assert!(poll_immediate(known.as_mut()).await.is_none());
+        drop(turns.pop());
+        drop(turns.pop());
+        let first = floods.remove(0).await;
+        assert!(first.is_some(), "the block came first");
+        let mut honest = honest.into_iter();
+        assert!(poll_immediate(honest.next().unwrap()).await.is_some_and(|turn| turn.is_some()));
+        drop(first);
+        assert!(poll_immediate(honest.next().unwrap()).await.is_some_and(|turn| turn.is_some()));
+    }
+
+    /// Somebody who shares a block with a flood waits behind one of its attempts, not behind all.
+    #[tokio::test]
+    async fn the_networks_of_a_block_take_turns() {
+        let (queue, mut turns) = full().await;
+        let of = |last| Network::from(IpAddr::from(Ipv4Addr::new(192, 0, 2, last)));
+        let mut floods = wait(&queue, names().zip([of(1); WAITING])).await;
+        let neighbour = wait(&queue, [((300, None), of(2))]).await.remove(0);
+        assert!(floods.pop().unwrap().await.is_none(), "the flood made room");
+        drop(turns.pop());
+        drop(turns.pop());
+        assert!(poll_immediate(neighbour).await.is_some_and(|turn| turn.is_some()));
+    }
+
+    #[tokio::test]
+    async fn as_many_blocks_as_places_leave_one_for_who_signed_in_before() {
+        let (queue, mut turns) = full().await;
+        let blocks = (1..=u8::try_from(WAITING).unwrap()).map(network);
+        let _floods = wait(&queue, names().zip(blocks)).await;
+        let stranger = queue.turn((300, None), network(200));
+        assert!(poll_immediate(stranger).await.unwrap().is_none(), "no block has more than one");
+        let known = wait(&queue, [((301, Some(1)), network(201))]).await.remove(0);
         drop(turns.pop());
         assert!(poll_immediate(known).await.is_some_and(|turn| turn.is_some()), "it comes first");
+    }
+
+    /// One's own name is remembered in as many networks as one has.
+    #[tokio::test]
+    async fn one_attempt_of_a_name_is_preferred_and_every_second_turn_is_anybodys() {
+        let (queue, mut turns) = full().await;
+        let own = (0..WAITING as u64).map(|number| {
+            let home = u8::try_from(number % 4).unwrap();
+            ((100, Some(u64::from(home))), network(1 + home))
+        });
+        let mut floods = wait(&queue, own).await;
+        let honest = wait(&queue, [((300, None), network(200))]).await.remove(0);
+        assert!(floods.pop().unwrap().await.is_none(), "the flood made room");
+        let known = wait(&queue, [((301, Some(1)), network(201))]).await.remove(0);
+        assert!(floods.pop().unwrap().await.is_none(), "the flood made room again");
+        let mut waiting: Vec<_> = floods.into_iter().map(|turn| ("own", turn)).collect();
+        waiting.extend([("honest", honest), ("known", known)]);
+        let mut turn = turns.pop();
+        let mut order = Vec::new();
+        while order.len() < 6 {
+            drop(turn.take());
+            let mut at = 0;
+            turn = loop {
+                if let Some(begun) = poll_immediate(&mut waiting[at].1).await {
+                    break begun;
+                }
+                at += 1;
+            };
+            order.push(waiting.remove(at).0);
+        }
+        assert_eq!(order, ["own", "own", "known", "own", "own", "honest"]);
     }
 
     #[tokio::test]
     async fn attempts_at_one_name_take_turns_and_hold_up_no_other() {
         let queue = Arc::new(Queue::default());
-        let first = queue.turn((1, None), network(1), false).await.unwrap();
-        let mut second = Box::pin(queue.turn((1, None), network(2), false));
-        assert!(poll_immediate(second.as_mut()).await.is_none());
-        let other = queue.turn((2, None), network(3), false).await.unwrap();
+        let first = queue.turn((1, None), network(1)).await.unwrap();
+        let mut second = wait(&queue, [((1, None), network(2))]).await.remove(0);
+        let other = queue.turn((2, None), network(3)).await.unwrap();
         drop(other);
         assert!(poll_immediate(second.as_mut()).await.is_none(), "its turn has not come");
         drop(first);
@@ -213,11 +289,11 @@ mod tests {
     async fn a_client_that_goes_away_holds_no_place() {
         let (queue, turns) = full().await;
         for key in 0..3 * WAITING as u64 {
-            let gone = queue.turn((100 + key, None), network(1), false);
+            let gone = queue.turn((100 + key, None), network(1));
             assert!(poll_immediate(gone).await.is_none(), "{key} waits, and goes away");
         }
         drop(turns);
-        let all = (0..10).map(|key| queue.turn((key, None), network(1), false));
+        let all = (0..10).map(|key| queue.turn((key, None), network(1)));
         let turns = all.map(async |turn| drop(turn.await.unwrap()));
         join_all(turns).await;
         assert!(queue.state().running.is_empty() && queue.state().waiting.is_empty());
