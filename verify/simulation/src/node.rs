@@ -12,7 +12,7 @@ use rekey::{
     App, Error,
     jobs::{
         change_password::{Case, run_with},
-        worker::claim,
+        worker::{Free, claim},
     },
     password::accept::accept,
     store::{Claimed, Tx},
@@ -30,8 +30,9 @@ use crate::{
     world::{World, locked},
 };
 
-/// Changes at once on a node.
+/// Changes at once on a node, and ends beside them.
 const AT_ONCE: usize = 8;
+const ENDS: usize = 2;
 /// A real worker looks this often; one that found nothing it may claim, here a little less often.
 const POLL: Duration = Duration::from_millis(150);
 const POLL_IN_VAIN: Duration = Duration::from_millis(500);
@@ -115,8 +116,11 @@ async fn live(world: Arc<World>, number: usize) {
     let mut serving: FuturesUnordered<Life> = FuturesUnordered::new();
     let mut working: FuturesUnordered<Life> = FuturesUnordered::new();
     loop {
-        let free = AT_ONCE.saturating_sub(working.len());
-        if free > 0 {
+        let free = Free {
+            workers: AT_ONCE.saturating_sub(working.len()),
+            ends: (AT_ONCE + ENDS).saturating_sub(working.len()).min(ENDS),
+        };
+        if free.ends > 0 {
             match claim(&back, free).await {
                 Ok(taken) => {
                     for (change, permit) in taken.changes {

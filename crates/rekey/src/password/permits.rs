@@ -5,7 +5,7 @@
 //! of several sources need a permit of each at once. They hold at most half of a source's permits,
 //! since one slow member keeps the permits of the others waiting; and one permit of a source is kept
 //! for them while they wait, since a busy source would otherwise never have a free one in the same
-//! moment as the others.
+//! moment as the others. A source with a single permit keeps it only from what is due later.
 
 use std::{
     collections::HashMap,
@@ -34,6 +34,8 @@ pub struct Permit {
 /// What may still begin on a source.
 #[derive(Clone, Copy)]
 struct Free {
+    /// How many changes may be under way at all.
+    most: usize,
     all: usize,
     /// How many of these may be changes of several sources.
     shared: usize,
@@ -59,6 +61,8 @@ impl Permits {
                 if workers > 0 && take(&mut free, sources) {
                     workers -= 1;
                     *room += 1;
+                } else if *room == 0 && sources.len() > 1 {
+                    keep_single(&mut free, sources);
                 }
             }
             if workers == before || workers == 0 {
@@ -103,6 +107,7 @@ impl Permits {
             free.entry(source.clone()).or_insert_with(|| {
                 let most = most(source);
                 Free {
+                    most,
                     all: most.saturating_sub(all),
                     shared: most.div_ceil(2).saturating_sub(shared),
                     kept: 0,
@@ -150,7 +155,9 @@ fn take(free: &mut HashMap<SourceId, Free>, sources: &[SourceId]) -> bool {
     let shared = sources.len() > 1;
     let fits = |source| {
         free.get(source).is_some_and(|free| {
-            if shared { free.all > 0 && free.shared > 0 } else { free.all > free.kept }
+            // A single permit that is kept is for another group, which has waited longer.
+            let is_kept = free.most == 1 && free.kept > 0;
+            if shared { free.all > 0 && free.shared > 0 && !is_kept } else { free.all > free.kept }
         })
     };
     if !sources.iter().all(fits) {
@@ -165,6 +172,21 @@ fn take(free: &mut HashMap<SourceId, Free>, sources: &[SourceId]) -> bool {
         }
     }
     true
+}
+
+/// Keeps the single permits of sources for a group that has to wait for another member: the queues
+/// that come after this are due later, and would take them first for as long as both are busy. A
+/// group that cannot begin soon, or not before an older one, is kept none.
+fn keep_single(free: &mut HashMap<SourceId, Free>, sources: &[SourceId]) {
+    let waits_for_others = |free: &Free| free.most == 0 || (free.most == 1 && free.kept > 0);
+    if sources.iter().any(|source| free.get(source).is_none_or(waits_for_others)) {
+        return;
+    }
+    for source in sources {
+        if let Some(free) = free.get_mut(source).filter(|free| free.most == 1) {
+            free.kept = 1;
+        }
+    }
 }
 
 /// The sources of a queue.
@@ -239,11 +261,27 @@ mod tests {
         drop(full);
         assert_eq!(divided(&permits, &["a", "a b", "b"], 64, 8), [0, 1, 7]);
         drop(others);
-        // A source with one permit keeps none, and a group that cannot begin is kept none either.
+        // A source with one permit keeps none from its own older changes, and a group that cannot
+        // begin is kept none at all.
         assert_eq!(divided(&permits, &["a"], 64, 1), [1]);
         assert_eq!(divided(&permits, &["a", "a down"], 64, 8), [8, 0]);
         let slow = permits.hold("b");
         assert_eq!(divided(&permits, &["a", "a b"], 64, 1), [1, 0]);
         drop(slow);
+    }
+
+    #[test]
+    fn a_group_that_waited_longest_has_its_turn_on_sources_with_one_permit() {
+        let permits = Permits::default();
+        let (one, two) = (permits.hold("a"), permits.hold("b"));
+        drop(one);
+        // What is due later waits until both are free, and so does another group.
+        assert_eq!(divided(&permits, &["a b", "a", "b"], 64, 1), [0, 0, 0]);
+        assert_eq!(divided(&permits, &["a b", "a c", "c"], 64, 1), [0, 0, 1]);
+        assert_eq!(divided(&permits, &["a", "a b", "b"], 64, 1), [1, 0, 0]);
+        assert_eq!(divided(&permits, &["a down", "a"], 64, 1), [0, 1]);
+        drop(two);
+        assert_eq!(divided(&permits, &["a b", "a", "b"], 64, 1), [1, 0, 0]);
+        assert_eq!(divided(&permits, &["a", "a b", "b"], 64, 1), [1, 0, 0]);
     }
 }

@@ -129,7 +129,8 @@ impl State {
         self.running.push(next.key);
         let (block, network) = (next.network.block(), next.network);
         // The sort is stable: everything else keeps its order.
-        self.waiting.sort_by_key(|other| (other.network.block() == block, other.network == network));
+        self.waiting
+            .sort_by_key(|other| (other.network.block() == block, other.network == network));
         Some(next)
     }
 }

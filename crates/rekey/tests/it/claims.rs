@@ -10,7 +10,7 @@ use rekey::{
     id::SourceId,
     jobs::{
         change_password,
-        worker::{Taken, claim},
+        worker::{Free, Taken, claim},
     },
     password::{State, accept::Accepted, links::Link},
     store::{Room, Tx},
@@ -31,7 +31,7 @@ quiet_on_both_stores!(
 );
 
 /// More workers than anything here has changes.
-const WORKERS: usize = 64;
+const IDLE: Free = Free { workers: 64, ends: 4 };
 
 async fn source(site: &Quiet, name: &str) -> SourceId {
     site.source(name, rekey::builtin::NAME, json!({})).await
@@ -57,7 +57,7 @@ async fn a_claim_takes_no_more_of_a_source_than_it_has_permits(site: Quiet) {
     let waiting = changes(&site, &full, "p", 20).await;
     changes(&site, &site.login, "q", 3).await;
     let most = site.app.config.changes.per_source;
-    let first = claim(&site.app, WORKERS).await.unwrap();
+    let first = claim(&site.app, IDLE).await.unwrap();
     assert_eq!((of(&first, &full), of(&first, &site.login)), (most, 3));
     // The longest due come first, and the others keep their places.
     let mut ids: Vec<_> = first.changes.iter().map(|(change, _)| change.id.clone()).collect();
@@ -67,12 +67,12 @@ async fn a_claim_takes_no_more_of_a_source_than_it_has_permits(site: Quiet) {
     assert_eq!(ids, oldest);
 
     changes(&site, &site.login, "r", 2).await;
-    let second = claim(&site.app, WORKERS).await.unwrap();
+    let second = claim(&site.app, IDLE).await.unwrap();
     assert_eq!((of(&second, &full), of(&second, &site.login)), (0, 2));
-    assert!(claim(&site.app, WORKERS).await.unwrap().changes.is_empty());
+    assert!(claim(&site.app, IDLE).await.unwrap().changes.is_empty());
     let mut held = first.changes;
     held.truncate(held.len() - 5);
-    let third = claim(&site.app, WORKERS).await.unwrap();
+    let third = claim(&site.app, IDLE).await.unwrap();
     let free = most - held.iter().filter(|(change, _)| change.source_id == full).count();
     assert_eq!(of(&third, &full), free);
     drop((held, second, third));
@@ -80,7 +80,7 @@ async fn a_claim_takes_no_more_of_a_source_than_it_has_permits(site: Quiet) {
     // All end, in the usual way.
     site.app.clock.turn(change_password::LEASE + Duration::from_secs(1));
     loop {
-        let taken = claim(&site.app, WORKERS).await.unwrap();
+        let taken = claim(&site.app, IDLE).await.unwrap();
         if taken.changes.is_empty() {
             break;
         }
@@ -96,18 +96,18 @@ async fn a_claim_takes_no_more_of_a_source_than_it_has_permits(site: Quiet) {
 async fn a_group_needs_a_permit_of_every_member(site: Quiet) {
     let (one, two) = (source(&site, "One").await, source(&site, "Two").await);
     changes(&site, &two, "t", 8).await;
-    let full = claim(&site.app, WORKERS).await.unwrap();
+    let full = claim(&site.app, IDLE).await.unwrap();
     assert_eq!(of(&full, &two), 8);
     site.group(Policy::default(), &[&one, &two]).await;
     let both = site.person("both", &[&one, &two]).await;
     let waits = site.change(&both, &one, "correct horse battery").await;
     changes(&site, &one, "o", 10).await;
     // The group waits for its second member, and those behind it do not wait for the group.
-    let others = claim(&site.app, WORKERS).await.unwrap();
+    let others = claim(&site.app, IDLE).await.unwrap();
     assert_eq!(of(&others, &one), 7);
     assert!(others.changes.iter().all(|(change, _)| change.id != waits.id));
     drop(full);
-    let group = claim(&site.app, WORKERS).await.unwrap();
+    let group = claim(&site.app, IDLE).await.unwrap();
     assert_eq!(group.changes.len(), 1);
     for (change, permit) in group.changes {
         assert_eq!(change.id, waits.id);
@@ -136,24 +136,24 @@ async fn a_source_that_failed_gets_one_change_until_it_answers(site: Quiet) {
         link.failed(&fault(Duration::from_hours(1)));
     }
     changes(&site, &site.login, "q", 1).await;
-    let open = claim(&site.app, WORKERS).await.unwrap();
+    let open = claim(&site.app, IDLE).await.unwrap();
     assert_eq!((of(&open, &down), open.changes.len()), (0, 1));
     link.failed(&fault(Duration::ZERO));
-    let probe = claim(&site.app, WORKERS).await.unwrap();
+    let probe = claim(&site.app, IDLE).await.unwrap();
     assert_eq!(probe.changes.len(), 1);
-    assert!(claim(&site.app, WORKERS).await.unwrap().changes.is_empty());
+    assert!(claim(&site.app, IDLE).await.unwrap().changes.is_empty());
     link.answered();
     let most = site.app.config.changes.per_source;
-    let all = claim(&site.app, WORKERS).await.unwrap();
+    let all = claim(&site.app, IDLE).await.unwrap();
     assert_eq!(all.changes.len(), most - 1);
 }
 
 async fn what_has_expired_ends_although_its_source_is_full(site: Quiet) {
     let full = source(&site, "Full").await;
     let waiting = changes(&site, &full, "p", 20).await;
-    let held = claim(&site.app, WORKERS).await.unwrap();
+    let held = claim(&site.app, IDLE).await.unwrap();
     site.app.clock.turn(site.app.config.changes.deadline);
-    let ends = claim(&site.app, WORKERS).await.unwrap();
+    let ends = claim(&site.app, IDLE).await.unwrap();
     // Those under way count as lost by now, and are taken over.
     assert_eq!(ends.changes.len(), 20);
     for (change, permit) in ends.changes {

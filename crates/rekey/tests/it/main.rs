@@ -44,6 +44,7 @@ mod source_attacks;
 mod source_reach;
 mod source_rules;
 mod sources;
+mod starvation;
 mod statements;
 mod strangers;
 #[cfg(feature = "otlp")]

@@ -177,7 +177,7 @@ pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) 
         return;
     }
     if timeout(LOOK_WITHIN, observe(target, password, now)).await.is_err() {
-        let fault = Fault::new(FaultKind::Unreachable, "the source did not answer in time");
+        let fault = Fault::new(FaultKind::Unreachable, IN_TIME);
         if let Ok(link) = target.link.clone() {
             target.failed(&link, &fault);
         }
@@ -186,6 +186,8 @@ pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) 
 }
 
 const GIVEN_AWAY: &str = "the account became another person's while its password was changed: change the password everywhere else, and aggregate the source";
+
+const IN_TIME: &str = "the source did not answer in time";
 
 const UNCONFIRMED: &str = "waiting for an aggregation of the source to confirm whose account it is";
 
@@ -284,9 +286,8 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
         Outcome::Applied => {
             link.answered();
             let confirmed = confirm(&link, target, &change);
-            let until = (announced + VERIFIED_BY).min(Instant::now() + LOOK_WITHIN);
             // It was confirmed; that it cannot be verified in time takes nothing from that.
-            timeout_at(until, confirmed).await.unwrap_or(Found::Applied)
+            timeout_at(verified_by(announced), confirmed).await.unwrap_or(Found::Applied)
         }
         Outcome::NotApplied(fault) => {
             tracing::warn!(error = &fault as &dyn StdError, "a source did not change a password");
@@ -296,13 +297,17 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
         }
         Outcome::Rejected(rejection) => {
             link.answered();
-            match verdict::rejected(&rejection, target.state != TargetState::Queued) {
-                Some(found) => found,
-                None => match link.verified(link.connector.verify(&change)).await {
-                    Ok(Verdict::Yes) => Found::Applied,
-                    Ok(_) => Found::Failed(rejection.message),
-                    Err(fault) => Found::Unknown(fault.public().to_owned()),
-                },
+            if let Some(found) = verdict::rejected(&rejection, target.state != TargetState::Queued)
+            {
+                found
+            } else {
+                let verified = link.verified(link.connector.verify(&change));
+                match timeout_at(verified_by(announced), verified).await {
+                    Ok(Ok(Verdict::Yes)) => Found::Applied,
+                    Ok(Ok(_)) => Found::Failed(rejection.message),
+                    Ok(Err(fault)) => Found::Unknown(fault.public().to_owned()),
+                    Err(_) => Found::Unknown(IN_TIME.to_owned()),
+                }
             }
         }
         Outcome::Unknown(fault) => {
@@ -312,6 +317,11 @@ pub(super) async fn write(target: &mut Target, password: &Password, announced: I
         }
     };
     target.found = Some(found);
+}
+
+/// Until when what was announced then may be verified: the claim still has to be there afterwards.
+fn verified_by(announced: Instant) -> Instant {
+    (announced + VERIFIED_BY).min(Instant::now() + LOOK_WITHIN)
 }
 
 async fn confirm(link: &Link, target: &Target, change: &Change<'_>) -> Found {
