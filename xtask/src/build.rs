@@ -4,10 +4,10 @@
 //! features over the selected packages, and `--package rekey` alone would select other features of
 //! tokio, hyper and axum than the tests do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::shell::{self, Result, cargo, root, target};
 
@@ -59,8 +59,8 @@ pub(crate) struct TestBinary {
     pub(crate) folder: PathBuf,
 }
 
-/// Builds every test of the workspace.
-pub(crate) fn tests() -> Result<Vec<TestBinary>> {
+/// Builds every test of the workspace, and writes down in `list` what can then be run.
+pub(crate) fn tests(list: &Path) -> Result {
     let mut cargo = cargo();
     cargo.arg("test").args(WORKSPACE).args(["--no-run", "--lib", "--bins", "--tests"]);
     cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
@@ -69,17 +69,36 @@ pub(crate) fn tests() -> Result<Vec<TestBinary>> {
         return Err(format!("the tests do not compile: {}", out.status));
     }
     let messages = String::from_utf8_lossy(&out.stdout);
-    Ok(messages.lines().filter_map(|line| test_binary(&serde_json::from_str(line).ok()?)).collect())
+    let binary = |line: &str| test_binary(&serde_json::from_str(line).ok()?);
+    let binaries: Vec<_> = messages.lines().filter_map(binary).collect();
+    shell::write(list, &Value::from(binaries).to_string())
+}
+
+/// What [`tests`] wrote down: suites run what was built for them, whatever is edited meanwhile.
+pub(crate) fn built_tests(list: &Path) -> Result<Vec<TestBinary>> {
+    let text = shell::read(list)?;
+    let binaries: Vec<Value> =
+        serde_json::from_str(&text).map_err(|e| format!("the list of tests is broken: {e}"))?;
+    let member = |binary: &Value, name| Some(binary.get(name)?.as_str()?.to_owned());
+    let binary = |binary: &Value| {
+        Some(TestBinary {
+            name: member(binary, "name")?,
+            file: member(binary, "file")?.into(),
+            folder: member(binary, "folder")?.into(),
+        })
+    };
+    Ok(binaries.iter().filter_map(binary).collect())
 }
 
 /// The file of tests that a message of cargo reports, if it reports one.
-fn test_binary(message: &Value) -> Option<TestBinary> {
+fn test_binary(message: &Value) -> Option<Value> {
     if message.pointer("/profile/test")?.as_bool() != Some(true) {
         return None;
     }
-    Some(TestBinary {
-        name: message.pointer("/target/name")?.as_str()?.to_owned(),
-        file: message.get("executable")?.as_str()?.into(),
-        folder: PathBuf::from(message.get("manifest_path")?.as_str()?).parent()?.to_path_buf(),
-    })
+    let manifest = Path::new(message.get("manifest_path")?.as_str()?);
+    Some(json!({
+        "name": message.pointer("/target/name")?.as_str()?,
+        "file": message.get("executable")?.as_str()?,
+        "folder": manifest.parent()?.to_str()?,
+    }))
 }

@@ -12,7 +12,7 @@ use rekey::{
 
 use crate::{
     history::{Effect, History, Number},
-    land::{Land, PEOPLE, SOURCES},
+    setup::{PEOPLE, SOURCES, Setup},
     world::World,
 };
 
@@ -127,7 +127,7 @@ pub(crate) async fn all(world: &World) {
         promised(history, &rows, &mut broken);
         for source in 0..SOURCES {
             for person in 0..PEOPLE {
-                let account = Land::account_id(source, person);
+                let account = Setup::account_id(source, person);
                 let lane: Vec<_> =
                     rows.iter().filter(|row| row.account_id == account.as_str()).collect();
                 let effects: Vec<_> = history

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     history::Number,
-    land::{Land, PEOPLE, SOURCES},
+    setup::{PEOPLE, SOURCES, Setup},
     world::{World, locked},
 };
 
@@ -29,14 +29,14 @@ pub(crate) struct Asked {
 
 /// One client with one new password.
 pub(crate) async fn change(world: Arc<World>) {
-    let dice = &world.dice;
-    sleep(dice.up_to(world.mood.spread)).await;
+    let rng = &world.rng;
+    sleep(rng.up_to(world.mood.spread)).await;
     // Mostly the same account.
-    let person = if dice.chance(700) { 0 } else { dice.below(PEOPLE) };
-    let source = if dice.chance(700) { 0 } else { dice.below(SOURCES) };
+    let person = if rng.chance(700) { 0 } else { rng.below(PEOPLE) };
+    let source = if rng.chance(700) { 0 } else { rng.below(SOURCES) };
     let number = world.request(person, source);
     for _ in 0..TRIES {
-        let node = dice.below(world.mood.nodes);
+        let node = rng.below(world.mood.nodes);
         let (tell, told) = oneshot::channel();
         let way_in = locked(&world.ways_in).get(&node).cloned();
         let is_sent = way_in
@@ -52,20 +52,20 @@ pub(crate) async fn change(world: Arc<World>) {
             });
             return;
         }
-        sleep(dice.up_to(Duration::from_secs(2))).await;
+        sleep(rng.up_to(Duration::from_secs(2))).await;
     }
 }
 
 /// An operator who lets a source be reached in another way: what waits for it is cancelled.
 pub(crate) async fn cancel(world: Arc<World>) {
-    let dice = &world.dice;
-    sleep(dice.up_to(world.mood.spread)).await;
-    if !dice.chance(world.mood.cancels) {
+    let rng = &world.rng;
+    sleep(rng.up_to(world.mood.spread)).await;
+    if !rng.chance(world.mood.cancels) {
         return;
     }
-    let source = dice.below(SOURCES);
+    let source = rng.below(SOURCES);
     world.tell(|| format!("what waits for source {source} is cancelled"));
-    let id = Land::source_id(source);
+    let id = Setup::source_id(source);
     let deed = move |tx: &mut Tx<'_>| tx.cancel_changes(&id, "the source was moved");
     if let Err(error) = world.store().write(deed).await {
         world.broke(format!("nothing can be cancelled: {error}"));
@@ -75,19 +75,19 @@ pub(crate) async fn cancel(world: Arc<World>) {
 
 /// An operator of a source who gives the name of an account to a stranger's.
 pub(crate) async fn reuse(world: Arc<World>) {
-    let Some(dice) = &world.reuse else { return };
-    sleep(dice.up_to(world.mood.spread)).await;
-    let source = dice.below(SOURCES);
-    let person = if dice.chance(700) { 0 } else { dice.below(PEOPLE) };
+    let Some(rng) = &world.reuse else { return };
+    sleep(rng.up_to(world.mood.spread)).await;
+    let source = rng.below(SOURCES);
+    let person = if rng.chance(700) { 0 } else { rng.below(PEOPLE) };
     world.tell(|| format!("the name n{person} is given to a stranger on source {source}"));
     world.source(source, |source| source.give_away(person));
 }
 
 /// Somebody who changes passwords without rekey.
 pub(crate) async fn meddle(world: Arc<World>) {
-    let dice = &world.dice;
-    sleep(dice.up_to(world.mood.spread)).await;
-    if dice.chance(world.mood.meddles) {
-        world.meddle(dice.below(SOURCES), if dice.chance(700) { 0 } else { dice.below(PEOPLE) });
+    let rng = &world.rng;
+    sleep(rng.up_to(world.mood.spread)).await;
+    if rng.chance(world.mood.meddles) {
+        world.meddle(rng.below(SOURCES), if rng.chance(700) { 0 } else { rng.below(PEOPLE) });
     }
 }

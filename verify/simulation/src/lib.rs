@@ -11,15 +11,15 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::{runtime::Builder, time::sleep};
 
-use crate::{land::Land, node::Node, world::World};
+use crate::{node::Node, setup::Setup, world::World};
 
 mod check;
 mod client;
 mod control;
-mod dice;
 mod history;
-mod land;
 mod node;
+mod seeded_rng;
+mod setup;
 mod source;
 mod world;
 
@@ -47,13 +47,13 @@ pub struct Outcome {
 
 /// Simulates one seed after another.
 pub struct Simulator {
-    land: Land,
+    setup: Setup,
 }
 
 impl Simulator {
     /// Makes what all seeds share.
     pub fn new() -> Result<Self, Box<dyn std::error::Error>> {
-        Ok(Self { land: runtime()?.block_on(Land::new())? })
+        Ok(Self { setup: runtime()?.block_on(Setup::new())? })
     }
 
     /// One seed.
@@ -72,9 +72,9 @@ impl Simulator {
         control: Option<Control>,
         story: bool,
     ) -> Result<Outcome, Box<dyn std::error::Error>> {
-        let group = World::new(&self.land, seed, control, false).mood.group;
-        self.land.renew(group, control.map_or(&[], Control::triggers)).await?;
-        let world = World::new(&self.land, seed, control, story);
+        let group = World::new(&self.setup, seed, control, false).mood.group;
+        self.setup.renew(group, control.map_or(&[], Control::triggers)).await?;
+        let world = World::new(&self.setup, seed, control, story);
         let nodes: Vec<_> =
             (0..world.mood.nodes).map(|n| tokio::spawn(Node::new(world.clone(), n))).collect();
         let mut others: Vec<_> =
@@ -85,7 +85,7 @@ impl Simulator {
         for other in others {
             other.await?;
         }
-        sleep(world.dice.up_to(RESTLESS)).await;
+        sleep(world.rng.up_to(RESTLESS)).await;
         world.calm.store(true, Ordering::Relaxed);
         // A node that goes on may still accept what a client asked it for.
         let mut quiet = Duration::ZERO;

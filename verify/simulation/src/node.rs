@@ -26,7 +26,7 @@ use tokio::{
 use crate::{
     check::Due,
     client::Asked,
-    land::Land,
+    setup::Setup,
     world::{World, locked},
 };
 
@@ -55,7 +55,7 @@ impl Node {
 
     /// Whether it stops or dies before the next step, and for how long.
     fn whim(&mut self) -> Option<Duration> {
-        let (world, dice) = (&self.world, &self.world.dice);
+        let (world, rng) = (&self.world, &self.world.rng);
         if let Some(span) = world.must_stop(self.number) {
             world.tell(|| format!("node {} stops at the worst moment", self.number));
             return Some(span);
@@ -63,18 +63,18 @@ impl Node {
         if world.calm.load(Ordering::Relaxed) {
             return None;
         }
-        if dice.chance(world.mood.dies) {
+        if rng.chance(world.mood.dies) {
             world.tell(|| format!("node {} dies", self.number));
             self.life = None;
             locked(&world.ways_in).remove(&self.number);
-            return Some(dice.up_to(Duration::from_secs(20)));
+            return Some(rng.up_to(Duration::from_secs(20)));
         }
-        if dice.chance(world.mood.stops) {
-            let most = dice.one_of(&[1, 30, 49]).map(Duration::from_secs).unwrap_or_default();
+        if rng.chance(world.mood.stops) {
+            let most = rng.one_of(&[1, 30, 49]).map(Duration::from_secs).unwrap_or_default();
             world.tell(|| format!("node {} stops", self.number));
-            return Some(dice.up_to(most));
+            return Some(rng.up_to(most));
         }
-        if dice.chance(3) {
+        if rng.chance(3) {
             world.jump(self.number);
         }
         None
@@ -161,12 +161,12 @@ async fn next_look(world: &World, app: &App) -> Instant {
         Some(due) => u64::try_from(due.0 - now.0).map_or(POLL_IN_VAIN, Duration::from_micros),
         None => Duration::from_mins(1),
     };
-    Instant::now() + wait + world.dice.up_to(POLL)
+    Instant::now() + wait + world.rng.up_to(POLL)
 }
 
 async fn serve(world: Arc<World>, app: App, number: usize, asked: Asked) {
-    let ask = Land::ask(asked.person, asked.source, asked.number);
-    match accept(&app, &Land::caller(), ask).await {
+    let ask = Setup::ask(asked.person, asked.source, asked.number);
+    match accept(&app, &Setup::caller(), ask).await {
         Ok(accepted) => {
             world.tell(|| format!("node {number} accepted p{}", asked.number));
             let _ = asked.tell.send(accepted.id);
@@ -181,7 +181,7 @@ async fn judge(app: &App, change: &Claimed, _: &Case) -> Result<Judgement, Error
     let payload = change.payload.as_ref().ok_or_else(|| Error::Internal("no payload".into()))?;
     let clear = app.sealer.open(Purpose::PasswordChange, &change.bound_to(), payload)?;
     sleep(Duration::from_millis(1)).await;
-    Ok(match Land::number_in(&clear) {
+    Ok(match Setup::number_in(&clear) {
         Some(number) => Judgement::Accepted(Password::new(format!("p{number}"))),
         None => Judgement::PayloadInvalid,
     })

@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc, sync::oneshot, task::yield_now, time::Instant, time::sleep, time::timeout,
 };
 
-use crate::{dice::Dice, history::Number, world::World};
+use crate::{history::Number, seeded_rng::SeededRng, world::World};
 
 /// When a connector gives up.
 const OPERATION: Duration = Duration::from_secs(10);
@@ -48,23 +48,23 @@ pub(crate) struct Manner {
 }
 
 impl Manner {
-    pub(crate) fn throw(dice: &Dice) -> Self {
-        let rate = |most: u64| if dice.chance(600) { 0 } else { dice.throw() % most };
-        let verification = if dice.chance(500) { Verification::Exact } else { Verification::Stamp };
+    pub(crate) fn random(rng: &SeededRng) -> Self {
+        let rate = |most: u64| if rng.chance(600) { 0 } else { rng.next() % most };
+        let verification = if rng.chance(500) { Verification::Exact } else { Verification::Stamp };
         Self {
             verification,
-            stamps: verification == Verification::Stamp || dice.chance(700),
-            atomic: dice.chance(400),
-            remembers: dice.one_of(&[0, 0, 3]).unwrap_or(0),
-            min_age: dice.one_of(&[0, 0, 0, 20]).map(Duration::from_secs).unwrap_or_default(),
-            latency: dice.one_of(&[5, 50, 1500]).map(Duration::from_millis).unwrap_or_default(),
+            stamps: verification == Verification::Stamp || rng.chance(700),
+            atomic: rng.chance(400),
+            remembers: rng.one_of(&[0, 0, 3]).unwrap_or(0),
+            min_age: rng.one_of(&[0, 0, 0, 20]).map(Duration::from_secs).unwrap_or_default(),
+            latency: rng.one_of(&[5, 50, 1500]).map(Duration::from_millis).unwrap_or_default(),
             lost_before: rate(300),
             lost_after: rate(300),
             late: rate(300),
             slow: rate(100),
             throttled: rate(200),
-            down: if dice.chance(200) {
-                (dice.up_to(Duration::from_mins(2)), dice.up_to(Duration::from_mins(4)))
+            down: if rng.chance(200) {
+                (rng.up_to(Duration::from_mins(2)), rng.up_to(Duration::from_mins(4)))
             } else {
                 (Duration::ZERO, Duration::ZERO)
             },
@@ -241,15 +241,15 @@ impl Way {
     /// There and back, or a fault.
     async fn trip(&self) -> Result<(), Fault> {
         let manner = self.manner();
-        sleep(self.world.dice.up_to(manner.latency)).await;
+        sleep(self.world.rng.up_to(manner.latency)).await;
         let (from, span) = manner.down;
         let since = self.world.began.elapsed();
         if since >= from && since < from + span {
             return Err(unreachable("connection refused"));
         }
-        if self.world.dice.chance(manner.throttled) {
+        if self.world.rng.chance(manner.throttled) {
             let mut fault = Fault::new(FaultKind::Throttled, "too many calls");
-            fault.retry_after = Some(self.world.dice.up_to(Duration::from_secs(20)));
+            fault.retry_after = Some(self.world.rng.up_to(Duration::from_secs(20)));
             return Err(fault);
         }
         Ok(())
@@ -264,19 +264,19 @@ impl Way {
         in_time: bool,
     ) -> (oneshot::Receiver<Said>, bool) {
         let manner = self.manner();
-        let dice = &self.world.dice;
+        let rng = &self.world.rng;
         let (tell, told) = oneshot::channel();
         let (mut arrives, mut answered, mut hung_up) = (true, true, false);
-        let mut delay = dice.up_to(manner.latency);
-        if dice.chance(manner.lost_before) {
-            (arrives, answered, hung_up) = (false, false, dice.chance(500));
-        } else if dice.chance(manner.lost_after) {
-            (answered, hung_up) = (false, dice.chance(500));
-        } else if dice.chance(manner.late) {
-            (answered, hung_up) = (false, dice.chance(500));
-            delay = dice.up_to(LATE);
-        } else if dice.chance(manner.slow) {
-            delay = dice.up_to(LATE);
+        let mut delay = rng.up_to(manner.latency);
+        if rng.chance(manner.lost_before) {
+            (arrives, answered, hung_up) = (false, false, rng.chance(500));
+        } else if rng.chance(manner.lost_after) {
+            (answered, hung_up) = (false, rng.chance(500));
+        } else if rng.chance(manner.late) {
+            (answered, hung_up) = (false, rng.chance(500));
+            delay = rng.up_to(LATE);
+        } else if rng.chance(manner.slow) {
+            delay = rng.up_to(LATE);
         }
         let (world, source, node) = (self.world.clone(), self.source, self.node);
         world.sends(node, source, person, password).await;
@@ -363,7 +363,7 @@ impl Connector for Way {
         if Instant::now().into_std() >= deadline {
             return Outcome::NotApplied(unreachable("too late"));
         }
-        if self.world.dice.chance(self.manner().stops) {
+        if self.world.rng.chance(self.manner().stops) {
             self.world.stop_at_the_worst_moment(self.node);
         }
         yield_now().await;
@@ -375,7 +375,7 @@ impl Connector for Way {
         }
         let (told, hung_up) = self.send(person, password, observed, in_time).await;
         let said = if hung_up {
-            sleep(self.world.dice.up_to(Duration::from_secs(1))).await;
+            sleep(self.world.rng.up_to(Duration::from_secs(1))).await;
             None
         } else {
             timeout(OPERATION, told).await.ok().and_then(Result::ok)

@@ -25,9 +25,9 @@ use crate::{
     Control,
     check::Count,
     client::Asked,
-    dice::Dice,
     history::{Effect, History, Number, Request},
-    land::{Land, PEOPLE, SOURCES},
+    seeded_rng::SeededRng,
+    setup::{PEOPLE, SOURCES, Setup},
     source::{Manner, Source, Way},
 };
 
@@ -53,10 +53,10 @@ pub(crate) struct Mood {
 }
 
 pub(crate) struct World {
-    pub(crate) dice: Dice,
-    /// In one of ten histories the name of an account is given away; with dice of its own, so that
+    pub(crate) rng: SeededRng,
+    /// In one of ten histories the name of an account is given away; with rng of its own, so that
     /// the other histories stay as they are.
-    pub(crate) reuse: Option<Dice>,
+    pub(crate) reuse: Option<SeededRng>,
     pub(crate) began: Instant,
     pub(crate) mood: Mood,
     pub(crate) control: Option<Control>,
@@ -81,46 +81,51 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    pub(crate) fn new(land: &Land, seed: u64, control: Option<Control>, story: bool) -> Arc<Self> {
-        let dice = Dice::new(seed);
-        let seconds = |of: &[u64]| Duration::from_secs(dice.one_of(of).unwrap_or(60));
+    pub(crate) fn new(
+        setup: &Setup,
+        seed: u64,
+        control: Option<Control>,
+        story: bool,
+    ) -> Arc<Self> {
+        let rng = SeededRng::new(seed);
+        let seconds = |of: &[u64]| Duration::from_secs(rng.one_of(of).unwrap_or(60));
         let mood = Mood {
-            nodes: 1 + dice.below(5),
+            nodes: 1 + rng.below(5),
             deadline: seconds(&[60, 60, 120, 300]),
-            stops: dice.one_of(&[0, 0, 2, 10]).unwrap_or(0),
-            dies: dice.one_of(&[0, 0, 2, 10]).unwrap_or(0),
-            meddles: dice.one_of(&[0, 0, 200]).unwrap_or(0),
+            stops: rng.one_of(&[0, 0, 2, 10]).unwrap_or(0),
+            dies: rng.one_of(&[0, 0, 2, 10]).unwrap_or(0),
+            meddles: rng.one_of(&[0, 0, 200]).unwrap_or(0),
             cancels: 300,
-            group: dice.one_of(&[0, 0, 2, 3]).unwrap_or(0),
-            requests: 2 + dice.below(9),
+            group: rng.one_of(&[0, 0, 2, 3]).unwrap_or(0),
+            requests: 2 + rng.below(9),
             spread: seconds(&[2, 30, 90, 240]),
         };
         let clock = Clock::with_the_runtime(BEGIN);
         let clocks: Vec<_> = (0..mood.nodes).map(|_| Clock::with_the_runtime(BEGIN)).collect();
         for node in &clocks {
-            if dice.chance(500) {
-                jump(node, &dice, Duration::from_mins(3));
+            if rng.chance(500) {
+                jump(node, &rng, Duration::from_mins(3));
             }
         }
-        let manners: Vec<_> = (0..SOURCES).map(|_| Manner::throw(&dice)).collect();
+        let manners: Vec<_> = (0..SOURCES).map(|_| Manner::random(&rng)).collect();
         let sources = manners.into_iter().map(|manner| Source::new(manner, PEOPLE)).collect();
         let history = History { story: story.then(Vec::new), ..History::default() };
         Arc::new(Self {
-            reuse: (seed % 10 == 4).then(|| Dice::new(!seed)),
+            reuse: (seed % 10 == 4).then(|| SeededRng::new(!seed)),
             began: Instant::now(),
             control,
             changed: Notify::new(),
             calm: AtomicBool::new(false),
             ways_in: Mutex::default(),
-            store: land.store.timed_by(clock.clone()),
-            sealer: land.sealer.clone(),
+            store: setup.store.timed_by(clock.clone()),
+            sealer: setup.sealer.clone(),
             clock,
             clocks,
             sources: Mutex::new(sources),
             history: Mutex::new(history),
             to_stop: Mutex::default(),
             running: Mutex::new((mood.nodes, BEGIN)),
-            dice,
+            rng,
             mood,
         })
     }
@@ -149,14 +154,14 @@ impl World {
     async fn app(self: &Arc<Self>, node: usize, store: &Store, own: &Clock) -> Result<App, Error> {
         let mut config = Config::default();
         config.changes.deadline = self.mood.deadline;
-        config.changes.per_source = 1 + self.dice.below(4);
+        config.changes.per_source = 1 + self.rng.below(4);
         config.limits.changes_per_account_per_day = 0;
         let app = App::new(config, store.clone(), self.sealer.clone(), own.clone()).await?;
-        app.jitter.seed(self.dice.throw());
+        app.jitter.seed(self.rng.next());
         for source in 0..SOURCES {
             let verification = self.source(source, |source| source.manner.verification);
             let way = Way { world: self.clone(), node, source };
-            app.links.plug(&app, &Land::source_id(source), verification, Arc::new(way));
+            app.links.plug(&app, &Setup::source_id(source), verification, Arc::new(way));
         }
         Ok(app)
     }
@@ -164,7 +169,7 @@ impl World {
     /// A node's clock is set by somebody.
     pub(crate) fn jump(&self, node: usize) {
         if let Some(clock) = self.clocks.get(node) {
-            jump(clock, &self.dice, Duration::from_mins(2));
+            jump(clock, &self.rng, Duration::from_mins(2));
         }
     }
 
@@ -190,7 +195,7 @@ impl World {
     pub(crate) async fn sends(&self, node: usize, source: usize, person: usize, password: Number) {
         self.tell(|| format!("node {node} sends p{password} for n{person} to source {source}"));
         let digest = self.history(|h| h.requests.get(password).map(|r| r.digest.clone()));
-        let account = Land::account_id(source, person);
+        let account = Setup::account_id(source, person);
         let look = move |tx: &mut Tx<'_>| -> Result<bool, Error> {
             let Some(digest) = digest else { return Ok(false) };
             let sql = "SELECT count(*) AS value FROM password_change c
@@ -232,7 +237,7 @@ impl World {
         self.history(|history| {
             let sent = history.next();
             let number = history.requests.len();
-            let digest = sha256(&Land::ciphertext(number)).to_vec();
+            let digest = sha256(&Setup::ciphertext(number)).to_vec();
             history.requests.push(Request { person, source, digest, sent, promised: None });
             number
         })
@@ -240,7 +245,7 @@ impl World {
 
     pub(crate) fn stop_at_the_worst_moment(&self, node: usize) {
         if !self.calm.load(Ordering::Relaxed) {
-            let span = Duration::from_secs(1) + self.dice.up_to(Duration::from_secs(48));
+            let span = Duration::from_secs(1) + self.rng.up_to(Duration::from_secs(48));
             locked(&self.to_stop).insert(node, span);
         }
     }
@@ -269,7 +274,7 @@ impl World {
     }
 }
 
-fn jump(clock: &Clock, dice: &Dice, most: Duration) {
-    let far = i64::try_from(dice.up_to(most).as_micros()).unwrap_or(0);
-    clock.jump(if dice.chance(500) { far } else { -far });
+fn jump(clock: &Clock, rng: &SeededRng, most: Duration) {
+    let far = i64::try_from(rng.up_to(most).as_micros()).unwrap_or(0);
+    clock.jump(if rng.chance(500) { far } else { -far });
 }

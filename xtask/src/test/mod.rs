@@ -26,6 +26,7 @@ mod suite;
 mod targets;
 mod workspace;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,14 +62,18 @@ pub(crate) struct SuiteOptions {
     name: String,
     #[arg(long)]
     folder: PathBuf,
+    /// The list of compiled tests.
+    #[arg(long)]
+    tests: PathBuf,
     #[arg(long)]
     large: bool,
 }
 
 impl SuiteOptions {
     /// What the command line of such a run consists of.
-    fn words(name: &str, folder: &Path, size: Size) -> Vec<std::ffi::OsString> {
-        let mut words = vec!["suite".into(), name.into(), "--folder".into(), folder.into()];
+    fn words(name: &str, folder: &Path, run: &Run, size: Size) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec!["suite".into(), name.into()];
+        words.extend(["--folder".into(), folder.into(), "--tests".into(), run.tests().into()]);
         if size == Size::Large {
             words.push("--large".into());
         }
@@ -119,7 +124,7 @@ fn run_into(options: &Options, report: &mut Report) -> Result {
     let size = if options.all { Size::Large } else { Size::Usual };
     install::debian_packages();
     let run = Run::begin()?;
-    build_for(&wanted, report)?;
+    build_for(&wanted, &run, report)?;
     if options.only.is_empty() && !options.all {
         for suite in SUITES {
             if let Some(why) = suite.left_out {
@@ -136,7 +141,7 @@ fn run_into(options: &Options, report: &mut Report) -> Result {
 }
 
 /// Builds what these suites need; clients are installed meanwhile.
-fn build_for(suites: &[&Suite], report: &mut Report) -> Result {
+fn build_for(suites: &[&Suite], run: &Run, report: &mut Report) -> Result {
     let any = |is: fn(&Work) -> bool| suites.iter().any(|suite| is(&suite.work));
     let mut clients = if any(|work| matches!(work, Work::Client(_))) {
         let program = std::env::current_exe().map_err(|e| format!("cannot find xtask: {e}"))?;
@@ -151,7 +156,7 @@ fn build_for(suites: &[&Suite], report: &mut Report) -> Result {
             build::proof_build()?;
         }
         if any(|work| matches!(work, Work::Tests(_))) {
-            build::tests()?;
+            build::tests(&run.tests())?;
         }
         Ok(())
     })?;
@@ -174,7 +179,8 @@ pub(crate) fn run_suite(options: &SuiteOptions) -> Result {
             end_to_end::run(*client, &Targets::start(&run.folder("targets")?), &run, &mut row);
         }
         Work::Tests(tests) => {
-            workspace::run(tests, &Targets::start(&run.folder("targets")?), &mut row);
+            let targets = Targets::start(&run.folder("targets")?);
+            workspace::run(tests, &options.tests, &targets, &mut row);
         }
         Work::Command(command) => count(command(), &mut row),
         Work::Proofs(proofs) => {

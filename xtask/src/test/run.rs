@@ -34,6 +34,11 @@ impl Run {
         Ok(folder)
     }
 
+    /// The list of the compiled tests.
+    pub(crate) fn tests(&self) -> PathBuf {
+        self.folder.join("tests.json")
+    }
+
     /// Keeps the folder of a run that failed until the next one.
     pub(crate) fn end(self, is_well: bool) {
         if is_well {

@@ -64,7 +64,7 @@ fn start(suite: &'static Suite, size: Size, run: &Run, is_shown: bool) -> Result
     let program = std::env::current_exe().map_err(|e| format!("cannot find xtask: {e}"))?;
     // If this process dies, the suite stops its servers.
     let mut command = server::command(&program, "TERM", None);
-    command.args(SuiteOptions::words(suite.name, &folder, size));
+    command.args(SuiteOptions::words(suite.name, &folder, run, size));
     if !is_shown {
         println!("{:<22} starts: {}", suite.name, suite.promise);
         let file = File::create(log(&folder)).map_err(|e| format!("cannot open a log: {e}"))?;

@@ -1,6 +1,7 @@
 //! Compiled tests, with the way to the target systems in their environment.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::report::Row;
@@ -19,7 +20,7 @@ pub(crate) enum Tests {
 /// Tests that run at once in a file whose tests mostly wait; libtest would take one a processor.
 const THREADS: &str = "3";
 
-pub(crate) fn run(tests: &Tests, targets: &Targets, row: &mut Row) {
+pub(crate) fn run(tests: &Tests, list: &Path, targets: &Targets, row: &mut Row) {
     for (system, missing) in
         [("OpenLDAP", targets.ldap.as_ref().err()), ("PostgreSQL", targets.postgres.as_ref().err())]
     {
@@ -27,7 +28,7 @@ pub(crate) fn run(tests: &Tests, targets: &Targets, row: &mut Row) {
             row.skips.push(format!("everything that needs {system}: {reason}"));
         }
     }
-    let ran = build::tests().and_then(|binaries| {
+    let ran = build::built_tests(list).and_then(|binaries| {
         let is_wanted = |binary: &&TestBinary| match tests {
             Tests::Named(name) => binary.name == *name,
             Tests::Others(names) => !names.contains(&binary.name.as_str()),

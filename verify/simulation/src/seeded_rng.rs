@@ -1,4 +1,4 @@
-//! Chance that a seed decides: `SplitMix64`, so that two runs of a seed are the same run.
+//! A seeded generator, `SplitMix64`: two runs of a seed are the same run.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,16 +7,16 @@ use std::{
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Throws from a seed.
+/// The numbers of a seed.
 #[derive(Debug)]
-pub(crate) struct Dice(AtomicU64);
+pub(crate) struct SeededRng(AtomicU64);
 
-impl Dice {
+impl SeededRng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed.wrapping_mul(GOLDEN)))
     }
 
-    pub(crate) fn throw(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         let mut z = self.0.fetch_add(GOLDEN, Ordering::Relaxed).wrapping_add(GOLDEN);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -25,18 +25,18 @@ impl Dice {
 
     /// Below `sides`, which must not be 0.
     pub(crate) fn below(&self, sides: usize) -> usize {
-        usize::try_from(self.throw() % sides as u64).unwrap_or_default()
+        usize::try_from(self.next() % sides as u64).unwrap_or_default()
     }
 
     /// True in so many of a thousand cases.
     pub(crate) fn chance(&self, of_a_thousand: u64) -> bool {
-        self.throw() % 1000 < of_a_thousand
+        self.next() % 1000 < of_a_thousand
     }
 
     /// A time up to `most`, in whole milliseconds.
     pub(crate) fn up_to(&self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
-        Duration::from_millis(self.throw() % most)
+        Duration::from_millis(self.next() % most)
     }
 
     /// One of these, which must not be none.

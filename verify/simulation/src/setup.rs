@@ -25,13 +25,13 @@ pub(crate) const SOURCES: usize = 3;
 const FIRST: u64 = 2;
 
 /// The store with everything in it that no history changes.
-pub(crate) struct Land {
+pub(crate) struct Setup {
     pub(crate) store: Store,
     pub(crate) sealer: Sealer,
     _folder: TempDir,
 }
 
-impl Land {
+impl Setup {
     pub(crate) async fn new() -> Result<Self, Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let sealer = Sealer::new(Kek::create(&folder.path().join("master.key"))?);
@@ -160,7 +160,7 @@ impl Land {
 
 fn identity(person: usize) -> Identity {
     Identity {
-        id: Land::identity_id(person),
+        id: Setup::identity_id(person),
         alias: format!("n{person}"),
         name: format!("N{person}"),
         email: None,
@@ -175,7 +175,7 @@ fn identity(person: usize) -> Identity {
 
 fn source(source: usize) -> Source {
     Source {
-        id: Land::source_id(source),
+        id: Setup::source_id(source),
         name: format!("S{source}"),
         description: None,
         connector: "ldap".into(),
@@ -196,9 +196,9 @@ fn source(source: usize) -> Source {
 
 fn account(source: usize, person: usize) -> Account {
     Account {
-        id: Land::account_id(source, person),
-        identity_id: Some(Land::identity_id(person)),
+        id: Setup::account_id(source, person),
+        identity_id: Some(Setup::identity_id(person)),
         stable_id: Some(stable_id(person, 0)),
-        ..Account::new(Land::source_id(source), &format!("n{person}"), BEGIN)
+        ..Account::new(Setup::source_id(source), &format!("n{person}"), BEGIN)
     }
 }
