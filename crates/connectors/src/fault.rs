@@ -21,6 +21,9 @@ pub struct Fault {
 /// The few things rekey tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
+    /// Nothing is wrong with the source: somebody else changed the account at the same moment, or
+    /// rekey had no connection free.
+    Conflict,
     /// Rekey's own credentials were refused.
     Denied,
     /// The account is locked on the source.
@@ -70,7 +73,7 @@ impl Fault {
     /// Whether the same call may succeed later without anyone changing anything.
     pub fn is_transient(&self) -> bool {
         match self.kind {
-            FaultKind::Throttled | FaultKind::Unreachable => true,
+            FaultKind::Conflict | FaultKind::Throttled | FaultKind::Unreachable => true,
             FaultKind::Denied
             | FaultKind::Locked
             | FaultKind::Misconfigured
@@ -79,12 +82,18 @@ impl Fault {
             | FaultKind::Unsupported => false,
         }
     }
+
+    /// Whether the source does not serve calls at the moment: several of these in a row, and it is
+    /// left alone for a while.
+    pub fn is_outage(&self) -> bool {
+        self.is_transient() && self.kind != FaultKind::Conflict
+    }
 }
 
 /// Somebody else changed the account between observation and write: worth observing again.
 pub(crate) fn conflict() -> Fault {
     let mut fault = Fault::new(
-        FaultKind::Throttled,
+        FaultKind::Conflict,
         "the account was changed by somebody else at the same moment",
     );
     fault.retry_after = Some(Duration::from_secs(1));

@@ -10,7 +10,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Fault, FaultKind, net::OPERATION};
+use crate::{Fault, FaultKind};
+
+/// How long to wait for a free connection. Shorter than any call may take, so that it is this that
+/// runs out, and not the time the source has to answer.
+const FREE_WITHIN: Duration = Duration::from_secs(8);
 
 /// How long a connection may be idle and be used again. Firewalls forget an idle connection after
 /// some minutes without a word to either side: the next request on it would have no answer.
@@ -20,7 +24,7 @@ const IDLE: Duration = Duration::from_mins(1);
 pub(crate) trait Door: Send + Sync {
     /// What it opens. Dropped, it closes at once, and nothing that is still queued is sent.
     type Connection: Send;
-    /// Said to the operator when no connection was free for [`OPERATION`].
+    /// Said to the operator when no connection was free within [`FREE_WITHIN`].
     const BUSY: &'static str;
 
     /// Opens one, signed in with rekey's own account.
@@ -72,9 +76,9 @@ impl<D: Door> Pool<D> {
 
     /// The right to have one more connection open.
     pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        match timeout(OPERATION, Arc::clone(&self.slots).acquire_owned()).await {
+        match timeout(FREE_WITHIN, Arc::clone(&self.slots).acquire_owned()).await {
             Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => Err(Fault::new(FaultKind::Throttled, D::BUSY)),
+            Ok(Err(_)) | Err(_) => Err(Fault::new(FaultKind::Conflict, D::BUSY)),
         }
     }
 
@@ -159,5 +163,16 @@ mod tests {
         lease.give_back(&pool);
         assert_eq!(pool.counts(), (3, 1));
         assert!(pool.take().await.unwrap().is_reused);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exhausted_pool_is_no_outage_of_its_source() {
+        let pool = Pool::new(Counting::default(), 1);
+        let held = pool.take().await.unwrap();
+        let Err(fault) = pool.take().await else { panic!() };
+        assert_eq!((fault.kind, fault.public()), (FaultKind::Conflict, Counting::BUSY));
+        assert!(fault.is_transient() && !fault.is_outage());
+        held.give_back(&pool);
+        assert!(pool.take().await.is_ok());
     }
 }

@@ -141,7 +141,7 @@ impl Connector for BuiltIn {
         match done {
             Ok(true) => Outcome::Applied,
             Ok(false) => Outcome::NotApplied(Fault::new(
-                FaultKind::Unreachable,
+                FaultKind::Conflict,
                 "the password was changed at the same moment",
             )),
             Err(error) => Outcome::Unknown(unreachable(error)),

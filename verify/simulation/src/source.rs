@@ -356,7 +356,7 @@ impl Connector for Way {
             return Outcome::NotApplied(another_account());
         }
         if observed.is_known() && *observed != stamp {
-            let mut fault = Fault::new(FaultKind::Throttled, "changed at the same moment");
+            let mut fault = Fault::new(FaultKind::Conflict, "changed at the same moment");
             fault.retry_after = Some(Duration::from_secs(1));
             return Outcome::NotApplied(fault);
         }

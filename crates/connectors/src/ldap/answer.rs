@@ -151,7 +151,7 @@ mod tests {
             (51, FaultKind::Throttled),
             (52, FaultKind::Unreachable),
             (2, FaultKind::Unsupported),
-            (16, FaultKind::Throttled),
+            (16, FaultKind::Conflict),
         ] {
             let Outcome::NotApplied(fault) = outcome(&Answer::of(code), "") else {
                 panic!("{code}")

@@ -39,7 +39,7 @@ pub(super) struct SignedIn {
 
 impl pool::Door for Door {
     type Connection = SignedIn;
-    const BUSY: &'static str = "every connection to the directory was busy for 10 seconds: raise \
+    const BUSY: &'static str = "every connection to the directory was busy for 8 seconds: raise \
          maxConnections or look for a slow directory";
 
     async fn open(&self) -> Result<SignedIn, Fault> {

@@ -52,10 +52,12 @@ pub(super) fn fault(error: Error) -> Fault {
             "the server is a read-only standby: give the one that accepts changes",
         ),
         "0A000" => (FaultKind::Unsupported, "the server does not support what was asked"),
-        // Two changed the same role at once; a lock or the server's own time limit ran out.
-        "XX000" | "40001" | "40P01" | "55P03" | "57014" => {
-            (FaultKind::Throttled, "the server was too busy with this role")
+        // Two transactions changed the same role at once.
+        "XX000" | "40001" | "40P01" => {
+            (FaultKind::Conflict, "the server was too busy with this role")
         }
+        // A lock or the server's own time limit ran out.
+        "55P03" | "57014" => (FaultKind::Throttled, "the server was too busy with this role"),
         code if code.starts_with("53") => (FaultKind::Throttled, "the server is out of resources"),
         code if code.starts_with("08") || code.starts_with("57") || code.starts_with("58") => {
             (FaultKind::Unreachable, "the server cannot do this at the moment")
@@ -64,7 +66,7 @@ pub(super) fn fault(error: Error) -> Fault {
     };
     let mut fault =
         Fault::new(kind, format!("{advice} ({}, SQLSTATE {code})", plain(answer.message())));
-    if kind == FaultKind::Throttled {
+    if matches!(kind, FaultKind::Conflict | FaultKind::Throttled) {
         fault.retry_after = Some(Duration::from_secs(1));
     }
     fault.caused_by(error)

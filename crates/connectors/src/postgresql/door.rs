@@ -165,7 +165,7 @@ impl Rights {
 
 impl pool::Door for Door {
     type Connection = Connection;
-    const BUSY: &'static str = "every connection to the server was busy for 10 seconds: raise \
+    const BUSY: &'static str = "every connection to the server was busy for 8 seconds: raise \
          maxConnections or look for a slow server";
 
     async fn open(&self) -> Result<Connection, Fault> {
