@@ -39,12 +39,12 @@ struct Kept {
     seq: i64,
     id: ChangeId,
     digest: Vec<u8>,
-    state: i64,
+    state: State,
     created: Micros,
     deadline: Micros,
     ended: Option<Micros>,
     account_id: String,
-    target: i64,
+    target: TargetState,
     error: Option<String>,
 }
 
@@ -114,7 +114,7 @@ pub(crate) async fn all(world: &World) {
                 continue;
             };
             history.tell(row.ended.unwrap_or(row.created), || {
-                let (state, target) = (State::of(row.state), TargetState::of(row.target));
+                let (state, target) = (row.state, row.target);
                 let why = row.error.as_deref().unwrap_or_default();
                 let why = why.split("by request").next().unwrap_or_default();
                 format!(
@@ -238,12 +238,10 @@ impl Lane<'_> {
     fn check(&self, broken: &mut Vec<String>) {
         for (place, row) in self.rows.iter().enumerate() {
             let number = self.number(row);
-            if TargetState::of(row.target) == TargetState::Applied {
+            if row.target == TargetState::Applied {
                 self.was_in_force(row, number, broken);
             }
-            if State::of(row.state) == State::Finished
-                && TargetState::of(row.target) != TargetState::Applied
-            {
+            if row.state == State::Finished && row.target != TargetState::Applied {
                 broken.push(format!("I2: p{number:?} is FINISHED without {}", self.account));
             }
             self.stays(place, row, number, broken);
@@ -270,7 +268,7 @@ impl Lane<'_> {
     /// I3: once one is FINISHED, nothing older comes into force any more; but for a change that
     /// ended at its deadline, which waits no longer for what a stopped node may still send.
     fn stays(&self, place: usize, row: &Kept, number: Option<Number>, broken: &mut Vec<String>) {
-        if State::of(row.state) != State::Finished {
+        if row.state != State::Finished {
             return;
         }
         let ended = row.ended.unwrap_or(Micros(i64::MAX));
@@ -291,16 +289,16 @@ impl Lane<'_> {
     /// I4: the last one that was not superseded is in force, unless it says that it is not, or
     /// somebody else came after it.
     fn last(&self, broken: &mut Vec<String>) {
-        let stood = |row: &&&Kept| TargetState::of(row.target) != TargetState::Superseded;
+        let stood = |row: &&&Kept| row.target != TargetState::Superseded;
         let Some(last) = self.rows.iter().rev().find(stood) else { return };
         let number = self.number(last);
         let Some(in_force) = self.effects.last() else {
-            if TargetState::of(last.target) == TargetState::Applied {
+            if last.target == TargetState::Applied {
                 broken.push(format!("I4: nothing was ever in force on {}", self.account));
             }
             return;
         };
-        if TargetState::of(last.target) == TargetState::Applied
+        if last.target == TargetState::Applied
             && !is_beyond(last, in_force)
             && in_force.password != number
             && in_force.password.is_some()

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use rekey::{
     App, Error,
     jobs::{
-        change_password::{Case, run_with},
+        change_password::{ChangeContext, run_with},
         worker::{Free, claim},
     },
     password::accept::accept,
@@ -177,7 +177,7 @@ async fn serve(world: Arc<World>, app: App, number: usize, asked: Asked) {
 }
 
 /// In the vault's place: what was "encrypted" is a number.
-async fn judge(app: &App, change: &Claimed, _: &Case) -> Result<Judgement, Error> {
+async fn judge(app: &App, change: &Claimed, _: &ChangeContext) -> Result<Judgement, Error> {
     let payload = change.payload.as_ref().ok_or_else(|| Error::Internal("no payload".into()))?;
     let clear = app.sealer.open(Purpose::PasswordChange, &change.bound_to(), payload)?;
     sleep(Duration::from_millis(1)).await;

@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::password::{End, accept::Accepted};
+use crate::password::{Outcome, accept::Accepted};
 
 mod process;
 mod scrape;
@@ -58,7 +58,7 @@ pub struct Metrics {
     /// Keys of sources made, rotated, destroyed.
     keys: Family<KeyDeed, Counter>,
     /// People who signed in, or did not.
-    sign_ins: Family<Outcome, Counter>,
+    sign_ins: Family<SignIn, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -91,7 +91,7 @@ struct KeyDeed {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
+struct SignIn {
     result: &'static str,
 }
 
@@ -182,7 +182,7 @@ impl Metrics {
         self.accepted.inc();
         self.accept.observe(since.elapsed().as_secs_f64());
         for kind in &accepted.superseded {
-            self.counted(kind, End::Superseded);
+            self.counted(kind, Outcome::Superseded);
         }
     }
 
@@ -204,13 +204,13 @@ impl Metrics {
     }
 
     /// A worker ended a change, `after` so long.
-    pub fn ended(&self, source_kind: &str, end: End, after: Duration) {
-        self.counted(source_kind, end);
+    pub fn ended(&self, source_kind: &str, outcome: Outcome, after: Duration) {
+        self.counted(source_kind, outcome);
         self.change.observe(after.as_secs_f64());
     }
 
-    fn counted(&self, source_kind: &str, end: End) {
-        let (state, source_kind) = (end.word(), source_kind.to_owned());
+    fn counted(&self, source_kind: &str, outcome: Outcome) {
+        let (state, source_kind) = (outcome.label(), source_kind.to_owned());
         self.ended.get_or_create(&Ended { state, source_kind }).inc();
     }
 
@@ -237,6 +237,6 @@ impl Metrics {
     /// Somebody signed in, or did not.
     pub fn sign_in(&self, well: bool) {
         let result = if well { "success" } else { "failure" };
-        self.sign_ins.get_or_create(&Outcome { result }).inc();
+        self.sign_ins.get_or_create(&SignIn { result }).inc();
     }
 }

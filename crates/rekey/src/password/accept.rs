@@ -115,7 +115,7 @@ fn decide(
     ciphertext: Option<&[u8]>,
 ) -> Result<Result<Accepted, Error>, Error> {
     let refuse = |code, text: String| Ok(Err(Error::bad(code, text)));
-    let grounds = tx.change_ground(
+    let grounds = tx.accept_context(
         &ask.source_id,
         &ask.identity_id,
         ask.account_id.as_deref(),
@@ -173,7 +173,7 @@ fn decide(
 
     if let Some(name) = &ask.idempotency_key {
         let digest = digest_for(&sha256(ciphertext), named);
-        if !tx.settle_idempotency_key(caller.principal(), name, &digest)? {
+        if !tx.claim_idempotency_key(caller.principal(), name, &digest)? {
             return Ok(Err(Error::Unprocessable(
                 "this Idempotency-Key came with another body before: use a new one".into(),
             )));
@@ -272,7 +272,7 @@ fn resent(known: crate::store::KnownChange, now: Micros) -> Result<Accepted, Err
     if known.created.plus(RESEND) < now {
         return Err(Error::bad(BadRequest::IllegalValue, ALREADY_USED));
     }
-    let (id, state) = (known.id, State::of(known.state));
+    let (id, state) = (known.id, known.state);
     Ok(Accepted { id, state, is_resend: true, superseded: Vec::new() })
 }
 

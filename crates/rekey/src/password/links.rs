@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::{
-    End,
+    Outcome,
     permits::{Permit, Permits},
 };
 use crate::{
@@ -139,12 +139,12 @@ impl Links {
 
 impl App {
     /// Counts a change that a worker of this node ended.
-    pub fn ended(&self, change: &Claimed, end: End) {
+    pub fn ended(&self, change: &Claimed, outcome: Outcome) {
         let made = change.id.made().unwrap_or(self.clock.now());
         let micros = u64::try_from(self.clock.now().0 - made.0).unwrap_or(0);
         let kind = self.links.kind(&change.source_id);
-        Span::current().record("state", end.word());
-        self.metrics().ended(&kind, end, Duration::from_micros(micros));
+        Span::current().record("state", outcome.label());
+        self.metrics().ended(&kind, outcome, Duration::from_micros(micros));
     }
 }
 

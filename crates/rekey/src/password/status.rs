@@ -39,7 +39,7 @@ pub async fn status(app: &App, caller: &Caller, id: ChangeId) -> Result<Status, 
             };
             let change = change.ok_or(Error::NotFound("password change"))?;
             Ok(Status {
-                state: State::of(change.state),
+                state: change.state,
                 errors: change.errors.0,
                 source_ids: tx.change_source_ids(&id)?,
                 id: change.id,
@@ -63,7 +63,7 @@ pub async fn wait(
             if may_have_ended {
                 let looked = id.clone();
                 let status = app.store.read(move |tx| tx.change_status(&looked)).await?;
-                let state = State::of(status.ok_or(Error::NotFound("password change"))?.state);
+                let state = status.ok_or(Error::NotFound("password change"))?.state;
                 if state != State::InProgress {
                     return Ok(state);
                 }

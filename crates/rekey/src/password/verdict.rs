@@ -1,120 +1,77 @@
-//! What to make of what a target said: decisions without any I/O, so that they can be tested and
-//! simulated by themselves.
+//! What the answer of a source means, as an event of the state machine: without any I/O, so that it
+//! can be tested and simulated by itself.
 
 use std::time::Duration;
 
-use rekey_connectors::{Fault, Rejection, Stamp, Verdict, Verification};
+use rekey_connectors::{Fault, Stamp, Verdict, Verification};
 
-use super::TargetState;
+use super::state::Event;
 
-/// What is known of one account after an attempt.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The password is in force.
-    Applied,
-    /// It will not be, for good; in words.
-    Failed(String),
-    /// Nothing was written; ask again later.
-    NotYet(String),
-    /// A write may have happened; look again later, and write nothing before.
-    Unknown(String),
-}
-
-/// What to do with an account whose last write may or may not have happened.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// One verification decides.
-    Verify,
-    /// The write may still arrive: look again when it no longer can.
-    Wait,
-    /// Nothing was written: the write is safe.
-    Write,
-}
-
-/// After a lost answer: a changed stamp is decided by one verification; an unchanged one proves
-/// that nothing was written, and an unknown one proves nothing, but only when nothing may arrive
+/// After a lost answer: a stamp that differs says that the write may have happened; an unchanged
+/// one proves that it did not, and an unknown one proves nothing, but only when it may not arrive
 /// any more.
-pub fn after_unknown(before: &Stamp, now: &Stamp, may_arrive: bool) -> Next {
+pub fn observed(before: &Stamp, now: &Stamp, may_arrive: bool) -> Event {
     match (before.is_known(), before == now) {
-        (true, false) => Next::Verify,
-        _ if may_arrive => Next::Wait,
-        (true, true) => Next::Write,
-        (false, _) => Next::Verify,
+        (true, false) => Event::MayHaveHappened,
+        _ if may_arrive => Event::MayStillArrive,
+        (true, true) => Event::NotHappened,
+        (false, _) => Event::MayHaveHappened,
     }
 }
 
-/// A fault instead of a look. What may have happened before is not known any better; what was in
-/// force is not less so.
-pub fn not_observed(fault: &Fault, state: TargetState) -> Found {
-    match (state, faulted(fault)) {
-        (TargetState::Attempting | TargetState::Settling, Found::NotYet(why)) => {
-            Found::Unknown(why)
-        }
-        (TargetState::Settling, Found::Failed(_)) => Found::Applied,
-        (_, found) => found,
-    }
+/// A fault instead of an observation.
+pub fn not_observed(fault: &Fault) -> Event {
+    if fault.is_transient() { Event::NotObserved } else { Event::Refused }
 }
 
-/// What the one verification found, after a lost answer or when all should be settled; none if
-/// the password is to be written once more.
-pub fn resolved(verdict: Verdict, state: TargetState, stamp_known: bool) -> Option<Found> {
+/// A fault instead of a write.
+pub fn not_applied(fault: &Fault) -> Event {
+    if fault.is_transient() { Event::NotApplied } else { Event::Refused }
+}
+
+/// What the one verification found after a lost answer or at a recheck, and why that may fail the
+/// account.
+pub fn resolved(verdict: Verdict, stamp_known: bool) -> (Event, Option<&'static str>) {
     match (verdict, stamp_known) {
-        (Verdict::Yes, _) => Some(Found::Applied),
-        (Verdict::No, _) if state == TargetState::Settling => None,
-        (Verdict::CannotTell, _) if state == TargetState::Settling => Some(Found::Applied),
+        (Verdict::Yes, _) => (Event::InForce, None),
         // Another password is in force and the source cannot tell whether it is a new one: the
         // write did not happen, or was overwritten; writing once more is what was asked.
-        (Verdict::No, false) => None,
-        (Verdict::No, true) => Some(Found::Failed(
-            "the password was changed outside rekey while the change was under way; nothing more was written".into(),
-        )),
-        (Verdict::CannotTell, _) => Some(Found::Failed(
-            "the answer was lost and it cannot be found out whether the password is in force: change it again".into(),
-        )),
-    }
-}
-
-/// How a confirmed write is to be verified.
-pub fn confirmed(verification: Verification, before: &Stamp, now: Option<&Stamp>) -> Option<Found> {
-    match (verification, now) {
-        (Verification::Stamp, Some(now)) if now.is_known() && now != before => Some(Found::Applied),
-        // Not even the stamp can be read: the source's word is all there is.
-        (Verification::Stamp, None) => Some(Found::Applied),
-        (Verification::Stamp | Verification::Exact, _) => None,
-    }
-}
-
-/// What the exact verification of a confirmed write found.
-pub fn verified(verdict: Verdict) -> Found {
-    match verdict {
-        Verdict::CannotTell | Verdict::Yes => Found::Applied,
-        Verdict::No => Found::Failed(
-            "the source confirmed the change, but another password is in force: it was changed again outside rekey".into(),
+        (Verdict::No, false) => (Event::NotInForce, None),
+        (Verdict::No, true) => (
+            Event::Replaced,
+            Some(
+                "the password was changed outside rekey while the change was under way; nothing more was written",
+            ),
+        ),
+        (Verdict::CannotTell, _) => (
+            Event::CannotTell,
+            Some(
+                "the answer was lost and it cannot be found out whether the password is in force: change it again",
+            ),
         ),
     }
 }
 
-/// A refusal: final, unless it may be the echo of our own success.
-pub fn rejected(rejection: &Rejection, after_unknown: bool) -> Option<Found> {
-    if rejection.reused && after_unknown {
-        return None;
+/// Whether a confirmed write needs no verification: its stamp moved, or cannot be read, where the
+/// word of the source is all there is.
+pub fn is_confirmed(verification: Verification, before: &Stamp, now: Option<&Stamp>) -> bool {
+    match verification {
+        Verification::Stamp => now.is_none_or(|now| now.is_known() && now != before),
+        Verification::Exact => false,
     }
-    Some(Found::Failed(rejection.message.clone()))
 }
 
-/// A fault before anything was written. People read these words: the full ones are in the log.
-pub fn faulted(fault: &Fault) -> Found {
-    let words = fault.public().to_owned();
-    if fault.is_transient() { Found::NotYet(words) } else { Found::Failed(words) }
-}
-
-/// A fault instead of a write. After a lost answer the earlier write may still arrive: the next
-/// look decides, against the same stamp.
-pub fn not_applied(fault: &Fault, after_unknown: bool) -> Found {
-    if after_unknown && fault.is_transient() {
-        return Found::Unknown(fault.public().to_owned());
+/// What the exact verification of a confirmed write found.
+pub fn verified(verdict: Verdict) -> (Event, Option<&'static str>) {
+    match verdict {
+        Verdict::CannotTell | Verdict::Yes => (Event::InForce, None),
+        Verdict::No => (
+            Event::Replaced,
+            Some(
+                "the source confirmed the change, but another password is in force: it was changed again outside rekey",
+            ),
+        ),
     }
-    faulted(fault)
 }
 
 /// When to try again after the `attempt`-th try (from 1): full jitter over `min(60 s, 1 s · 2^n)`.
@@ -139,42 +96,27 @@ mod tests {
     }
 
     #[test]
-    fn only_an_unchanged_known_stamp_allows_a_second_write() {
-        assert_eq!(after_unknown(&stamp("1"), &stamp("1"), false), Next::Write);
-        assert_eq!(after_unknown(&stamp("1"), &stamp("2"), false), Next::Verify);
-        assert_eq!(after_unknown(&stamp(""), &stamp(""), false), Next::Verify);
+    fn only_an_unchanged_known_stamp_says_that_nothing_happened() {
+        assert_eq!(observed(&stamp("1"), &stamp("1"), false), Event::NotHappened);
+        assert_eq!(observed(&stamp("1"), &stamp("2"), false), Event::MayHaveHappened);
+        assert_eq!(observed(&stamp(""), &stamp(""), false), Event::MayHaveHappened);
     }
 
     #[test]
-    fn nothing_is_written_while_an_earlier_write_may_arrive() {
-        assert_eq!(after_unknown(&stamp("1"), &stamp("1"), true), Next::Wait);
-        assert_eq!(after_unknown(&stamp(""), &stamp(""), true), Next::Wait);
-        assert_eq!(after_unknown(&stamp("1"), &stamp("2"), true), Next::Verify);
+    fn a_write_may_arrive_unless_the_stamp_moved() {
+        assert_eq!(observed(&stamp("1"), &stamp("1"), true), Event::MayStillArrive);
+        assert_eq!(observed(&stamp(""), &stamp(""), true), Event::MayStillArrive);
+        assert_eq!(observed(&stamp("1"), &stamp("2"), true), Event::MayHaveHappened);
     }
 
     #[test]
-    fn what_was_in_force_is_written_again_only_when_it_is_not_any_more() {
-        let settling = TargetState::Settling;
-        assert_eq!(resolved(Verdict::No, settling, true), None);
-        assert_eq!(resolved(Verdict::CannotTell, settling, true), Some(Found::Applied));
-        let gone = Fault::new(rekey_connectors::FaultKind::NoAccount, "gone");
-        assert_eq!(not_observed(&gone, settling), Found::Applied);
-        assert_eq!(not_observed(&gone, TargetState::Queued), Found::Failed("gone".into()));
-    }
-
-    #[test]
-    fn a_reuse_refusal_is_final_only_where_no_answer_was_lost() {
-        let refusal = Rejection { message: "in history".into(), reused: true };
-        assert!(rejected(&refusal, true).is_none());
-        assert_eq!(rejected(&refusal, false), Some(Found::Failed("in history".into())));
-    }
-
-    #[test]
-    fn a_fault_after_a_lost_answer_leaves_it_unknown() {
-        let fault = Fault::new(rekey_connectors::FaultKind::Unreachable, "10.0.0.1:636 refused it");
-        let words = "the source cannot be reached".to_owned();
-        assert_eq!(not_applied(&fault, false), Found::NotYet(words.clone()));
-        assert_eq!(not_applied(&fault, true), Found::Unknown(words));
+    fn a_confirmed_write_is_verified_where_the_stamp_did_not_move() {
+        let before = stamp("1");
+        assert!(is_confirmed(Verification::Stamp, &before, Some(&stamp("2"))));
+        assert!(is_confirmed(Verification::Stamp, &before, None));
+        assert!(!is_confirmed(Verification::Stamp, &before, Some(&before)));
+        assert!(!is_confirmed(Verification::Stamp, &before, Some(&stamp(""))));
+        assert!(!is_confirmed(Verification::Exact, &before, Some(&stamp("2"))));
     }
 
     #[test]

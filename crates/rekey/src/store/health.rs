@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Result, Tx, from_row};
+use super::{Result, Tx, changes::IN_PROGRESS, from_row};
 
 /// A change that has not ended so long after its deadline is stuck: no worker looks at it.
 const STUCK: Duration = Duration::from_secs(30);
@@ -22,9 +22,11 @@ impl Tx<'_> {
     /// Looks at every change that has not ended.
     pub fn queue_health(&mut self) -> Result<QueueHealth> {
         let now = self.now()?;
-        let sql = "SELECT COUNT(*) AS depth, $1 - MIN(created) AS oldest,
-                       COUNT(CASE WHEN deadline < $2 THEN 1 END) AS stuck
-                   FROM password_change WHERE state = 0";
-        self.one(sql, &[&now, &now.minus(STUCK)])
+        let sql = format!(
+            "SELECT COUNT(*) AS depth, $1 - MIN(created) AS oldest,
+                 COUNT(CASE WHEN deadline < $2 THEN 1 END) AS stuck
+             FROM password_change WHERE state = {IN_PROGRESS}"
+        );
+        self.one(&sql, &[&now, &now.minus(STUCK)])
     }
 }

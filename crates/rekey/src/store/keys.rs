@@ -1,6 +1,6 @@
 //! Source keys and signing keys.
 
-use super::{Result, Tx, from_row, row::One};
+use super::{Result, Tx, changes::IN_PROGRESS, from_row, row::One};
 use crate::{
     clock::Micros,
     id::{KeyId, SourceId},
@@ -72,10 +72,13 @@ impl Tx<'_> {
 
     /// Destroys the keys that no longer decrypt and that no unfinished change needs.
     pub fn remove_ended_source_keys(&mut self, now: Micros) -> Result<Vec<KeyId>> {
-        let sql = "DELETE FROM source_key WHERE accept_until < $1
-                   AND NOT EXISTS (SELECT 1 FROM password_change c WHERE c.key_id = source_key.id AND c.state = 0)
-                   RETURNING id AS value";
-        Ok(self.all::<One<KeyId>>(sql, &[&now])?.into_iter().map(|One(id)| id).collect())
+        let sql = format!(
+            "DELETE FROM source_key WHERE accept_until < $1 AND NOT EXISTS (
+                 SELECT 1 FROM password_change c
+                 WHERE c.key_id = source_key.id AND c.state = {IN_PROGRESS})
+             RETURNING id AS value"
+        );
+        Ok(self.all::<One<KeyId>>(&sql, &[&now])?.into_iter().map(|One(id)| id).collect())
     }
 
     /// The keys tokens are signed with, the newest first.

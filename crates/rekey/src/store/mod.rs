@@ -51,8 +51,8 @@ pub use self::{
     accounts::Removed,
     audit::{Audit, KeptCheckpoint, Link},
     changes::{
-        ChangeGround, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, DueQueue, Intent,
-        KnownChange, NewChange, Quota, Room, Settled, Sourced, Target, is_lost,
+        AcceptContext, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, DueQueue, Intent,
+        KnownChange, NewChange, Quota, Room, Sourced, Target, TargetResult, is_lost,
     },
     clients::Standing,
     codes::AuthorizationCode,
@@ -76,7 +76,10 @@ use self::{
     server::Server,
     sqlite::Sqlite,
 };
-pub(crate) use self::{row::from_row, value::text_value};
+pub(crate) use self::{
+    row::from_row,
+    value::{column_value, number_value, text_value},
+};
 
 /// The database; cheap to clone.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ pub enum Error {
     /// The store is shutting down, or a deed broke.
     #[error("the store is closed")]
     Closed,
-    /// A text in the store is not what it must be.
+    /// A value in the store is not what it must be.
     #[error("the store holds a value that cannot be read: {0}")]
     Corrupt(String),
     /// A sentence for the operator, about opening the store.
@@ -229,9 +229,14 @@ impl<'a> Row<'a> {
         }
         self.next.set(at + 1);
         match self.of {
-            Of::Sqlite(row) => Ok(row.get(at)?),
-            Of::Postgres(row) => Ok(row.try_get(at)?),
+            Of::Sqlite(row) => row.get(at).map_err(|error| self.unreadable(column, &error)),
+            Of::Postgres(row) => row.try_get(at).map_err(|error| self.unreadable(column, &error)),
         }
+    }
+
+    fn unreadable(&self, column: &str, error: &dyn std::error::Error) -> Error {
+        let why = error.source().unwrap_or(error);
+        Error::Corrupt(format!("{}{column}: {why}", self.prefix))
     }
 
     /// What the columns make whose names begin with `prefix`; none where the `id` of it is null.

@@ -45,19 +45,39 @@ impl<'a, T: DeserializeOwned> tokio_postgres::types::FromSql<'a> for Json<T> {
     }
 }
 
-/// Lets a type with `as_str()` and `parse(&str) -> Option<Self>` be a TEXT column.
+/// Lets types with `as_str()` and `parse(&str) -> Option<Self>` be TEXT columns.
 macro_rules! text_value {
-    ($($name:ty),* $(,)?) => {$(
+    ($($name:ty),* $(,)?) => {
+        $($crate::store::column_value!($name, &str, as_str, as_str, parse);)*
+    };
+}
+pub(crate) use text_value;
+
+/// Lets types with `number()` and `from_number(i64) -> Option<Self>` be BIGINT columns. A number
+/// that stands for nothing is a corrupted store: an error, never a value.
+macro_rules! number_value {
+    ($($name:ty),* $(,)?) => {
+        $($crate::store::column_value!($name, i64, number, as_i64, from_number);)*
+    };
+}
+pub(crate) use number_value;
+
+/// Lets a type be a column that holds what `$write` returns and `$parse` takes.
+macro_rules! column_value {
+    ($name:ty, $column:ty, $write:ident, $read:ident, $parse:ident) => {
         impl rusqlite::ToSql for $name {
             fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
-                Ok(self.as_str().into())
+                Ok(self.$write().into())
             }
         }
         impl rusqlite::types::FromSql for $name {
             fn column_result(
                 value: rusqlite::types::ValueRef<'_>,
             ) -> rusqlite::types::FromSqlResult<Self> {
-                Self::parse(value.as_str()?).ok_or(rusqlite::types::FromSqlError::InvalidType)
+                let raw = value.$read()?;
+                Self::$parse(raw).ok_or_else(|| {
+                    rusqlite::types::FromSqlError::Other(format!("`{raw}` cannot be read").into())
+                })
             }
         }
         impl tokio_postgres::types::ToSql for $name {
@@ -65,11 +85,12 @@ macro_rules! text_value {
                 &self,
                 kind: &tokio_postgres::types::Type,
                 out: &mut bytes::BytesMut,
-            ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
-                self.as_str().to_sql(kind, out)
+            ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>>
+            {
+                self.$write().to_sql(kind, out)
             }
             fn accepts(kind: &tokio_postgres::types::Type) -> bool {
-                <&str as tokio_postgres::types::ToSql>::accepts(kind)
+                <$column as tokio_postgres::types::ToSql>::accepts(kind)
             }
             tokio_postgres::types::to_sql_checked!();
         }
@@ -78,13 +99,13 @@ macro_rules! text_value {
                 kind: &tokio_postgres::types::Type,
                 raw: &'a [u8],
             ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-                let text = <&str as tokio_postgres::types::FromSql>::from_sql(kind, raw)?;
-                Self::parse(text).ok_or_else(|| format!("`{text}` cannot be read").into())
+                let raw = <$column as tokio_postgres::types::FromSql>::from_sql(kind, raw)?;
+                Self::$parse(raw).ok_or_else(|| format!("`{raw}` cannot be read").into())
             }
             fn accepts(kind: &tokio_postgres::types::Type) -> bool {
-                <&str as tokio_postgres::types::FromSql>::accepts(kind)
+                <$column as tokio_postgres::types::FromSql>::accepts(kind)
             }
         }
-    )*};
+    };
 }
-pub(crate) use text_value;
+pub(crate) use column_value;

@@ -12,7 +12,7 @@ use rekey::{
         change_password,
         worker::{Free, Taken, claim},
     },
-    password::{State, accept::Accepted, links::Link},
+    password::{State, TargetState, accept::Accepted, links::Link},
     store::{Room, Tx},
 };
 use rekey_connectors::{Fault, FaultKind};
@@ -177,11 +177,15 @@ async fn what_is_left_of_a_group_waits_for_its_own_sources_only(site: Quiet) {
     assert_eq!(claimed.source_set, both.join(" "));
     let (ended, left) = (one.clone(), two.clone());
     site.write(move |tx| {
-        let (targets, _) = tx.claimed_case(&claimed)?;
+        let (targets, _) = tx.change_context(&claimed)?;
         let settled: Vec<_> = targets
             .into_iter()
-            .map(|(target, _)| rekey::store::Settled {
-                state: if target.source_id == ended { 2 } else { 0 },
+            .map(|(target, _)| rekey::store::TargetResult {
+                state: if target.source_id == ended {
+                    TargetState::Applied
+                } else {
+                    TargetState::Queued
+                },
                 account_id: target.account_id,
                 source_id: target.source_id,
                 announced: None,
@@ -189,7 +193,7 @@ async fn what_is_left_of_a_group_waits_for_its_own_sources_only(site: Quiet) {
                 is_new: true,
             })
             .collect();
-        Ok(tx.settle("node", &claimed, &settled, Duration::ZERO)?)
+        Ok(tx.record_results("node", &claimed, &settled, Duration::ZERO)?)
     })
     .await;
     let (queues, _) =

@@ -15,6 +15,7 @@ mod at_once;
 mod attempts;
 mod audit;
 mod authorization;
+mod change_states;
 mod claims;
 mod cli;
 mod connections;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rekey::{
     error::BadRequest,
     jobs::change_password::LEASE,
-    password::{State, accept},
+    password::{State, TargetState, accept},
     store::{Claimed, Intent, Tx},
 };
 use rekey_vault::Policy;
@@ -136,7 +136,12 @@ async fn announced(site: &Quiet, stamp: &'static str) -> Claimed {
 }
 
 fn intent(change: &Claimed, stamp: &str) -> Intent {
-    Intent { account_id: change.account_id.clone(), salt: vec![7; 16], stamp: stamp.into() }
+    Intent {
+        account_id: change.account_id.clone(),
+        state: TargetState::Writing,
+        salt: vec![7; 16],
+        stamp: stamp.into(),
+    }
 }
 
 async fn nothing_is_written_while_an_earlier_write_may_arrive(site: Quiet) {

@@ -1,5 +1,5 @@
-//! Carrying out one password change: decrypt, judge, look at every target, announce, write,
-//! verify, and end it or come back later.
+//! Carrying out one password change: decrypt, judge, observe every target, announce, write, verify,
+//! and end it or come back later. The state machine in `password::state` decides which of these.
 //!
 //! The clear text exists only in here and in the connectors, and only while they work.
 
@@ -10,22 +10,22 @@ use rekey_vault::Judgement;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use self::target::{Target, hold_back, look, write};
-pub use self::{case::Case, times::LEASE};
+use self::target::{Target, hold_back, observe, write};
+pub use self::{context::ChangeContext, times::LEASE};
 use crate::{
     App, Error,
     keys::SourceKey,
     password::{
-        TargetState, payload_invalid,
+        payload_invalid,
         permits::Permit,
-        superseded_by,
-        verdict::{self, Found},
+        state::{Effect, Event, Illegal, TargetState},
+        superseded_by, verdict,
     },
     proof,
-    store::{Claimed, Intent, Settled, Tx, is_lost},
+    store::{Claimed, Intent, TargetResult, Tx, is_lost},
 };
 
-mod case;
+mod context;
 mod target;
 mod times;
 
@@ -33,7 +33,7 @@ mod times;
 /// later; what fails on a target's side stands in the change.
 /// Its permits were reserved when it was claimed.
 pub async fn run(app: &App, change: Claimed, permit: Option<Permit>) {
-    run_with(app, change, permit, case::judge).await;
+    run_with(app, change, permit, context::judge).await;
 }
 
 /// Carries it out with another judge than the vault: in a simulation.
@@ -41,7 +41,7 @@ pub async fn run_with(
     app: &App,
     change: Claimed,
     permit: Option<Permit>,
-    judge: impl AsyncFn(&App, &Claimed, &Case) -> Result<Judgement, Error>,
+    judge: impl AsyncFn(&App, &Claimed, &ChangeContext) -> Result<Judgement, Error>,
 ) {
     let id = change.id.clone();
     if let Err(error) = carry_out(app, &change, permit, judge).await {
@@ -59,20 +59,20 @@ async fn carry_out(
     app: &App,
     change: &Claimed,
     permit: Option<Permit>,
-    judge: impl AsyncFn(&App, &Claimed, &Case) -> Result<Judgement, Error>,
+    judge: impl AsyncFn(&App, &Claimed, &ChangeContext) -> Result<Judgement, Error>,
 ) -> Result<(), Error> {
-    let case = case::read(app, change).await?;
-    let mut targets = case.targets(app)?;
+    let context = context::read(app, change).await?;
+    let mut targets = context.targets(app)?;
     if change.expired {
-        expire(change, &mut targets);
+        expire(change, &mut targets)?;
         if !targets.iter().any(Target::is_ready) {
-            return settle(app, change, targets).await;
+            return record(app, change, targets).await;
         }
         if permit.is_none() {
-            // A source is full. The last look waits for a permit in its queue, not in a worker.
+            // A source is full. The recheck waits for a permit in its queue, not in a worker.
             return give_back(app, change).await;
         }
-        // The last look takes longer than it takes to end a change.
+        // The recheck takes longer than it takes to end a change.
         let (node, claimed) = (app.node.clone(), change.clone());
         app.store.write(move |tx| tx.renew(&node, &claimed, LEASE)).await?;
     }
@@ -80,14 +80,14 @@ async fn carry_out(
         let why = "given up: rekey stopped three times while it carried this change out, and it is not known whether the password was changed; change it again";
         return end_all(app, change, targets, why).await;
     }
-    if !case.identity.as_ref().is_some_and(|identity| identity.enabled) {
+    if !context.identity.as_ref().is_some_and(|identity| identity.enabled) {
         return end_all(app, change, targets, "the identity was disabled or removed").await;
     }
-    if case.key.as_ref().is_none_or(SourceKey::is_revoked) {
+    if context.key.as_ref().is_none_or(SourceKey::is_revoked) {
         let why = "the source is reached in another way now: call query-password-info again";
         return end_all(app, change, targets, why).await;
     }
-    let judging = judge(app, change, &case).instrument(tracing::info_span!("decrypt"));
+    let judging = judge(app, change, &context).instrument(tracing::info_span!("decrypt"));
     let password = match judging.await? {
         Judgement::Accepted(password) => password,
         Judgement::PayloadInvalid => {
@@ -100,8 +100,9 @@ async fn carry_out(
 
     proof::crash_at("judge.done");
     let now = change.claimed_at;
-    join_all(targets.iter_mut().map(|target| look(target, &password, now))).await;
-    hold_back(&mut targets);
+    let observed = join_all(targets.iter_mut().map(|target| observe(target, &password, now))).await;
+    observed.into_iter().collect::<Result<(), Illegal>>()?;
+    hold_back(&mut targets)?;
     proof::crash_at("look.done");
     if targets.iter().any(Target::is_ready) {
         // Before the commit, so that no commit is too slow for it.
@@ -112,12 +113,13 @@ async fn carry_out(
         }
         proof::crash_at("announce.committed");
         let ready = targets.iter_mut().filter(|target| target.is_ready());
-        join_all(ready.map(|target| write(target, &password, announced))).await;
+        let written = join_all(ready.map(|target| write(target, &password, announced))).await;
+        written.into_iter().collect::<Result<(), Illegal>>()?;
     }
     drop(permit);
     drop(password);
     proof::crash_at("verify.done");
-    settle(app, change, targets).await
+    record(app, change, targets).await
 }
 
 /// Gives the claim back untouched: there was no room.
@@ -130,22 +132,21 @@ async fn give_back(app: &App, change: &Claimed) -> Result<(), Error> {
 /// Commits the intent: from here on a write may have happened. Holds the claim for the time of it.
 /// False when the deadline has come meanwhile, and nothing may be written but what was in force.
 async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result<bool, Error> {
-    let intents: Vec<_> = targets
-        .iter()
-        .filter(|target| target.is_ready())
-        .map(|target| Intent {
-            account_id: target.row.account_id.clone(),
-            salt: target.salt.to_vec(),
-            stamp: target.stamp.0.clone(),
-        })
-        .collect();
-    let begins = targets.iter().any(|t| t.is_ready() && t.state != TargetState::Settling);
+    let mut intents = Vec::with_capacity(targets.len());
+    for target in targets.iter().filter(|target| target.is_ready()) {
+        let (state, _) = target.state.next(Event::Announced)?;
+        let account_id = target.row.account_id.clone();
+        let (salt, stamp) = (target.salt.to_vec(), target.stamp.0.clone());
+        intents.push(Intent { account_id, state, salt, stamp });
+    }
+    let begins = targets.iter().any(|t| t.is_ready() && t.state != TargetState::AwaitingRecheck);
     let (node, claimed) = (app.node.clone(), change.clone());
     let announced = app
         .store
         .write(move |tx| {
             let now = tx.now()?;
-            let last = if begins { claimed.deadline } else { times::last_look(claimed.deadline) };
+            let last =
+                if begins { claimed.deadline } else { times::last_recheck(claimed.deadline) };
             if now >= last {
                 return Ok(None);
             }
@@ -154,97 +155,105 @@ async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result
             Ok::<_, Error>(Some(now))
         })
         .await?;
-    for target in targets.iter_mut().filter(|target| target.is_ready()) {
-        target.announced = announced;
+    if announced.is_some() {
+        for target in targets.iter_mut().filter(|target| target.is_ready()) {
+            target.announced = announced;
+            target.apply(Event::Announced, None)?;
+        }
     }
     Ok(announced.is_some())
 }
 
-/// Keeps what was found; ends the change, or gives it back until later.
-async fn settle(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(), Error> {
+/// Records the results of the attempt; ends the change, or gives it back until later.
+async fn record(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(), Error> {
     let asked = targets.iter().filter_map(|target| target.asked).max();
-    let waits = targets
-        .iter()
-        .any(|target| matches!(target.found, Some(Found::NotYet(_) | Found::Unknown(_))));
+    let waits = targets.iter().any(Target::waits);
     let pause = verdict::pause(change.attempt, asked, app.jitter.next());
-    let end = Target::end(&targets);
     let (node, claimed, targets) = (app.node.clone(), change.clone(), Arc::new(targets));
-    let ended = app
+    let outcome = app
         .store
         .write(move |tx| {
             let now = tx.now()?;
             let unsettled =
                 targets.iter().filter_map(|target| target.unsettled(&claimed, now)).max();
             let pause = unsettled.filter(|_| !waits).unwrap_or(pause);
-            let mut settled = Vec::with_capacity(targets.len());
+            let mut results = Vec::with_capacity(targets.len());
             for target in targets.iter() {
-                settled.push(stands(tx, &claimed, target)?);
+                results.push(result(tx, &claimed, target)?);
             }
-            let ended = tx.settle(&node, &claimed, &settled, pause)?;
+            let outcome = tx.record_results(&node, &claimed, &results, pause)?;
             proof::crash_at("settle.open");
-            Ok::<_, Error>(ended)
+            Ok::<_, Error>(outcome)
         })
         .await?;
-    if ended.is_some() {
-        app.ended(change, end);
+    if let Some(outcome) = outcome {
+        app.ended(change, outcome);
     }
     proof::crash_at("settle.committed");
-    if let Some(state) = ended {
-        app.waiting.tell(&change.id, state);
+    if let Some(outcome) = outcome {
+        app.waiting.tell(&change.id, outcome.state());
     }
     Ok(())
 }
 
-/// Where an account stands after an attempt.
-fn stands(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<Settled, Error> {
-    let (state, why) = match &target.found {
-        None => (target.state, target.row.error.clone()),
-        Some(Found::Applied) if target.unsettled(change, tx.now()?).is_some() => {
-            (TargetState::Settling, None)
-        }
-        Some(Found::Applied) => (TargetState::Applied, None),
-        Some(Found::Failed(why)) => (TargetState::Failed, Some(why.clone())),
-        Some(Found::Unknown(why)) if target.is_only_looked_at() => {
-            (TargetState::Settling, Some(why.clone()))
-        }
-        Some(Found::Unknown(why)) => (TargetState::Attempting, Some(why.clone())),
-        Some(Found::NotYet(why)) => match tx.newer_change(&target.row.account_id, change.seq)? {
-            // Whoever would come back later steps aside for a newer change.
-            Some(newer) => (TargetState::Superseded, Some(superseded_by(newer.as_str()))),
-            None => (TargetState::Queued, Some(why.clone())),
-        },
+/// The result of an attempt for one account. Only the transaction that records it knows whether a
+/// newer change waits, and whether an older write may still arrive.
+fn result(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<TargetResult, Error> {
+    let mut state = target.state;
+    let mut error = match &target.result {
+        Some(result) => result.why.clone(),
+        None => target.row.error.clone(),
     };
-    Ok(Settled {
+    match target.result.as_ref().map(|result| result.effect) {
+        Some(Effect::Confirm) if target.unsettled(change, tx.now()?).is_none() => {
+            (state, _) = state.next(Event::Settled)?;
+        }
+        Some(Effect::Yield) => {
+            if let Some(newer) = tx.newer_change(&target.row.account_id, change.seq)? {
+                (state, _) = state.next(Event::NewerAccepted)?;
+                error = Some(superseded_by(newer.as_str()));
+            }
+        }
+        _ => {}
+    }
+    Ok(TargetResult {
         account_id: target.row.account_id.clone(),
         source_id: target.row.source_id.clone(),
-        state: state.number(),
-        announced: target.left_behind().filter(|_| state != TargetState::Superseded),
-        error: why,
-        is_new: target.found.is_some(),
+        state,
+        announced: state.unresolved_write_at(target.announced, target.row.announced),
+        error,
+        is_new: target.result.is_some(),
     })
 }
 
-/// The deadline has come: every open target fails with what was last wrong. What is in force and
-/// waits to be looked at once more fails only when it could not be.
-fn expire(change: &Claimed, targets: &mut [Target]) {
+/// The deadline has come: every open target fails with what was last wrong. A password in force
+/// that awaits its recheck fails only when it could not be rechecked in time.
+fn expire(change: &Claimed, targets: &mut [Target]) -> Result<(), Illegal> {
+    let event = if change.claimed_at < times::last_recheck(change.deadline) {
+        Event::DeadlinePassed
+    } else {
+        Event::RecheckOverdue
+    };
     for target in targets.iter_mut().filter(|target| target.is_ready()) {
         let last = target.row.error.as_deref().unwrap_or("its turn did not come");
-        target.found = Some(Found::Failed(match target.state {
-            TargetState::Settling if change.claimed_at < times::last_look(change.deadline) => {
-                continue;
-            }
-            TargetState::Settling => format!(
+        let why = match target.state {
+            TargetState::AwaitingRecheck => format!(
                 "the password was in force, but an older change may have overwritten it, and it could not be looked at again ({last}): change it again"
             ),
-            TargetState::Attempting => format!(
+            TargetState::Queued => format!("the deadline has passed; last problem: {last}"),
+            TargetState::Applied
+            | TargetState::Attempting
+            | TargetState::Failed
+            | TargetState::Restoring
+            | TargetState::Rewriting
+            | TargetState::Superseded
+            | TargetState::Writing => format!(
                 "the deadline has passed and it is not known whether the password was changed ({last}): change it again"
             ),
-            TargetState::Applied
-            | TargetState::Failed
-            | TargetState::Queued
-            | TargetState::Superseded => format!("the deadline has passed; last problem: {last}"),
-        }));
+        };
+        target.apply(event, why)?;
     }
+    Ok(())
 }
 
 /// Ends every open target with the same words.
@@ -255,9 +264,9 @@ async fn end_all(
     why: &str,
 ) -> Result<(), Error> {
     for target in targets.iter_mut().filter(|target| target.is_ready()) {
-        target.fail(why);
+        target.apply(Event::Refused, why.to_owned())?;
     }
-    settle(app, change, targets).await
+    record(app, change, targets).await
 }
 
 /// Ends every open target; the account that was named carries the words, the others of its sync
@@ -271,7 +280,7 @@ async fn end_named(
     for target in targets.iter_mut().filter(|target| target.is_ready()) {
         let named = target.row.account_id == change.account_id;
         let why = if named { why } else { "not attempted, since the password was refused" };
-        target.fail(why);
+        target.apply(Event::Refused, why.to_owned())?;
     }
-    settle(app, change, targets).await
+    record(app, change, targets).await
 }

@@ -1,4 +1,5 @@
-//! One account of a change: looked at, written, verified.
+//! One account of a change: observed, written, verified. What happens becomes an event of the state
+//! machine, which decides.
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
@@ -13,24 +14,24 @@ use super::times::{self, VERIFIED_BY, WRITE_BY};
 use crate::{
     clock::Micros,
     password::{
-        End, TargetState,
         links::Link,
-        verdict::{self, Found, Next},
+        state::{Effect, Event, Illegal, TargetState, group_event},
+        verdict,
     },
     proof,
     source::correlation::is_equal,
     store::{Claimed, ClaimedTarget},
 };
 
-/// How long looking at a target may take, and verifying it afterwards: with the wait for room it
+/// How long observing a target may take, and verifying it afterwards: with the wait for room it
 /// ends before the claim does.
-const LOOK_WITHIN: Duration = Duration::from_secs(10);
+const OBSERVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// One account and what is being done with it.
 pub(super) struct Target {
     /// What the store has of it.
     pub(super) row: ClaimedTarget,
-    /// Where it stood when it was claimed.
+    /// Its state now; `row` has the one at the claim.
     pub(super) state: TargetState,
     /// When a write was announced in this attempt, if one was.
     pub(super) announced: Option<Micros>,
@@ -42,12 +43,20 @@ pub(super) struct Target {
     pub(super) owner: Option<Owner>,
     /// Whether its source's last aggregation confirmed whose it is.
     pub(super) is_confirmed: bool,
-    /// What was found out in this attempt, once it was.
-    pub(super) found: Option<Found>,
+    /// The end of this attempt, once it has ended for this account.
+    pub(super) result: Option<AttemptResult>,
     /// The stamp last observed.
     pub(super) stamp: Stamp,
     /// The random bytes of this change on this account.
     pub(super) salt: [u8; 16],
+}
+
+/// The end of an attempt for one account.
+pub(super) struct AttemptResult {
+    /// What is to be done when it is recorded.
+    pub(super) effect: Effect,
+    /// What is wrong.
+    pub(super) why: Option<String>,
 }
 
 /// The value by which an account names its person.
@@ -61,67 +70,48 @@ pub(super) struct Owner {
 }
 
 impl Target {
-    /// Whether it has not ended.
-    pub(super) fn is_open(&self) -> bool {
-        self.state.is_open()
-    }
-
-    /// Whether a write is due: it was looked at, and nothing was found in its way.
+    /// Whether a write is due: it was observed, and nothing was found in its way.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_open() && self.found.is_none()
+        self.state.is_open() && self.result.is_none()
     }
 
-    /// Whether it was in force, and nothing was written to it in this attempt.
-    pub(super) fn is_only_looked_at(&self) -> bool {
-        self.state == TargetState::Settling && self.announced.is_none()
-    }
-
-    /// Ends it with these words, unless the password is in force.
-    pub(super) fn fail(&mut self, why: &str) {
-        self.found = Some(match self.state {
-            TargetState::Settling => Found::Applied,
-            TargetState::Applied
-            | TargetState::Attempting
-            | TargetState::Failed
-            | TargetState::Queued
-            | TargetState::Superseded => Found::Failed(why.to_owned()),
-        });
-    }
-
-    /// How much longer its password, which was found in force, is not settled.
-    pub(super) fn unsettled(&self, change: &Claimed, now: Micros) -> Option<Duration> {
-        let in_force = self.found == Some(Found::Applied) && now < change.deadline;
-        times::settles(self.row.left_behind, now).filter(|_| in_force)
-    }
-
-    /// When the last write was announced of which its own worker did not find out what became.
-    pub(super) fn left_behind(&self) -> Option<Micros> {
-        let is_known = !matches!(self.found, None | Some(Found::Unknown(_)));
-        self.announced.filter(|_| !is_known).or(self.row.announced)
-    }
-
-    /// How a change with these accounts ends, if it does: what would come back later and has ended
-    /// all the same stepped aside.
-    pub(super) fn end(targets: &[Self]) -> End {
-        let steps_aside = |target: &Self| {
-            target.state == TargetState::Superseded
-                || matches!(target.found, Some(Found::NotYet(_)))
-        };
-        let fails = |target: &Self| {
-            target.state == TargetState::Failed || matches!(target.found, Some(Found::Failed(_)))
-        };
-        if targets.iter().any(fails) {
-            End::Failed
-        } else if targets.iter().any(steps_aside) {
-            End::Superseded
-        } else {
-            End::Finished
+    /// Applies an event. If that ends the attempt for this account, `why` is what its status says.
+    pub(super) fn apply(
+        &mut self,
+        event: Event,
+        why: impl Into<Option<String>>,
+    ) -> Result<Effect, Illegal> {
+        let (state, effect) = self.state.next(event)?;
+        self.state = state;
+        if effect.ends_attempt() {
+            // Nothing is wrong with a password that is in force.
+            let why = why.into().filter(|_| effect != Effect::Confirm);
+            self.result = Some(AttemptResult { effect, why });
         }
+        Ok(effect)
+    }
+
+    /// Whether it needs a pause before the next attempt.
+    pub(super) fn waits(&self) -> bool {
+        self.result.as_ref().is_some_and(|result| result.effect.waits())
+    }
+
+    /// How much longer a write of an older change may overwrite its password, which was found in
+    /// force.
+    pub(super) fn unsettled(&self, change: &Claimed, now: Micros) -> Option<Duration> {
+        let confirm = self.result.as_ref().is_some_and(|result| result.effect == Effect::Confirm);
+        times::settles(self.row.unresolved_write_at, now)
+            .filter(|_| confirm && now < change.deadline)
+    }
+
+    /// A fault instead of an answer.
+    fn not_observed(&mut self, fault: &Fault) -> Result<(), Illegal> {
+        self.apply(verdict::not_observed(fault), fault.public().to_owned()).map(drop)
     }
 
     fn failed(&mut self, link: &Link, fault: &Fault) {
         self.asked = self.asked.max(fault.retry_after);
-        if fault.is_transient() {
+        if fault.is_outage() {
             link.failed(fault);
         }
     }
@@ -159,30 +149,35 @@ impl Target {
     }
 }
 
-/// Looks for no longer than [`LOOK_WITHIN`]; `now` is when the change was claimed.
-pub(super) async fn look(target: &mut Target, password: &Password, now: Micros) {
+/// Observes for no longer than [`OBSERVE_WITHIN`]; `now` is when the change was claimed.
+pub(super) async fn observe(
+    target: &mut Target,
+    password: &Password,
+    now: Micros,
+) -> Result<(), Illegal> {
     if !target.is_ready() {
-        return;
+        return Ok(());
     }
-    let left = times::may_arrive(target.row.left_behind, now);
-    if let Some(left) = left.filter(|_| target.state == TargetState::Queued) {
-        target.asked = Some(left);
-        target.found = Some(Found::NotYet("a write of an older change may still arrive".into()));
-        return;
+    if let Some(left) = times::may_arrive(target.row.unresolved_write_at, now) {
+        let why = "a write of an older change may still arrive".to_owned();
+        if target.apply(Event::OlderMayArrive, why)? != Effect::Observe {
+            target.asked = Some(left);
+            return Ok(());
+        }
     }
     if !target.is_confirmed {
         // The words are for the person who asked: they say nothing about where the source is.
-        let fault = Fault::new(FaultKind::Throttled, UNCONFIRMED);
-        target.found = Some(verdict::not_observed(&fault, target.state));
-        return;
+        return target.apply(Event::NotObserved, UNCONFIRMED.to_owned()).map(drop);
     }
-    if timeout(LOOK_WITHIN, observe(target, password, now)).await.is_err() {
-        let fault = Fault::new(FaultKind::Unreachable, IN_TIME);
-        if let Ok(link) = target.link.clone() {
-            target.failed(&link, &fault);
-        }
-        target.found = Some(verdict::not_observed(&fault, target.state));
+    if let Ok(observed) = timeout(OBSERVE_WITHIN, observe_and_resolve(target, password, now)).await
+    {
+        return observed;
     }
+    let fault = Fault::new(FaultKind::Unreachable, IN_TIME);
+    if let Ok(link) = target.link.clone() {
+        target.failed(&link, &fault);
+    }
+    target.not_observed(&fault)
 }
 
 const GIVEN_AWAY: &str = "the account became another person's while its password was changed: change the password everywhere else, and aggregate the source";
@@ -191,14 +186,18 @@ const IN_TIME: &str = "the source did not answer in time";
 
 const UNCONFIRMED: &str = "waiting for an aggregation of the source to confirm whose account it is";
 
-/// Looks at a target without changing it; resolves a write whose answer was lost, and one that
-/// another may have overwritten.
-async fn observe(target: &mut Target, password: &Password, now: Micros) {
+/// Observes a target without changing it; resolves a write whose answer was lost, and one that
+/// another write may have replaced.
+async fn observe_and_resolve(
+    target: &mut Target,
+    password: &Password,
+    now: Micros,
+) -> Result<(), Illegal> {
     let link = match &target.link {
         Ok(link) => link.clone(),
         Err(why) => {
             let why = why.clone();
-            return target.fail(&why);
+            return target.apply(Event::Refused, why).map(drop);
         }
     };
     let stamp = match link.looked(link.connector.observe(&target.account())).await {
@@ -206,129 +205,129 @@ async fn observe(target: &mut Target, password: &Password, now: Micros) {
             None => observed.stamp,
             Some(fault) => {
                 link.answered();
-                target.found = Some(verdict::not_observed(&fault, target.state));
-                return;
+                return target.not_observed(&fault);
             }
         },
         Err(fault) => {
             target.failed(&link, &fault);
             tracing::warn!(error = &fault as &dyn StdError, "a source cannot be observed");
-            target.found = Some(verdict::not_observed(&fault, target.state));
-            return;
+            return target.not_observed(&fault);
         }
     };
     link.answered();
-    if matches!(target.state, TargetState::Attempting | TargetState::Settling) {
-        let left = times::may_arrive(target.row.announced, now);
-        let next = if proof::asks_for("blind_retry") {
-            Next::Write
-        } else {
-            verdict::after_unknown(&target.stamp, &stamp, left.is_some())
-        };
-        target.found = match next {
-            Next::Write => None,
-            Next::Wait => {
-                target.asked = target.asked.max(left);
-                Some(Found::Unknown("the answer of the source was lost".into()))
-            }
-            Next::Verify => {
-                match link.verified(link.connector.verify(&target.change(password))).await {
-                    Ok(found) => verdict::resolved(found, target.state, target.stamp.is_known()),
-                    Err(fault) => Some(verdict::not_observed(&fault, target.state)),
+    let left = times::may_arrive(target.row.announced, now);
+    let event = if proof::asks_for("blind_retry") {
+        Event::NotHappened
+    } else {
+        verdict::observed(&target.stamp, &stamp, left.is_some())
+    };
+    match target.apply(event, "the answer of the source was lost".to_owned())? {
+        Effect::Retry => target.asked = target.asked.max(left),
+        Effect::Verify => {
+            match link.verified(link.connector.verify(&target.change(password))).await {
+                Ok(found) => {
+                    let (event, why) = verdict::resolved(found, target.stamp.is_known());
+                    target.apply(event, why.map(str::to_owned))?;
                 }
+                Err(fault) => target.not_observed(&fault)?,
             }
-        };
+        }
+        Effect::Announce
+        | Effect::Confirm
+        | Effect::End
+        | Effect::Observe
+        | Effect::Write
+        | Effect::Yield => {}
     }
     target.stamp = stamp;
+    Ok(())
 }
 
-/// Nothing is written to a group until every member is ready; once something was, the rest follow
-/// one by one.
-pub(super) fn hold_back(targets: &mut [Target]) {
-    let written = targets.iter().any(|target| {
-        matches!(
-            target.state,
-            TargetState::Applied | TargetState::Attempting | TargetState::Settling
-        ) || target.found == Some(Found::Applied)
-    });
-    let failed = targets.iter().any(|target| {
-        target.state == TargetState::Failed || matches!(target.found, Some(Found::Failed(_)))
-    });
-    let waits = targets
-        .iter()
-        .any(|target| matches!(target.found, Some(Found::NotYet(_) | Found::Unknown(_))));
-    if written || !(failed || waits) {
-        return;
-    }
-    let called_off = |target: &&mut Target| {
-        target.is_ready() || (failed && matches!(target.found, Some(Found::NotYet(_))))
+/// Holds back the members of a sync group that are ready, while another one is not.
+pub(super) fn hold_back(targets: &mut [Target]) -> Result<(), Illegal> {
+    let members = targets.iter().map(|target| (target.row.state, target.state, target.waits()));
+    let (event, why) = match group_event(members) {
+        None => return Ok(()),
+        Some(event @ Event::GroupFailed) => {
+            (event, "not attempted, since another system of the sync group cannot be changed")
+        }
+        Some(event) => (event, "waiting for another system of the sync group"),
     };
-    for target in targets.iter_mut().filter(called_off) {
-        target.found = Some(if failed {
-            Found::Failed(
-                "not attempted, since another system of the sync group cannot be changed".into(),
-            )
-        } else {
-            Found::NotYet("waiting for another system of the sync group".into())
-        });
+    let failed = event == Event::GroupFailed;
+    for target in targets.iter_mut().filter(|target| target.is_ready() || failed && target.waits())
+    {
+        target.apply(event, why.to_owned())?;
     }
+    Ok(())
 }
 
 /// Writes what was announced at `announced`, and verifies what the target confirmed.
-pub(super) async fn write(target: &mut Target, password: &Password, announced: Instant) {
-    let Ok(link) = target.link.clone() else { return };
+pub(super) async fn write(
+    target: &mut Target,
+    password: &Password,
+    announced: Instant,
+) -> Result<(), Illegal> {
+    let Ok(link) = target.link.clone() else { return Ok(()) };
     let change = target.change(password);
     let by = (announced + WRITE_BY).into_std();
     proof::crash_soon("write.under_way");
     let outcome = link.wrote(link.connector.apply(&change, &target.stamp, by)).await;
     proof::crash_at("write.answered");
-    let found = match outcome {
+    let (event, why) = match outcome {
         Outcome::Applied => {
             link.answered();
             let confirmed = confirm(&link, target, &change);
             // It was confirmed; that it cannot be verified in time takes nothing from that.
-            timeout_at(verified_by(announced), confirmed).await.unwrap_or(Found::Applied)
+            let confirmed = timeout_at(verified_by(announced), confirmed).await;
+            let (event, why) = confirmed.unwrap_or((Event::InForce, None));
+            (event, why.map(str::to_owned))
         }
         Outcome::NotApplied(fault) => {
             tracing::warn!(error = &fault as &dyn StdError, "a source did not change a password");
             target.failed(&link, &fault);
-            // After a lost answer, what was sent then may still arrive.
-            verdict::not_applied(&fault, target.state == TargetState::Attempting)
+            (verdict::not_applied(&fault), Some(fault.public().to_owned()))
         }
         Outcome::Rejected(rejection) => {
             link.answered();
-            if let Some(found) = verdict::rejected(&rejection, target.state != TargetState::Queued)
-            {
-                found
-            } else {
-                let verified = link.verified(link.connector.verify(&change));
-                match timeout_at(verified_by(announced), verified).await {
-                    Ok(Ok(Verdict::Yes)) => Found::Applied,
-                    Ok(Ok(_)) => Found::Failed(rejection.message),
-                    Ok(Err(fault)) => Found::Unknown(fault.public().to_owned()),
-                    Err(_) => Found::Unknown(IN_TIME.to_owned()),
+            let event = if rejection.reused { Event::Reused } else { Event::Refused };
+            if target.apply(event, rejection.message.clone())? != Effect::Verify {
+                return Ok(());
+            }
+            let change = target.change(password);
+            let verified = link.verified(link.connector.verify(&change));
+            match timeout_at(verified_by(announced), verified).await {
+                Ok(Ok(Verdict::Yes)) => (Event::InForce, None),
+                Ok(Ok(Verdict::CannotTell | Verdict::No)) => {
+                    (Event::Refused, Some(rejection.message))
                 }
+                Ok(Err(fault)) => (Event::AnswerLost, Some(fault.public().to_owned())),
+                Err(_) => (Event::AnswerLost, Some(IN_TIME.to_owned())),
             }
         }
         Outcome::Unknown(fault) => {
             tracing::warn!(error = &fault as &dyn StdError, "the answer of a source was lost");
             target.failed(&link, &fault);
-            Found::Unknown(fault.public().to_owned())
+            (Event::AnswerLost, Some(fault.public().to_owned()))
         }
     };
-    target.found = Some(found);
+    target.apply(event, why).map(drop)
 }
 
 /// Until when what was announced then may be verified: the claim still has to be there afterwards.
 fn verified_by(announced: Instant) -> Instant {
-    (announced + VERIFIED_BY).min(Instant::now() + LOOK_WITHIN)
+    (announced + VERIFIED_BY).min(Instant::now() + OBSERVE_WITHIN)
 }
 
-async fn confirm(link: &Link, target: &Target, change: &Change<'_>) -> Found {
+/// Verifies what the source confirmed: the event, and why where it is a bad one.
+async fn confirm(
+    link: &Link,
+    target: &Target,
+    change: &Change<'_>,
+) -> (Event, Option<&'static str>) {
     let now = if link.verification == Verification::Stamp {
         match link.verified(link.connector.observe(&change.account)).await {
             Ok(now) if target.is_anothers(&now).is_some() => {
-                return Found::Failed(GIVEN_AWAY.into());
+                return (Event::Refused, Some(GIVEN_AWAY));
             }
             Ok(now) => Some(now.stamp),
             Err(_) => None,
@@ -336,12 +335,12 @@ async fn confirm(link: &Link, target: &Target, change: &Change<'_>) -> Found {
     } else {
         None
     };
-    if let Some(found) = verdict::confirmed(link.verification, &target.stamp, now.as_ref()) {
-        return found;
+    if verdict::is_confirmed(link.verification, &target.stamp, now.as_ref()) {
+        return (Event::InForce, None);
     }
     match link.verified(link.connector.verify(change)).await {
         Ok(found) => verdict::verified(found),
         // It was confirmed; that it cannot be verified just now takes nothing from that.
-        Err(_) => Found::Applied,
+        Err(_) => (Event::InForce, None),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A write is announced, then sent within [`WRITE_BY`] or not at all, and [`ARRIVES_WITHIN`] later
 //! it has arrived or never will: the connector and the kernel give it up then. Nothing else is
-//! written to the account before that. The claim lasts exactly as long, so that who takes over
+//! written to the account before that. The claim lasts exactly as long, so that the next worker
 //! may write at once.
 //!
 //! What this does not bound is a process that is stopped after its last look at the clock and
@@ -25,9 +25,9 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 const TO_SAY_SO: Duration = Duration::from_secs(2);
 /// The longest stop of a process, at the worst moment, that is still repaired.
 const STOPPED: Duration = Duration::from_mins(1);
-/// How long after its deadline a password that waits for its check may still be looked at: with a
-/// claim, that is within the 30 s.
-const LAST_LOOK: Duration = Duration::from_secs(4);
+/// How long after its deadline a password in force may still be rechecked: with a claim, that is
+/// within the 30 s.
+const LAST_RECHECK: Duration = Duration::from_secs(4);
 /// A change in whose hands this many workers were lost is not given to another one.
 const LAPSES: i64 = 3;
 
@@ -42,14 +42,14 @@ pub(super) fn may_arrive(announced: Option<Micros>, now: Micros) -> Option<Durat
 }
 
 /// How much longer a password is not settled: an older change left a write behind, and a stopped
-/// process may still send it. It is looked at once more when that is over.
-pub(super) fn settles(left_behind: Option<Micros>, now: Micros) -> Option<Duration> {
-    remains(left_behind, WRITE_BY.saturating_add(STOPPED), now)
+/// process may still send it. It is rechecked when that is over.
+pub(super) fn settles(unresolved_write_at: Option<Micros>, now: Micros) -> Option<Duration> {
+    remains(unresolved_write_at, WRITE_BY.saturating_add(STOPPED), now)
 }
 
-/// Until when a password that is not settled may still be looked at, and be written once more.
-pub(super) fn last_look(deadline: Micros) -> Micros {
-    deadline.plus(LAST_LOOK)
+/// Until when a password that is not settled may still be rechecked, and be written once more.
+pub(super) fn last_recheck(deadline: Micros) -> Micros {
+    deadline.plus(LAST_RECHECK)
 }
 
 /// Whether a change takes the processes with it that carry it out.

@@ -1,6 +1,9 @@
 //! Taking a place in the order of acceptance.
 
-use super::{ChangeGround, ChangeSource, KnownChange, NewChange, Quota, Target, source_set};
+use super::{
+    AcceptContext, ChangeSource, FIRST_ENDED, IN_PROGRESS, KnownChange, NewChange, QUEUED, Quota,
+    Target, source_set,
+};
 use crate::{
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
     store::{Param, Result, Tx, from_row, row::One},
@@ -21,13 +24,13 @@ impl Tx<'_> {
 
     /// What accepting needs to know, in one query: a row for each account the change may be for,
     /// and one without an account where there is none. None without the source.
-    pub fn change_ground(
+    pub fn accept_context(
         &mut self,
         source: &SourceId,
         identity: &IdentityId,
         native: Option<&str>,
         key: &KeyId,
-    ) -> Result<Vec<ChangeGround>> {
+    ) -> Result<Vec<AcceptContext>> {
         let sql =
             "SELECT s.name, s.features, s.deadline, k.spki, k.accept_until, a.id AS account_id
                    FROM source s LEFT JOIN source_key k ON k.id = $2 AND k.source_id = s.id
@@ -76,12 +79,14 @@ impl Tx<'_> {
         payload: &[u8],
         targets: &[Target],
     ) -> Result<Option<i64>> {
-        let sql = "INSERT INTO password_change (id, digest, caller, identity_id, source_id, account_id, key_id,
+        let sql = format!(
+            "INSERT INTO password_change (id, digest, caller, identity_id, source_id, account_id, key_id,
                        payload, state, errors, attempt, due, deadline, created, source_set)
-                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, '[]', 0, $9, $10, $9, $11
+                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, {IN_PROGRESS}, '[]', 0, $9, $10, $9, $11
                    WHERE (SELECT count(*) FROM (SELECT 1 FROM password_change
                        WHERE account_id = $6 AND created > $13 LIMIT $12) AS recent) < $12
-                   ON CONFLICT (digest) DO NOTHING";
+                   ON CONFLICT (digest) DO NOTHING"
+        );
         let Quota { most, since } = change.quota.unwrap_or(Quota::NONE);
         let NewChange { id, digest, caller, identity_id, source_id, account_id, key_id, .. } =
             change;
@@ -112,7 +117,7 @@ impl Tx<'_> {
             let sql = format!(
                 "WITH entered AS ({sql} RETURNING seq), targets AS (
                      INSERT INTO password_change_target (change_seq, account_id, source_id, state)
-                     SELECT entered.seq, target.account_id, target.source_id, 0 FROM entered,
+                     SELECT entered.seq, target.account_id, target.source_id, {QUEUED} FROM entered,
                          unnest(string_to_array($14, ' '), string_to_array($15, ' '))
                              AS target (account_id, source_id))
                  SELECT seq AS value FROM entered"
@@ -122,18 +127,19 @@ impl Tx<'_> {
             let seq = self.take_early(seq)?;
             return Ok(seq);
         }
-        let Some(seq) = self.insert(sql, &params)? else { return Ok(None) };
+        let Some(seq) = self.insert(&sql, &params)? else { return Ok(None) };
         for target in targets {
-            let sql =
+            let sql = format!(
                 "INSERT INTO password_change_target (change_seq, account_id, source_id, state)
-                       VALUES ($1, $2, $3, 0)";
-            self.run_one(sql, &[&seq, &target.account_id, &target.source_id])?;
+                 VALUES ($1, $2, $3, {QUEUED})"
+            );
+            self.run_one(&sql, &[&seq, &target.account_id, &target.source_id])?;
         }
         Ok(Some(seq))
     }
 
     /// Whether an `Idempotency-Key` of a caller is new, or came with this very body before.
-    pub fn settle_idempotency_key(
+    pub fn claim_idempotency_key(
         &mut self,
         caller: &str,
         name: &str,
@@ -165,15 +171,17 @@ impl Tx<'_> {
         seq: i64,
         newer: &ChangeId,
     ) -> Result<Vec<String>> {
-        let sql = "SELECT t.change_seq AS seq,
+        // The first condition on `t.state` is the one of the partial index.
+        let sql = format!(
+            "SELECT t.change_seq AS seq,
                        COALESCE((SELECT connector FROM source WHERE id = c.source_id), '') AS source_kind
                    FROM password_change_target t
                    JOIN password_change c ON c.seq = t.change_seq
-                   WHERE t.account_id = $1 AND t.change_seq < $2 AND t.state < 2 AND t.state = 0 AND c.state = 0
-                     AND c.claimed_by IS NULL";
+                   WHERE t.account_id = $1 AND t.change_seq < $2 AND t.state < {FIRST_ENDED}
+                     AND t.state = {QUEUED} AND c.state = {IN_PROGRESS} AND c.claimed_by IS NULL"
+        );
         // On PostgreSQL the row is locked first, so that no worker claims it meanwhile.
-        let sql =
-            if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql.to_owned() };
+        let sql = if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql };
         let mut ended = Vec::new();
         for Older { seq, source_kind } in self.all(&sql, &[account, &seq])? {
             self.supersede_target(seq, account, newer)?;

@@ -1,36 +1,46 @@
 //! How changes end.
 
-use super::EndedTarget;
+use std::sync::LazyLock;
+
+use super::{EndedTarget, IN_PROGRESS};
 use crate::{
     id::{AccountId, ChangeId, SourceId},
-    password::{State, TargetState, line, superseded_by},
+    password::{Outcome, State, TargetState, line, state::Event, superseded_by},
     store::{Audit, Json, Result, Tx, audit::Entry, row::One},
 };
 
 /// Ends a change that has not ended, and shreds its payload.
-pub(super) const END: &str = "UPDATE password_change SET state = $4, errors = $5, ended = $6, payload = NULL, claimed_by = NULL
-     WHERE seq = $1 AND state = 0";
-/// Keeps where one account of a change stands: its state, when a write to it was announced of which
-/// it is not known what became of it, and what is wrong.
-pub(super) const SET_TARGET: &str =
-    "UPDATE password_change_target SET state = $3, announced = $4, error = $5
-     WHERE change_seq = $1 AND account_id = $2 AND state < 2";
+pub(super) static END_CHANGE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE password_change SET state = $2, errors = $3, ended = $4, payload = NULL, claimed_by = NULL
+         WHERE seq = $1 AND state = {IN_PROGRESS}"
+    )
+});
+/// Records one account of a change: its state, when a write to it was announced whose outcome is
+/// unknown, and what is wrong.
+pub(super) static SET_TARGET: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE password_change_target SET state = $3, announced = $4, error = $5
+         WHERE change_seq = $1 AND account_id = $2 AND state < {}",
+        TargetState::FIRST_ENDED
+    )
+});
 
-/// Where an account is, its state, and what is wrong.
-pub(super) type Reason<'a> = (&'a SourceId, i64, Option<&'a str>);
+/// The source of an account, its state, and what is wrong.
+pub(super) type Reason<'a> = (&'a SourceId, TargetState, Option<&'a str>);
 
 impl Tx<'_> {
-    /// Marks one account of a change as taken over by a newer one.
-    pub fn supersede_target(
+    /// Lets a newer change replace a queued one on an account.
+    pub(super) fn supersede_target(
         &mut self,
         seq: i64,
         account: &AccountId,
         newer: &ChangeId,
     ) -> Result<()> {
+        let (state, _) = TargetState::Queued.next(Event::NewerAccepted)?;
         let why = superseded_by(newer.as_str());
         let none: Option<i64> = None;
-        let state = TargetState::Superseded.number();
-        self.run_one(SET_TARGET, &[&seq, account, &state, &none, &why])
+        self.run_one(&SET_TARGET, &[&seq, account, &state, &none, &why])
     }
 
     /// Ends a change if all its accounts have ended.
@@ -38,37 +48,31 @@ impl Tx<'_> {
         let sql = "SELECT source_id, state, error FROM password_change_target
                    WHERE change_seq = $1 ORDER BY account_id";
         let targets: Vec<EndedTarget> = self.all(sql, &[&seq])?;
-        if targets.iter().any(|target| TargetState::of(target.state).is_open()) {
+        let Some(outcome) = Outcome::of(targets.iter().map(|target| target.state)) else {
             return Ok(None);
-        }
-        let (state, errors) = self.end_of(targets.iter().map(EndedTarget::reason))?;
-        let now = self.now()?;
-        let sql = "UPDATE password_change SET state = $2, errors = $3, ended = $4, payload = NULL, claimed_by = NULL
-                   WHERE seq = $1 AND state = 0 RETURNING id AS value";
-        let One(id) =
-            self.one::<One<ChangeId>>(sql, &[&seq, &state.number(), &Json(&errors), &now])?;
+        };
+        let errors = self.status_errors(targets.iter().map(EndedTarget::reason))?;
+        let (state, now) = (outcome.state(), self.now()?);
+        let sql = format!("{} RETURNING id AS value", *END_CHANGE);
+        let One(id) = self.one::<One<ChangeId>>(&sql, &[&seq, &state, &Json(&errors), &now])?;
         let entry = self.end_entry(&id, state, &errors)?;
         self.run_each(&entry.writes())?;
         Ok(Some(state))
     }
 
-    /// How a change ends whose accounts ended like this, and what its status says of it.
-    pub(super) fn end_of<'a>(
+    /// What the status of a change says whose accounts ended like this.
+    pub(super) fn status_errors<'a>(
         &mut self,
         targets: impl Iterator<Item = Reason<'a>>,
-    ) -> Result<(State, Vec<String>)> {
-        let (mut end, mut errors) = (State::Finished, Vec::new());
+    ) -> Result<Vec<String>> {
+        let mut errors = Vec::new();
         for (source_id, state, error) in targets {
-            if TargetState::of(state) == TargetState::Applied {
-                continue;
-            }
-            end = State::Failed;
-            let Some(error) = error else { continue };
+            let Some(error) = error.filter(|_| state != TargetState::Applied) else { continue };
             let source = self.change_source(source_id)?;
             let name = source.map_or_else(|| source_id.to_string(), |source| source.name);
             errors.extend(error.lines().map(|reason| line(&name, reason)));
         }
-        Ok((end, errors))
+        Ok(errors)
     }
 
     /// What the audit trail says of the end.

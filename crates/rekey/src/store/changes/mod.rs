@@ -12,7 +12,7 @@ use crate::{
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
     identity::Identity,
     keys::SourceKey,
-    password::TargetState,
+    password::{State, TargetState, state::Event},
     source::Source,
 };
 
@@ -23,6 +23,13 @@ mod end;
 mod queue;
 
 use self::end::Reason;
+
+/// In SQL: the state of a change that has not ended.
+pub(super) const IN_PROGRESS: i64 = State::InProgress.number();
+/// In SQL: the state of a target to which nothing was written.
+const QUEUED: i64 = TargetState::Queued.number();
+/// In SQL: the states of targets that have not ended are below this one.
+const FIRST_ENDED: i64 = TargetState::FIRST_ENDED;
 
 /// What a change needs to know of a source, and no more.
 pub struct ChangeSource {
@@ -51,7 +58,7 @@ impl ChangeSource {
 }
 
 /// What accepting needs to know of what was asked.
-pub struct ChangeGround {
+pub struct AcceptContext {
     /// The source that was named.
     pub source: ChangeSource,
     /// The key's public half; none if it is not a key of this source.
@@ -62,7 +69,7 @@ pub struct ChangeGround {
     pub account_id: Option<AccountId>,
 }
 
-impl FromRow for ChangeGround {
+impl FromRow for AcceptContext {
     fn from_row(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
             source: ChangeSource::from_row(row)?,
@@ -187,8 +194,8 @@ pub struct KnownChange {
     pub identity_id: IdentityId,
     /// The account that was named.
     pub account_id: AccountId,
-    /// See [`crate::password::State::number`].
-    pub state: i64,
+    /// Its state.
+    pub state: State,
     /// When it was accepted.
     pub created: Micros,
 }
@@ -202,8 +209,8 @@ pub struct ChangeStatus {
     pub caller: String,
     /// Whose password.
     pub identity_id: IdentityId,
-    /// See [`crate::password::State::number`].
-    pub state: i64,
+    /// Its state.
+    pub state: State,
     /// One line per target or rule that was not met.
     pub errors: Json<Vec<String>>,
 }
@@ -284,8 +291,8 @@ pub struct ClaimedTarget {
     pub source_id: SourceId,
     /// The source's own name for it.
     pub native_identity: String,
-    /// See [`TargetState::number`].
-    pub state: i64,
+    /// Its state.
+    pub state: TargetState,
     /// The random bytes of this change on this account, once a write was announced.
     pub salt: Option<Vec<u8>>,
     /// The stamp observed before that write.
@@ -293,7 +300,7 @@ pub struct ClaimedTarget {
     /// When the last write was announced of which it was not known what became of it.
     pub announced: Option<Micros>,
     /// The same of the older changes of this account, which have all ended.
-    pub left_behind: Option<Micros>,
+    pub unresolved_write_at: Option<Micros>,
     /// What was last wrong.
     pub error: Option<String>,
     /// Whose the account is by now.
@@ -318,13 +325,20 @@ from_row!(ClaimedTarget {
     stable_id,
     generation,
     manually_correlated,
-    left_behind,
+    unresolved_write_at,
 });
+
+/// One account of a change that has not ended.
+struct OpenTarget {
+    account_id: AccountId,
+    state: TargetState,
+}
+from_row!(OpenTarget { account_id, state });
 
 /// One account of a change that may have ended.
 struct EndedTarget {
     source_id: SourceId,
-    state: i64,
+    state: TargetState,
     error: Option<String>,
 }
 from_row!(EndedTarget { source_id, state, error });
@@ -339,6 +353,8 @@ impl EndedTarget {
 pub struct Intent {
     /// To which account.
     pub account_id: AccountId,
+    /// The account's state from here on.
+    pub state: TargetState,
     /// The random bytes of the change on it.
     pub salt: Vec<u8>,
     /// The stamp observed before.
@@ -346,13 +362,13 @@ pub struct Intent {
 }
 
 /// Where one account of a claimed change stands after an attempt.
-pub struct Settled {
+pub struct TargetResult {
     /// Which account.
     pub account_id: AccountId,
     /// Where it is.
     pub source_id: SourceId,
-    /// See [`TargetState::number`].
-    pub state: i64,
+    /// Its state.
+    pub state: TargetState,
     /// When the last write was announced of which it is not known what became of it.
     pub announced: Option<Micros>,
     /// What is wrong.
@@ -361,7 +377,7 @@ pub struct Settled {
     pub is_new: bool,
 }
 
-impl Settled {
+impl TargetResult {
     fn reason(&self) -> Reason<'_> {
         (&self.source_id, self.state, self.error.as_deref())
     }
@@ -429,21 +445,29 @@ impl Tx<'_> {
     /// Fails what is unfinished on a source: it is reached in another way now, and what was
     /// encrypted for it must not be sent there. A worker that holds such a change loses its claim.
     pub fn cancel_changes(&mut self, source: &SourceId, why: &str) -> Result<()> {
-        let sql = "SELECT c.seq AS value FROM password_change c WHERE c.state = 0 AND EXISTS (
+        let sql = format!(
+            "SELECT c.seq AS value FROM password_change c WHERE c.state = {IN_PROGRESS} AND EXISTS (
                        SELECT 1 FROM password_change_target t
-                       WHERE t.change_seq = c.seq AND t.source_id = $1 AND t.state < 2)
-                   ORDER BY c.seq";
-        let sql =
-            if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql.to_owned() };
+                       WHERE t.change_seq = c.seq AND t.source_id = $1 AND t.state < {FIRST_ENDED})
+                   ORDER BY c.seq"
+        );
+        let sql = if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql };
         let now = self.now()?;
         for One(seq) in self.all::<One<i64>>(&sql, &[source])? {
             // Who holds it may be writing to another member of the group: that one's lease stands.
             let sql = "UPDATE password_change SET due = CASE WHEN claimed_by IS NULL THEN $2 ELSE due END,
                            claimed_by = NULL WHERE seq = $1";
             self.run_one(sql, &[&seq, &now])?;
-            let sql = "UPDATE password_change_target SET state = $3, error = $4
-                       WHERE change_seq = $1 AND source_id = $2 AND state < 2";
-            self.run(sql, &[&seq, source, &TargetState::Failed.number(), &why])?;
+            let sql = format!(
+                "SELECT account_id, state FROM password_change_target
+                 WHERE change_seq = $1 AND source_id = $2 AND state < {FIRST_ENDED}"
+            );
+            for OpenTarget { account_id, state } in self.all(&sql, &[&seq, source])? {
+                let (state, _) = state.next(Event::Cancelled)?;
+                let sql = "UPDATE password_change_target SET state = $3, error = $4
+                           WHERE change_seq = $1 AND account_id = $2";
+                self.run_one(sql, &[&seq, &account_id, &state, &why])?;
+            }
             self.end_if_done(seq)?;
         }
         Ok(())

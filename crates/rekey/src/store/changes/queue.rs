@@ -3,14 +3,15 @@
 use std::{sync::LazyLock, time::Duration};
 
 use super::{
-    ChangeParties, Claimed, DueQueue, Intent, Room, Settled, Sourced,
-    end::{END, SET_TARGET},
+    ChangeParties, Claimed, DueQueue, FIRST_ENDED, IN_PROGRESS, Intent, Room, Sourced,
+    TargetResult,
+    end::{END_CHANGE, SET_TARGET},
     source_set,
 };
 use crate::{
     clock::Micros,
     id::{AccountId, ChangeId},
-    password::{State, TargetState},
+    password::Outcome,
     store::{
         Error, Json, Result, Tx, accounts, identities, keys,
         policies::in_force,
@@ -28,15 +29,24 @@ const SKIP_LOCKED: &str = " FOR UPDATE OF c SKIP LOCKED";
 const TO_END: Duration = Duration::from_secs(4);
 
 /// What may be claimed from a queue.
-const DUE: &str = "c.state = 0 AND c.source_set = queue.source_set AND c.due <= $1 AND NOT EXISTS (
-    SELECT 1 FROM password_change_target mine
-    JOIN password_change_target older
-      ON older.account_id = mine.account_id AND older.change_seq < mine.change_seq AND older.state < 2
-    WHERE mine.change_seq = c.seq AND mine.state < 2)";
+static DUE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "c.state = {IN_PROGRESS} AND c.source_set = queue.source_set AND c.due <= $1 AND NOT EXISTS (
+             SELECT 1 FROM password_change_target mine
+             JOIN password_change_target older
+               ON older.account_id = mine.account_id AND older.change_seq < mine.change_seq
+                  AND older.state < {FIRST_ENDED}
+             WHERE mine.change_seq = c.seq AND mine.state < {FIRST_ENDED})"
+    )
+});
 
 /// Gives a claim back until `due`, to wait for the sources that are still to be changed.
-const RELEASE: &str = "UPDATE password_change SET claimed_by = NULL, due = $4, source_set = $5
-     WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = 0";
+static RELEASE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "UPDATE password_change SET claimed_by = NULL, due = $4, source_set = $5
+         WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = {IN_PROGRESS}"
+    )
+});
 
 impl Claimed {
     /// When it is taken up again after a pause: at its deadline if that comes first and is not
@@ -49,14 +59,16 @@ impl Claimed {
 impl Tx<'_> {
     /// A newer change waiting for this account.
     pub fn newer_change(&mut self, account: &AccountId, seq: i64) -> Result<Option<ChangeId>> {
-        let sql = "SELECT c.id AS value FROM password_change_target t JOIN password_change c ON c.seq = t.change_seq
-                   WHERE t.account_id = $1 AND t.change_seq > $2 AND t.state < 2 ORDER BY t.change_seq";
-        Ok(self.maybe::<One<ChangeId>>(sql, &[account, &seq])?.map(|One(id)| id))
+        let sql = format!(
+            "SELECT c.id AS value FROM password_change_target t JOIN password_change c ON c.seq = t.change_seq
+             WHERE t.account_id = $1 AND t.change_seq > $2 AND t.state < {FIRST_ENDED} ORDER BY t.change_seq"
+        );
+        Ok(self.maybe::<One<ChangeId>>(&sql, &[account, &seq])?.map(|One(id)| id))
     }
 
     /// The accounts of a claimed change, each with its source's own name for it and the source, and who
     /// and what the change is about.
-    pub fn claimed_case(&mut self, change: &Claimed) -> Result<(Vec<Sourced>, ChangeParties)> {
+    pub fn change_context(&mut self, change: &Claimed) -> Result<(Vec<Sourced>, ChangeParties)> {
         static TARGETS: LazyLock<String> = LazyLock::new(|| {
             // Accounts are not joined: without statistics PostgreSQL would read every one.
             format!(
@@ -70,7 +82,8 @@ impl Tx<'_> {
                          AS manually_correlated,
                      (SELECT MAX(o.announced) FROM password_change_target o
                       WHERE o.account_id = t.account_id AND o.change_seq < t.change_seq
-                        AND o.state >= 2 AND o.announced IS NOT NULL) AS left_behind, {}
+                        AND o.state >= {FIRST_ENDED} AND o.announced IS NOT NULL)
+                         AS unresolved_write_at, {}
                  FROM password_change_target t LEFT JOIN source ON source.id = t.source_id
                  WHERE t.change_seq = $1 ORDER BY t.account_id",
                 part_of("source", sources::COLUMNS),
@@ -99,21 +112,25 @@ impl Tx<'_> {
     /// claimed. Each queue costs one step in the index, however many changes wait in it.
     pub fn due_queues(&mut self) -> Result<(Vec<DueQueue>, bool)> {
         let now = self.now()?;
-        let queues = "WITH RECURSIVE queue AS (
-                 SELECT MIN(source_set) AS source_set FROM password_change WHERE state = 0
+        let queues = format!(
+            "WITH RECURSIVE queue AS (
+                 SELECT MIN(source_set) AS source_set FROM password_change WHERE state = {IN_PROGRESS}
                  UNION ALL
                  SELECT (SELECT MIN(c.source_set) FROM password_change c
-                         WHERE c.state = 0 AND c.source_set > queue.source_set)
+                         WHERE c.state = {IN_PROGRESS} AND c.source_set > queue.source_set)
                  FROM queue WHERE queue.source_set IS NOT NULL),
              oldest AS (
                  SELECT source_set, (SELECT MIN(c.due) FROM password_change c
-                     WHERE c.state = 0 AND c.source_set = queue.source_set) AS due
+                     WHERE c.state = {IN_PROGRESS} AND c.source_set = queue.source_set) AS due
                  FROM queue WHERE source_set IS NOT NULL)
-             SELECT source_set, due FROM oldest WHERE due <= $1 ORDER BY due";
-        let expired = "SELECT seq AS value FROM password_change
-             WHERE state = 0 AND deadline <= $1 AND due <= $1 LIMIT 1";
+             SELECT source_set, due FROM oldest WHERE due <= $1 ORDER BY due"
+        );
+        let expired = format!(
+            "SELECT seq AS value FROM password_change
+             WHERE state = {IN_PROGRESS} AND deadline <= $1 AND due <= $1 LIMIT 1"
+        );
         let (queues, expired) =
-            self.both::<DueQueue, One<i64>>(&(queues, vec![&now]), &(expired, vec![&now]))?;
+            self.both::<DueQueue, One<i64>>(&(&queues, vec![&now]), &(&expired, vec![&now]))?;
         Ok((queues, !expired.is_empty()))
     }
 
@@ -124,13 +141,14 @@ impl Tx<'_> {
         let now = self.now()?;
         let (until, end) = (now.plus(lease), now.plus(TO_END));
         let locked = if self.is_postgres() { SKIP_LOCKED } else { "" };
+        let due = &*DUE;
         // The limits are the queues' own where the database allows that. SQLite reads as far as the
         // largest of them into each, and then takes what is allowed.
         let picked = if self.is_postgres() {
             format!(
                 "SELECT picked.seq FROM unnest(string_to_array($2, ','), string_to_array($3, ',')::bigint[])
                      AS queue (source_set, room),
-                 LATERAL (SELECT c.seq FROM password_change c WHERE {DUE}
+                 LATERAL (SELECT c.seq FROM password_change c WHERE {due}
                      ORDER BY c.due LIMIT LEAST(queue.room, $4){locked}) picked"
             )
         } else {
@@ -142,14 +160,14 @@ impl Tx<'_> {
                            FROM json_each('[\"' || replace($2, ',', '\",\"') || '\"]') names
                            JOIN json_each('[' || $3 || ']') rooms ON rooms.key = names.key) queue
                      CROSS JOIN password_change c ON c.seq IN (
-                         SELECT c.seq FROM password_change c WHERE {DUE} ORDER BY c.due LIMIT $4))
+                         SELECT c.seq FROM password_change c WHERE {due} ORDER BY c.due LIMIT $4))
                  WHERE place <= room"
             )
         };
         let sql = format!(
             "WITH expired AS (
                  SELECT c.seq FROM password_change c
-                 WHERE c.state = 0 AND c.deadline <= $1 AND c.due <= $1
+                 WHERE c.state = {IN_PROGRESS} AND c.deadline <= $1 AND c.due <= $1
                  ORDER BY c.deadline LIMIT $5{locked}),
              picked AS ({picked})
              UPDATE password_change SET claimed_by = $6, attempt = attempt + 1,
@@ -179,14 +197,18 @@ impl Tx<'_> {
     ) -> Result<()> {
         let now = self.now()?;
         let until = now.plus(lease);
-        let renew = "UPDATE password_change SET due = $4 WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = 0";
-        let intend =
-            "UPDATE password_change_target SET state = 1, salt = $3, stamp = $4, announced = $5
-                      WHERE change_seq = $1 AND account_id = $2 AND state < 2";
+        let renew = format!(
+            "UPDATE password_change SET due = $4
+             WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = {IN_PROGRESS}"
+        );
+        let intend = format!(
+            "UPDATE password_change_target SET state = $6, salt = $3, stamp = $4, announced = $5
+             WHERE change_seq = $1 AND account_id = $2 AND state < {FIRST_ENDED}"
+        );
         let mut writes: Vec<Query<'_>> =
-            vec![(renew, vec![&change.seq, &node, &change.attempt, &until])];
-        for Intent { account_id, salt, stamp } in intents {
-            writes.push((intend, vec![&change.seq, account_id, salt, stamp, &now]));
+            vec![(&renew, vec![&change.seq, &node, &change.attempt, &until])];
+        for Intent { account_id, state, salt, stamp } in intents {
+            writes.push((&intend, vec![&change.seq, account_id, salt, stamp, &now, state]));
         }
         self.run_each(&writes)
     }
@@ -195,47 +217,44 @@ impl Tx<'_> {
     /// when it was lost.
     pub fn release(&mut self, node: &str, change: &Claimed, pause: Duration) -> Result<()> {
         let due = change.due_after(pause, self.now()?);
-        self.run_one(RELEASE, &[&change.seq, &node, &change.attempt, &due, &change.source_set])
+        self.run_one(&RELEASE, &[&change.seq, &node, &change.attempt, &due, &change.source_set])
     }
 
-    /// Keeps where the accounts of a claimed change stand after an attempt. If all have ended, the
-    /// change does; if not, its claim is given back as by [`Tx::release`].
-    pub fn settle(
+    /// Records the accounts of a claimed change after an attempt. If all have ended, the change
+    /// does; if not, its claim is given back as by [`Tx::release`].
+    pub fn record_results(
         &mut self,
         node: &str,
         change: &Claimed,
-        targets: &[Settled],
+        targets: &[TargetResult],
         pause: Duration,
-    ) -> Result<Option<State>> {
+    ) -> Result<Option<Outcome>> {
         let now = self.now()?;
-        let is_open = |target: &Settled| TargetState::of(target.state).is_open();
-        let ended = !targets.iter().any(is_open);
-        let open = targets.iter().filter(|target| is_open(target));
+        let outcome = Outcome::of(targets.iter().map(|target| target.state));
+        let open = targets.iter().filter(|target| target.state.is_open());
         let source_set = source_set(open.map(|target| &target.source_id));
         let due = change.due_after(pause, now);
-        let (state, errors) = if ended {
-            self.end_of(targets.iter().map(Settled::reason))?
-        } else {
-            (State::InProgress, Vec::new())
-        };
-        let (number, errors) = (state.number(), Json(errors));
-        let end = format!("{END} AND claimed_by = $2 AND attempt = $3");
-        // The change goes first: who lets a newer one take its place holds it before its accounts.
-        let mut writes: Vec<Query<'_>> = vec![if ended {
-            (&end, vec![&change.seq, &node, &change.attempt, &number, &errors, &now])
-        } else {
-            (RELEASE, vec![&change.seq, &node, &change.attempt, &due, &source_set])
+        let mut errors = Json(Vec::new());
+        if outcome.is_some() {
+            errors.0 = self.status_errors(targets.iter().map(TargetResult::reason))?;
+        }
+        let state = outcome.map(Outcome::state);
+        let end = format!("{} AND claimed_by = $5 AND attempt = $6", *END_CHANGE);
+        // The change goes first: a newer change that replaces it locks it before its accounts.
+        let mut writes: Vec<Query<'_>> = vec![match &state {
+            Some(state) => (&end, vec![&change.seq, state, &errors, &now, &node, &change.attempt]),
+            None => (&RELEASE, vec![&change.seq, &node, &change.attempt, &due, &source_set]),
         }];
         for target in targets.iter().filter(|target| target.is_new) {
-            let Settled { account_id, state, announced, error, .. } = target;
-            writes.push((SET_TARGET, vec![&change.seq, account_id, state, announced, error]));
+            let TargetResult { account_id, state, announced, error, .. } = target;
+            writes.push((&SET_TARGET, vec![&change.seq, account_id, state, announced, error]));
         }
         let entry;
-        if ended {
+        if let Some(state) = state {
             entry = self.end_entry(&change.id, state, &errors.0)?;
             writes.extend(entry.writes());
         }
         self.run_each(&writes)?;
-        Ok(ended.then_some(state))
+        Ok(outcome)
     }
 }

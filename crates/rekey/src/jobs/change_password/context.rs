@@ -11,14 +11,13 @@ use crate::{
     account::Account,
     identity::Identity,
     keys::SourceKey,
-    password::TargetState,
     policy,
     source::{self, Source},
     store::{ChangeParties, Claimed, ClaimedTarget, Sourced, Tx},
 };
 
 /// What is known about a change, read once.
-pub struct Case {
+pub struct ChangeContext {
     pub(super) key: Option<SourceKey>,
     pub(super) identity: Option<Identity>,
     account: Option<Account>,
@@ -28,21 +27,21 @@ pub struct Case {
 }
 
 /// Reads it.
-pub(super) async fn read(app: &App, change: &Claimed) -> Result<Case, Error> {
+pub(super) async fn read(app: &App, change: &Claimed) -> Result<ChangeContext, Error> {
     let change = change.clone();
     app.store
         .glance(move |tx: &mut Tx<'_>| {
-            let (targets, parties) = tx.claimed_case(&change)?;
+            let (targets, parties) = tx.change_context(&change)?;
             let ChangeParties { key, identity, account, policy } = parties;
             let policy = policy.unwrap_or_default().0;
             let dictionary =
                 if policy.use_dictionary { tx.setting(policy::DICTIONARY)? } else { None };
-            Ok(Case { key, identity, account, policy, dictionary, targets })
+            Ok(ChangeContext { key, identity, account, policy, dictionary, targets })
         })
         .await
 }
 
-impl Case {
+impl ChangeContext {
     /// Its accounts, each with the way to it.
     pub(super) fn targets(&self, app: &App) -> Result<Vec<Target>, Error> {
         let mut targets = Vec::with_capacity(self.targets.len());
@@ -81,7 +80,7 @@ impl Case {
                 generation.is_none_or(|source| row.generation.unwrap_or(0) >= source.generation);
             let salt = row.salt.as_deref().and_then(|salt| salt.try_into().ok());
             targets.push(Target {
-                state: TargetState::of(row.state),
+                state: row.state,
                 announced: None,
                 asked: None,
                 salt: match salt {
@@ -89,7 +88,7 @@ impl Case {
                     None => rekey_vault::random()?,
                 },
                 stamp: Stamp(row.stamp.clone().unwrap_or_default()),
-                found: None,
+                result: None,
                 owner,
                 is_confirmed,
                 link,
@@ -120,19 +119,23 @@ fn owner(
 
 /// Decrypts and judges, off the threads that serve requests. The same work is done whatever the
 /// padding; see the vault.
-pub(super) async fn judge(app: &App, change: &Claimed, case: &Case) -> Result<Judgement, Error> {
-    let (Some(payload), Some(key)) = (&change.payload, &case.key) else {
+pub(super) async fn judge(
+    app: &App,
+    change: &Claimed,
+    context: &ChangeContext,
+) -> Result<Judgement, Error> {
+    let (Some(payload), Some(key)) = (&change.payload, &context.key) else {
         return Err(Error::Internal("a change without payload or key".into()));
     };
     let ciphertext = app.sealer.open(Purpose::PasswordChange, &change.bound_to(), payload)?;
     let private = app.keys.open(&app.sealer, key)?;
-    let policy = case.policy.clone();
-    let dictionary = case.dictionary.as_deref().map(Dictionary::parse).transpose();
+    let policy = context.policy.clone();
+    let dictionary = context.dictionary.as_deref().map(Dictionary::parse).transpose();
     let dictionary = dictionary.map_err(Error::Internal)?;
-    let native = case.account.as_ref().map(|a| a.native_identity.clone()).unwrap_or_default();
-    let name = case.account.as_ref().map(|a| a.name.clone()).unwrap_or_default();
-    let account = case.account.as_ref().map(|a| texts(&a.attributes.0)).unwrap_or_default();
-    let identity = case.identity.as_ref().map(values).unwrap_or_default();
+    let native = context.account.as_ref().map(|a| a.native_identity.clone()).unwrap_or_default();
+    let name = context.account.as_ref().map(|a| a.name.clone()).unwrap_or_default();
+    let account = context.account.as_ref().map(|a| texts(&a.attributes.0)).unwrap_or_default();
+    let identity = context.identity.as_ref().map(values).unwrap_or_default();
     let _turn = app.decryptions.acquire().await.map_err(|e| Error::Internal(e.to_string()))?;
     let metrics = app.metrics().clone();
     tokio::task::spawn_blocking(move || {
