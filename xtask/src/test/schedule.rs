@@ -82,7 +82,10 @@ fn finish(row: &Row, folder: &Path, is_shown: bool) {
         return;
     }
     let outcome = if row.failures.is_empty() { "passed" } else { "FAILED" };
-    println!("{:<22} {outcome} in {:.1} min", row.suite, row.minutes);
+    println!(
+        "{:<22} {outcome} in {:.1} min, {:.1} of a processor",
+        row.suite, row.minutes, row.processor
+    );
     if !row.failures.is_empty() {
         let text = shell::read(&log(folder)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
