@@ -53,7 +53,8 @@ pub(super) struct Paced<S> {
     stream: Quotes<S>,
     place: Arc<Place>,
     patience: Patience,
-    has_begun: bool,
+    /// The client has had an answer, or a part of one.
+    is_answered: bool,
     /// What is waited for, and until when.
     read: Option<(Wait, Instant)>,
     /// Until when the client must have taken what waits to be written.
@@ -68,7 +69,7 @@ impl<S> Paced<S> {
             stream: Quotes::new(stream),
             place,
             patience,
-            has_begun: false,
+            is_answered: false,
             read: None,
             write: None,
             timer: Box::pin(sleep(patience.first_byte)),
@@ -84,9 +85,10 @@ impl<S> Paced<S> {
         } else {
             let (wait, patience) = match within {
                 Within::Head => (Wait::Head, self.patience.head),
-                Within::Nothing | Within::Body if self.has_begun => {
+                Within::Nothing | Within::Body if self.is_answered => {
                     (Wait::NextRequest, self.patience.next_request)
                 }
+                // Also after blank lines, which are no request.
                 Within::Nothing | Within::Body => (Wait::FirstByte, self.patience.first_byte),
             };
             if self.read.is_none_or(|(former, _)| former != wait) {
@@ -103,6 +105,7 @@ impl<S> Paced<S> {
     ) -> Poll<io::Result<usize>> {
         let patience = self.patience.write;
         if let Poll::Ready(Ok(bytes)) = written {
+            self.is_answered = true;
             // The time for the next request begins with the last byte of the answer.
             self.read = None;
             if let Some(until) = &mut self.write {
@@ -145,8 +148,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         if read.is_pending() {
             this.waits_to_read(cx)?;
-        } else {
-            this.has_begun = true;
         }
         read
     }
@@ -223,6 +224,11 @@ mod tests {
     async fn each_wait_for_the_client_has_its_own_time() {
         let (_client, mut server, _) = pair(Patience { first_byte: SHORT, ..PATIENT }).await;
         assert!(is_too_long(reads(&mut server).await), "no first byte");
+
+        let (mut client, mut server, _) = pair(Patience { first_byte: SHORT, ..PATIENT }).await;
+        client.write_all(b"\r\n\r\n").await.unwrap();
+        assert_eq!(reads(&mut server).await.unwrap(), 4);
+        assert!(is_too_long(reads(&mut server).await), "blank lines are no first byte");
 
         let (mut client, mut server, _) =
             pair(Patience { first_byte: SHORT, head: SHORT, ..PATIENT }).await;
