@@ -3,6 +3,9 @@
 //! Whatever a client writes into `Forwarded` (RFC 7239) or `X-Forwarded-For` is a claim. It counts
 //! only as far as trusted proxies vouch for it: each appends the address of its own peer, so the
 //! addresses are read from the right, and the first that is no trusted proxy's is the client's.
+//! What a client writes before that, however much, changes nothing. Where a proxy passes on only
+//! what its client wrote, and that is no address, the request counts for [`UNKNOWN`]: it must not
+//! count for the proxy, which would make all its other clients pay.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -13,22 +16,34 @@ use axum::http::{
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Addresses that are read at most, and bytes of the header that hold them.
+/// Addresses that are read at most, and bytes of the header's end that hold them.
 const HOPS: usize = 32;
 const LENGTH: usize = 4096;
+/// What every client shares of whom a trusted proxy does not say plainly who it is.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The client's address, an extension of every request that came over a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// The peer itself, unless it is trusted and says plainly for whom it asks.
+    /// The peer itself, unless it is trusted and says that it asks for somebody.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
         if !is_within(trusted, peer) {
             return Self(peer);
         }
-        Self(claimed(headers, trusted).unwrap_or(peer))
+        let forwarded = headers.get_all(FORWARDED);
+        let x_forwarded_for = headers.get_all(X_FORWARDED_FOR);
+        let is_given = |values: &GetAll<'_, _>| values.iter().next().is_some();
+        let claimed = match (is_given(&forwarded), is_given(&x_forwarded_for)) {
+            (false, false) => return Self(peer),
+            (true, false) => of_forwarded(&forwarded, trusted),
+            (false, true) => of_x_forwarded_for(&x_forwarded_for, trusted),
+            // A proxy that sets one of them may pass the other on as the client wrote it.
+            (true, true) => None,
+        };
+        Self(claimed.unwrap_or(UNKNOWN))
     }
 }
 
@@ -43,23 +58,26 @@ pub fn is_within(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// `None` where the headers are missing, or do not say plainly whose address counts.
-fn claimed(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
-    let forwarded = headers.get_all(FORWARDED);
-    let x_forwarded_for = headers.get_all(X_FORWARDED_FOR);
-    let is_given = |values: &GetAll<'_, _>| values.iter().next().is_some();
-    match (is_given(&forwarded), is_given(&x_forwarded_for)) {
-        (true, false) => nearest(hops(&text(&forwarded)?)?.into_iter().rev(), trusted),
-        (false, true) => nearest(text(&x_forwarded_for)?.rsplit(',').map(address), trusted),
-        // A proxy that sets one of them may pass the other on as the client wrote it.
-        (true, true) | (false, false) => None,
-    }
+fn of_forwarded(values: &GetAll<'_, HeaderValue>, trusted: &[IpNet]) -> Option<IpAddr> {
+    // A quotation mark of the client's may reach to any place: the whole must be well formed.
+    let text = Some(text(values)).filter(|text| text.len() <= LENGTH)?;
+    nearest(hops(&text)?.into_iter().rev(), trusted)
+}
+
+fn of_x_forwarded_for(values: &GetAll<'_, HeaderValue>, trusted: &[IpNet]) -> Option<IpAddr> {
+    let text = text(values);
+    let mut left = LENGTH;
+    let hops = text.rsplit(',').map(|hop| {
+        left = left.checked_sub(hop.len() + 1)?;
+        address(hop)
+    });
+    nearest(hops, trusted)
 }
 
 /// The lines of a header as the one list that they are.
-fn text(values: &GetAll<'_, HeaderValue>) -> Option<String> {
-    let lines: Option<Vec<_>> = values.iter().map(|value| value.to_str().ok()).collect();
-    Some(lines?.join(",")).filter(|text| text.len() <= LENGTH)
+fn text(values: &GetAll<'_, HeaderValue>) -> String {
+    let lines: Vec<_> = values.iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+    lines.join(",")
 }
 
 /// The first address that no trusted proxy has; the farthest where all of them are trusted.
@@ -141,7 +159,10 @@ mod tests {
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap()).into();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(HeaderName::from_static(name), value.parse().unwrap());
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
         }
         ClientAddress::of(peer.parse().unwrap(), &map, &trusted).0.to_string()
     }
@@ -186,7 +207,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_plain_counts_for_the_peer() {
+    fn no_amount_of_junk_hides_what_the_proxy_appended() {
+        let junk = ["x".repeat(2 * LENGTH), "9.9.9.9,".repeat(1_000), "\u{e9},\u{202e}".to_owned()];
+        for junk in junk {
+            let appended = format!("{junk}, 192.0.2.1, 10.0.0.2");
+            assert_eq!(of(PEER, &[("x-forwarded-for", &appended)]), "192.0.2.1");
+            let lines = [("x-forwarded-for", junk.as_str()), ("x-forwarded-for", "192.0.2.1")];
+            assert_eq!(of(PEER, &lines), "192.0.2.1");
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_counts_for_nobody_known() {
         for value in [
             "",
             ",",
@@ -199,7 +231,7 @@ mod tests {
             &["10.0.0.2"; HOPS + 1].join(","),
             &format!("192.0.2.1,{}10.0.0.2", " ".repeat(LENGTH)),
         ] {
-            assert_eq!(of(PEER, &[("x-forwarded-for", value)]), PEER, "{value}");
+            assert_eq!(of(PEER, &[("x-forwarded-for", value)]), UNKNOWN.to_string(), "{value}");
         }
         for value in [
             "",
@@ -217,10 +249,10 @@ mod tests {
             "for=9.9.9.9;x=\", for=\"[2001:db8::1]\"",
             "for=9.9.9.9;x=\"\\, for=\"[2001:db8::1]\"",
         ] {
-            assert_eq!(of(PEER, &[("forwarded", value)]), PEER, "{value}");
+            assert_eq!(of(PEER, &[("forwarded", value)]), UNKNOWN.to_string(), "{value}");
         }
         let both = [("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.1")];
-        assert_eq!(of(PEER, &both), PEER);
+        assert_eq!(of(PEER, &both), UNKNOWN.to_string());
     }
 
     proptest! {
@@ -229,9 +261,9 @@ mod tests {
             let list = format!("{claim},192.0.2.1");
             prop_assert_eq!(of(PEER, &[("x-forwarded-for", &list)]), "192.0.2.1");
             let client = of(PEER, &[("forwarded", &format!("{claim}, for=192.0.2.1"))]);
-            prop_assert!(client == "192.0.2.1" || client == PEER, "{}", client);
+            prop_assert!(client == "192.0.2.1" || client == UNKNOWN.to_string(), "{}", client);
             let client = of(PEER, &[("forwarded", &format!("{claim}, for=\"[2001:db8::1]:7\""))]);
-            prop_assert!(client == "2001:db8::1" || client == PEER, "{}", client);
+            prop_assert!(client == "2001:db8::1" || client == UNKNOWN.to_string(), "{}", client);
         }
     }
 }
