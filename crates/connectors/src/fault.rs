@@ -2,13 +2,15 @@
 
 use std::{error::Error, time::Duration};
 
+use crate::said::shown;
+
 /// A failed call, with what rekey should make of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
     /// Decides what happens next.
     pub kind: FaultKind,
-    /// A sentence a person may read: never a secret, never the target's raw text unless scrubbed.
+    /// A sentence a person may read: never a secret, never a text that the system wrote.
     pub message: String,
     /// How long the source asked to be left alone.
     pub retry_after: Option<Duration>,
@@ -46,7 +48,9 @@ impl Fault {
     /// A fault that nothing lower down caused.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         let is_about_endpoint = kind == FaultKind::Unreachable;
-        Self { kind, message: message.into(), retry_after: None, is_about_endpoint, source: None }
+        // Names from the system and from the configuration stand in it.
+        let message = shown(&message.into());
+        Self { kind, message, retry_after: None, is_about_endpoint, source: None }
     }
 
     /// Marks a fault of another kind whose message may say something about the network around the

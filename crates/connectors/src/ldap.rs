@@ -28,9 +28,7 @@ use self::{
 };
 use crate::{
     Account, Attribute, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed,
-    Observed, Outcome, Rejection, Stamp, Verdict, Verification, another_account,
-    net::OPERATION,
-    scrub::{plain, scrub},
+    Observed, Outcome, Rejection, Stamp, Verdict, Verification, another_account, net::OPERATION,
 };
 
 #[cfg(feature = "conformance")]
@@ -219,7 +217,7 @@ impl Directory {
             32 | 34 => Ok((lease, None)),
             _ => {
                 lease.give_back(&self.pool);
-                Err(answer::fault(&answer, &plain(&answer.text)))
+                Err(answer::fault(&answer))
             }
         }
     }
@@ -261,7 +259,7 @@ impl Directory {
         match lease.connection.ldap.call(OPERATION, request, &[ppolicy::request()]).await {
             Ok(answer) => {
                 lease.give_back(&self.pool);
-                answer::outcome(&answer, &scrub(&answer.text, change.password))
+                answer::outcome(&answer)
             }
             Err(broken) if broken.is_sent => Outcome::Unknown(broken.fault),
             Err(broken) => Outcome::NotApplied(broken.fault),

@@ -31,7 +31,7 @@ pub mod postgresql;
 mod proof;
 #[cfg(any(feature = "ldap", feature = "postgresql"))]
 mod protected;
-mod scrub;
+mod said;
 mod secret;
 mod tls;
 
@@ -41,6 +41,7 @@ pub use self::{
     egress::Egress,
     fault::{Fault, FaultKind},
     near::nearest,
+    said::{is_hidden, shown},
 };
 
 /// Every kind of connector in this crate and build.

@@ -23,7 +23,7 @@ use self::{
 use crate::{
     Account, Attribute, Change, Connector, Egress, Fault, FaultKind, Feature, Kind, Listed,
     Observed, Outcome, Rejection, Stamp, Verdict, Verification, another_account,
-    protected::Protected, scrub::scrub,
+    protected::Protected,
 };
 
 mod answer;
@@ -264,11 +264,7 @@ impl Database {
             // These come after the password was found to be right: no right on the database.
             "42501" | "3D000" => Ok(Verdict::Yes),
             code if code.starts_with("28") => Ok(Verdict::CannotTell),
-            _ => {
-                let mut fault = answer::fault(error);
-                fault.message = scrub(&fault.message, password);
-                Err(fault)
-            }
+            _ => Err(answer::fault(&error)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A person.
 
+use rekey_connectors::is_hidden;
 use rekey_vault::Password;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -124,7 +125,7 @@ fn check_display_name(name: &str) -> Result<(), Error> {
     if holds_controls(name) {
         return Err(Error::bad(
             BadRequest::IllegalValue,
-            "name: give one line without control characters or marks of text direction",
+            "name: give one line without control characters, hidden ones or marks of text direction",
         ));
     }
     Ok(())
@@ -259,12 +260,15 @@ pub fn may_be_alias(name: &str) -> bool {
     name.trim().chars().count() <= LONGEST
 }
 
-/// Whether a name could break a line or show itself as another: control characters, ends of lines,
-/// and marks of text direction.
+/// Whether a name could break a line or show itself as another: see [`is_hidden`].
 pub fn holds_controls(name: &str) -> bool {
-    let unfit =
-        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    name.contains(unfit)
+    let mut is_after_ascii = true;
+    name.chars().any(|c| {
+        // Persian, Hindi and emoji need these; after ASCII they make one name look like another.
+        let joins = matches!(c, '\u{200C}' | '\u{200D}' | '\u{FE0F}') && !is_after_ascii;
+        is_after_ascii = c.is_ascii();
+        is_hidden(c) && !joins
+    })
 }
 
 /// A reference to a person, as the wire has it.

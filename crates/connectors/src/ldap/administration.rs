@@ -9,7 +9,6 @@ use super::{
 use crate::{
     Egress, Fault,
     net::{OPERATION, dial},
-    scrub::plain,
 };
 
 /// A connection without TLS, on which a test prepares entries and signs in.
@@ -73,7 +72,7 @@ impl Administration {
         let answer = self.0.call(OPERATION, request, &[]).await.map_err(|broken| broken.fault)?;
         match answer.code {
             0 => Ok(()),
-            _ => Err(answer::fault(&answer, &plain(&answer.text))),
+            _ => Err(answer::fault(&answer)),
         }
     }
 }

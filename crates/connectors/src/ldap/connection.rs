@@ -30,6 +30,13 @@ use super::{
 };
 use crate::{Fault, FaultKind, net::misconfigured, tls};
 
+/// What a directory may send in answer to one request, in bytes, and in how many messages.
+const ANSWER: usize = 256 * 1024;
+const MESSAGES: usize = 500;
+
+/// The same for a page of a list: more than twice what its entries may have that rekey keeps.
+const PAGE: usize = 64 * 1024 * 1024;
+
 /// How much is read at once, in bytes.
 const CHUNK: usize = 16 * 1024;
 
@@ -46,6 +53,8 @@ pub(super) struct Connection {
     next: usize,
     /// The id of the latest request.
     id: u32,
+    /// How many bytes the directory may still send in answer to it.
+    allowance: usize,
 }
 
 /// A connection that stopped working.
@@ -67,7 +76,8 @@ pub(super) enum Found {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream: Box::new(stream), received: Zeroizing::default(), next: 0, id: 0 }
+        let stream = Box::new(stream);
+        Self { stream, received: Zeroizing::default(), next: 0, id: 0, allowance: 0 }
     }
 
     /// TLS from here on: with a server that waits for it, or after [`Self::start_tls`].
@@ -98,8 +108,8 @@ impl Connection {
             return Err(Broken { is_sent: false, fault: broke() });
         }
         let call = async {
-            self.write(&request, controls).await?;
-            loop {
+            self.write(&request, controls, ANSWER).await?;
+            for _ in 0..MESSAGES {
                 let message = self.message().await?;
                 match message.operation {
                     INTERMEDIATE => {}
@@ -107,18 +117,19 @@ impl Connection {
                     _ => return Err(Malformed.into()),
                 }
             }
+            Err(too_much())
         };
         within(limit, call).await
     }
 
-    /// Begins a search; [`Self::found`] has what it finds.
+    /// Begins the search of a page; [`Self::found`] has what it finds.
     pub(super) async fn search(
         &mut self,
         limit: Duration,
         request: Request,
         controls: &[Control],
     ) -> Result<(), Broken> {
-        within(limit, self.write(&request, controls)).await
+        within(limit, self.write(&request, controls, PAGE)).await
     }
 
     /// Waits for what the search finds next; of entries it keeps the `wanted` attributes.
@@ -151,7 +162,8 @@ impl Connection {
         filter: &Filter,
         attributes: &[&str],
     ) -> Result<(Answer, Option<Entry>), Broken> {
-        self.search(limit, Request::search(base, Scope::Base, filter, attributes), &[]).await?;
+        let search = Request::search(base, Scope::Base, filter, attributes);
+        within(limit, self.write(&search, &[], ANSWER)).await?;
         let mut entry = None;
         loop {
             match self.found(limit, attributes).await? {
@@ -174,8 +186,14 @@ impl Connection {
         self.next < self.received.len() || !matches!(read, Poll::Pending)
     }
 
-    /// Sends a request, once and as a whole.
-    async fn write(&mut self, request: &Request, controls: &[Control]) -> Result<(), Fault> {
+    /// Sends a request, once and as a whole. The directory may send `allowance` bytes in answer.
+    async fn write(
+        &mut self,
+        request: &Request,
+        controls: &[Control],
+        allowance: usize,
+    ) -> Result<(), Fault> {
+        self.allowance = allowance;
         self.id = self.id.checked_add(1).filter(|id| id >> 31 == 0).ok_or_else(broke)?;
         let message = request.message(self.id, controls);
         let sent = async {
@@ -190,12 +208,14 @@ impl Connection {
         let length = loop {
             let unread = self.received.get(self.next..).unwrap_or_default();
             match ber::length(unread)? {
+                Some(length) if length > self.allowance => return Err(too_much()),
                 Some(length) if length <= unread.len() => break length,
                 length => self.read_more(length).await?,
             }
         };
         let begin = self.next;
         self.next += length;
+        self.allowance -= length;
         let bytes = self.received.get(begin..self.next).ok_or(Malformed)?;
         let message = Message::read(bytes)?;
         if message.id == self.id {
@@ -248,6 +268,14 @@ fn broke() -> Fault {
     Fault::new(FaultKind::Unreachable, "the connection to the directory broke")
 }
 
+fn too_much() -> Fault {
+    Fault::new(
+        FaultKind::Unreachable,
+        "the directory sent more than rekey takes: 256 KiB and 500 messages for one answer, 64 MiB \
+         for a page of a list",
+    )
+}
+
 fn malformed() -> Fault {
     Fault::new(FaultKind::Unreachable, "the directory's answer was not LDAP")
 }
@@ -257,3 +285,6 @@ impl From<Malformed> for Fault {
         malformed()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,6 @@ use crate::{
     Egress, Fault, FaultKind,
     net::{CONNECT, dial},
     pool,
-    scrub::plain,
 };
 
 /// The directory's connections.
@@ -60,7 +59,7 @@ impl pool::Door for Door {
                     answer::name(answer.code)
                 ),
             )),
-            _ => Err(answer::fault(&answer, &plain(&answer.text))),
+            _ => Err(answer::fault(&answer)),
         }
     }
 
@@ -87,7 +86,7 @@ impl Door {
         if self.config.tls == Tls::Upgraded {
             let answer = connection.start_tls(CONNECT).await.map_err(|broken| broken.fault)?;
             if answer.code != 0 {
-                return Err(answer::fault(&answer, &plain(&answer.text)));
+                return Err(answer::fault(&answer));
             }
         }
         connection.secure(&self.config.host, tls).await

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
 use super::ber::{Malformed, OCTETS, Reader, SEQUENCE, SET};
-use crate::{Fault, net::misconfigured, scrub::plain};
+use crate::{Fault, net::misconfigured, said::plain};
 
 /// How much of an entry is kept, in bytes of its name and of the attributes that were asked for.
 const LARGEST: usize = 64 * 1024;

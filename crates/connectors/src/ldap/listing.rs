@@ -13,7 +13,6 @@ use super::{
 use crate::{
     Fault, FaultKind, Listed,
     net::{OPERATION, misconfigured},
-    scrub::plain,
 };
 
 /// How many accounts one page holds. They reach the caller one by one: no page waits in memory.
@@ -51,7 +50,7 @@ impl Directory {
             };
             if answer.code != 0 {
                 lease.give_back(&self.pool);
-                return Err(answer::fault(&answer, &plain(&answer.text)));
+                return Err(answer::fault(&answer));
             }
             empty = if found == 0 { empty + 1 } else { 0 };
             cookie = answer.page_cookie()?.to_vec();

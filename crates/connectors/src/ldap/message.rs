@@ -1,9 +1,11 @@
 //! The messages of `LDAPv3` (RFC 4511) that rekey sends and understands.
 
 use super::{
+    answer,
     ber::{ENUMERATED, INTEGER, Malformed, OCTETS, Reader, SEQUENCE, Writer, check},
     filter::Filter,
 };
+use crate::said::Said;
 
 pub(super) const SEARCH_ENTRY: u8 = 0x64;
 pub(super) const SEARCH_DONE: u8 = 0x65;
@@ -171,14 +173,14 @@ impl<'a> Message<'a> {
     pub(super) fn answer(mut self) -> Result<Answer, Malformed> {
         let code = self.content.number(ENUMERATED)?;
         self.content.expect(OCTETS)?;
-        let text = String::from_utf8_lossy(self.content.expect(OCTETS)?).into_owned();
+        let said = answer::said(&String::from_utf8_lossy(self.content.expect(OCTETS)?));
         let mut value = None;
         while !self.content.is_empty() {
             if let (0x8b, content) = self.content.element()? {
                 value = Some(content.to_vec());
             }
         }
-        Ok(Answer { code, text, value, controls: self.controls.to_vec() })
+        Ok(Answer { code, said, value, controls: self.controls.to_vec() })
     }
 }
 
@@ -187,8 +189,8 @@ impl<'a> Message<'a> {
 pub(super) struct Answer {
     /// The result code; 0 is success.
     pub(super) code: u32,
-    /// The server's own words, not yet safe to show.
-    pub(super) text: String,
+    /// What rekey repeats of the server's own words.
+    pub(super) said: Said,
     /// What an extended operation answers.
     pub(super) value: Option<Vec<u8>>,
     controls: Vec<u8>,
@@ -196,8 +198,8 @@ pub(super) struct Answer {
 
 impl Answer {
     #[cfg(test)]
-    pub(super) fn of(code: u32) -> Self {
-        Self { code, ..Self::default() }
+    pub(super) fn of(code: u32, text: &str) -> Self {
+        Self { code, said: answer::said(text), ..Self::default() }
     }
 
     /// The value of a control; nothing where it is not there, or the controls are not well formed.
@@ -247,7 +249,7 @@ mod tests {
                 w.constructed(SEARCH_DONE, |w| {
                     w.number(ENUMERATED, 0);
                     w.primitive(OCTETS, b"");
-                    w.primitive(OCTETS, b"done");
+                    w.primitive(OCTETS, b"operation restricted");
                 });
                 w.raw(controls);
             });
@@ -259,7 +261,7 @@ mod tests {
             Control::page(500, b"next").write(w);
         });
         let answer = done(controls.bytes()).unwrap();
-        assert_eq!((answer.code, answer.text.as_str()), (0, "done"));
+        assert_eq!((answer.code, answer.said), (0, Said::Known("operation restricted")));
         assert_eq!(answer.page_cookie(), Ok(&b"next"[..]));
         assert_eq!(done(b"").unwrap().page_cookie(), Ok(&b""[..]));
         assert!(done(b"\x04\x00").is_err());

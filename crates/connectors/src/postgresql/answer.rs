@@ -1,15 +1,76 @@
 //! What PostgreSQL's SQLSTATE codes mean (PostgreSQL documentation, appendix A).
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use tokio_postgres::{Error, SimpleQueryRow};
+use tokio_postgres::{Error, SimpleQueryRow, error::DbError};
 
-use crate::{Fault, FaultKind, scrub::plain, tls};
+use crate::{Fault, FaultKind, said::Said, tls};
+
+/// Texts of PostgreSQL, as [`Said`] matches them.
+const KNOWN: &[&str] = &[
+    "canceling statement due to lock timeout",
+    "canceling statement due to statement timeout",
+    "canceling statement due to user request",
+    "cannot execute ALTER ROLE in a read-only transaction",
+    "cannot execute SELECT FOR UPDATE in a read-only transaction",
+    "connection requires a valid client certificate",
+    "could not serialize access due to concurrent update",
+    "current transaction is aborted, commands ignored until end of transaction block",
+    "database \"…\" does not exist",
+    "database \"…\" is not currently accepting connections",
+    "deadlock detected",
+    "must be superuser to alter superusers",
+    "no pg_hba.conf entry for host \"…\", user \"…\", database \"…\", SSL encryption",
+    "no pg_hba.conf entry for host \"…\", user \"…\", database \"…\", no encryption",
+    "out of memory",
+    "password authentication failed for user \"…\"",
+    "permission denied",
+    "permission denied for database \"…\"",
+    "permission denied for function pg_control_system",
+    "permission denied for table pg_authid",
+    "permission denied to alter role",
+    "pg_hba.conf rejects connection for host \"…\", user \"…\", database \"…\", SSL encryption",
+    "pg_hba.conf rejects connection for host \"…\", user \"…\", database \"…\", no encryption",
+    "remaining connection slots are reserved for non-replication superuser connections",
+    "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+    "role \"…\" does not exist",
+    "role \"…\" is not permitted to log in",
+    "sorry, too many clients already",
+    "terminating connection due to administrator command",
+    "terminating connection due to conflict with recovery",
+    "terminating connection due to idle-in-transaction timeout",
+    "the database system is in recovery mode",
+    "the database system is not accepting connections",
+    "the database system is shutting down",
+    "the database system is starting up",
+    "too many connections for database \"…\"",
+    "too many connections for role \"…\"",
+    "tuple concurrently updated",
+];
+
+/// The codes that rekey repeats: five letters of a server's choice could be a password's.
+const CODES: &[&str] = &[
+    "08000", "08001", "08003", "08004", "08006", "08P01", "0A000", "22021", "22023", "25006",
+    "25P02", "25P03", "28000", "28P01", "3D000", "40001", "40P01", "42501", "42601", "42703",
+    "42704", "42883", "42P01", "53000", "53100", "53200", "53300", "53400", "54000", "54001",
+    "55000", "55006", "55P03", "57000", "57014", "57P01", "57P02", "57P03", "57P04", "57P05",
+    "58000", "58030", "58P01", "XX000", "XX001", "XX002",
+];
+
+/// Errors of the client whose texts repeat what the server sent.
+const REPEATING: [&str; 2] = ["SCRAM error", "unknown authentication tag"];
+
+/// What rekey repeats of an answer.
+fn said(answer: &DbError) -> String {
+    let code = CODES.iter().find(|code| **code == answer.code().code());
+    let code = code.map_or("an unknown SQLSTATE".to_owned(), |code| format!("SQLSTATE {code}"));
+    format!("{code}, {}", Said::of(answer.message(), KNOWN))
+}
 
 /// The fault of a connection that broke, `why` if rekey ended it.
-pub(super) fn broken(error: Error, why: Option<&str>) -> Fault {
+pub(super) fn broken(error: &Error, why: Option<&str>) -> Fault {
     Fault::new(FaultKind::Unreachable, why.unwrap_or("the connection to the server broke"))
-        .caused_by(error)
+        .caused_by(io::Error::other(reason(error)))
 }
 
 /// The fault of an answer that is none to what was asked.
@@ -37,7 +98,7 @@ pub(super) fn is_true(row: &SimpleQueryRow, index: usize) -> Result<bool, Fault>
 }
 
 /// The fault of a statement that failed.
-pub(super) fn fault(error: Error) -> Fault {
+pub(super) fn fault(error: &Error) -> Fault {
     let Some(answer) = error.as_db_error() else { return broken(error, None) };
     let code = answer.code().code();
     let (kind, advice) = match code {
@@ -64,12 +125,11 @@ pub(super) fn fault(error: Error) -> Fault {
         }
         _ => (FaultKind::Misconfigured, "the server refused"),
     };
-    let mut fault =
-        Fault::new(kind, format!("{advice} ({}, SQLSTATE {code})", plain(answer.message())));
+    let mut fault = Fault::new(kind, format!("{advice} ({})", said(answer)));
     if matches!(kind, FaultKind::Conflict | FaultKind::Throttled) {
         fault.retry_after = Some(Duration::from_secs(1));
     }
-    fault.caused_by(error)
+    fault
 }
 
 /// The fault of a sign-in with rekey's own role that failed.
@@ -79,23 +139,21 @@ pub(super) fn sign_in_fault(error: Error) -> Fault {
     }
     let Some(answer) = error.as_db_error() else {
         let message = format!("the server could not be signed in to: {}", reason(&error));
-        return Fault::new(sign_in_kind(&error), message).caused_by(error).about_endpoint();
+        return Fault::new(sign_in_kind(&error), message).about_endpoint();
     };
-    let text = plain(answer.message());
     match answer.code().code() {
         "28P01" | "28000" => Fault::new(
             FaultKind::Denied,
             format!(
-                "the server refused rekey's own role: check user, password and pg_hba.conf ({text})"
+                "the server refused rekey's own role: check user, password and pg_hba.conf ({})",
+                said(answer)
             ),
-        )
-        .caused_by(error),
+        ),
         "3D000" => Fault::new(
             FaultKind::Misconfigured,
-            format!("database: it is not on the server ({text})"),
-        )
-        .caused_by(error),
-        _ => fault(error),
+            format!("database: it is not on the server ({})", said(answer)),
+        ),
+        _ => fault(&error),
     }
 }
 
@@ -114,10 +172,13 @@ fn reason(error: &Error) -> String {
     let mut next = std::error::Error::source(error);
     while let Some(error) = next {
         let inner = error.to_string();
+        if REPEATING.iter().any(|begin| inner.starts_with(begin)) {
+            break;
+        }
         if !text.ends_with(&inner) {
             text = format!("{text}: {inner}");
         }
         next = error.source();
     }
-    plain(&text)
+    text
 }

@@ -120,8 +120,8 @@ impl Connection {
 
     fn failed(&self) -> impl Fn(Error) -> Failed {
         |error| match error.code().map(|code| code.code().to_owned()) {
-            Some(code) => Failed::Refused(code, answer::fault(error)),
-            None => Failed::Broken(answer::broken(error, self.allowance.refused())),
+            Some(code) => Failed::Refused(code, answer::fault(&error)),
+            None => Failed::Broken(answer::broken(&error, self.allowance.refused())),
         }
     }
 }

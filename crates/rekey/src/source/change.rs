@@ -250,7 +250,7 @@ pub(super) fn check_name(name: &str, connector: &str) -> Result<String, Error> {
     }
     if holds_controls(name) {
         return Err(illegal(
-            "name: give one line without control characters or marks of text direction",
+            "name: give one line without control characters, hidden ones or marks of text direction",
         ));
     }
     if name_key(name) == name_key(IDENTITY_NOW) && connector != crate::builtin::NAME {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rekey_connectors::Fault;
+use rekey_connectors::{Fault, shown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -85,7 +85,8 @@ impl Message {
 
 impl From<String> for Message {
     fn from(text: String) -> Self {
-        Self::Public(text)
+        // Names from the system stand in it.
+        Self::Public(shown(&text))
     }
 }
 

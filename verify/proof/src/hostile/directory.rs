@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Mutex,
     time::sleep,
 };
 
@@ -38,6 +39,8 @@ enum Attack {
     Garbage,
     /// An entry of 8 MiB.
     LargeEntry,
+    /// What it was sent as a password, in disguise, in each text from then on.
+    Repeats,
     /// An answer to a question that nobody asked.
     WrongId,
 }
@@ -112,11 +115,34 @@ pub(super) async fn turns() -> Result<()> {
     Err(format!("the change ended with {ended}").into())
 }
 
+/// A directory that writes what it was sent into its refusals: rekey repeats nothing of it.
+pub(super) async fn repeats() -> Result<()> {
+    let directory = Hostile::start(Attack::Repeats).await?;
+    let mut victim = directory.victim().await?;
+    victim.aggregate().await?;
+    directory.attacks.store(true, Ordering::Relaxed);
+    let ended = victim.change().await?;
+    victim.is_well().await?;
+    let sent = directory.known.lock().await.clone();
+    if !ended.contains("FAILED") || sent.len() < 8 {
+        return Err(format!("no password was sent, or the change ended with {ended}").into());
+    }
+    for disguise in disguises(&sent) {
+        victim.holds_nowhere(&half(&disguise))?;
+        if ended.contains(&half(&disguise)) {
+            return Err(format!("the status repeats the password: {ended}").into());
+        }
+    }
+    Ok(())
+}
+
 /// A directory on a free port.
 struct Hostile {
     port: u16,
     /// Until then it has one account and behaves.
     attacks: Arc<AtomicBool>,
+    /// The last password that it was sent.
+    known: Arc<Mutex<String>>,
 }
 
 impl Hostile {
@@ -124,14 +150,15 @@ impl Hostile {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let attacks = Arc::<AtomicBool>::default();
-        let is_on = attacks.clone();
+        let known = Arc::<Mutex<String>>::default();
+        let (is_on, remembered) = (attacks.clone(), known.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // A victim that hangs up ends it.
-                tokio::spawn(serve(stream, attack, is_on.clone()));
+                tokio::spawn(serve(stream, attack, is_on.clone(), remembered.clone()));
             }
         });
-        Ok(Self { port, attacks })
+        Ok(Self { port, attacks, known })
     }
 
     async fn victim(&self) -> Result<Victim> {
@@ -140,11 +167,16 @@ impl Hostile {
             "bindDn": "cn=rekey", "bindPassword": "none", "baseDn": "dc=example",
             "correlation": {"accountAttribute": "uid", "identityAttribute": "alias"},
         });
-        Victim::start(&[], "ldap", attributes).await
+        Victim::start(&[("REKEY_LOG__FILTER", "warn")], "ldap", attributes).await
     }
 }
 
-async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) -> io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    attack: Attack,
+    is_on: Arc<AtomicBool>,
+    known: Arc<Mutex<String>>,
+) -> io::Result<()> {
     loop {
         let request = Request::read(&mut stream).await?;
         let id = request.id;
@@ -185,6 +217,19 @@ async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) ->
                 Attack::LargeEntry if is_list => {
                     stream.write_all(&entry(id, &request.base, 0, &vec![b'x'; 8 << 20])).await?;
                 }
+                Attack::Repeats => {
+                    let mut known = known.lock().await;
+                    if let Some(sent) = request.password {
+                        // Busy: it is looked at again, and asked again.
+                        *known = sent;
+                        stream.write_all(&refusal(id, 0x78, 51, &disguised(&known))).await?;
+                        continue;
+                    }
+                    if !known.is_empty() && request.base.starts_with("uid=") {
+                        stream.write_all(&refusal(id, SEARCH_DONE, 53, &disguised(&known))).await?;
+                        continue;
+                    }
+                }
                 Attack::WrongId if is_search => {
                     stream.write_all(&done(id + 1, SEARCH_DONE, None)).await?;
                     continue;
@@ -221,6 +266,8 @@ struct Request {
     /// The first text of the operation: where a search begins.
     base: String,
     is_subtree: bool,
+    /// The new password of a change.
+    password: Option<String>,
 }
 
 impl Request {
@@ -251,8 +298,52 @@ impl Request {
             base = String::from_utf8_lossy(text).into_owned();
             is_subtree = rest.starts_with(&[0x0a, 1, 2]);
         }
-        Ok(Self { id: *id, operation: *operation, base, is_subtree })
+        let password = new_password(content);
+        Ok(Self { id: *id, operation: *operation, base, is_subtree, password })
     }
+}
+
+/// The new password in a Password Modify operation (RFC 3062): it follows the account's name.
+fn new_password(operation: &[u8]) -> Option<String> {
+    const NAME: &[u8] = b"dc=example\x82";
+    let at = operation.windows(NAME.len()).position(|part| part == NAME)? + NAME.len();
+    let [length, rest @ ..] = operation.get(at..)? else { return None };
+    let password = rest.get(..usize::from(*length))?;
+    String::from_utf8(password.to_vec()).ok()
+}
+
+/// A password as a directory may hide it in a text.
+fn disguises(password: &str) -> Vec<String> {
+    let each = |write: fn(char) -> String| password.chars().map(write).collect::<String>();
+    let turned = |c: char| match c {
+        'a'..='m' | 'A'..='M' => char::from_u32(u32::from(c) + 13).unwrap_or(c),
+        'n'..='z' | 'N'..='Z' => char::from_u32(u32::from(c) - 13).unwrap_or(c),
+        other => other,
+    };
+    vec![
+        password.chars().take(password.chars().count() - 2).collect(),
+        password.chars().rev().collect(),
+        password.chars().map(turned).collect(),
+        each(|c| format!("{c} ")).trim().to_owned(),
+        each(|c| format!("%{:02x}", u32::from(c))),
+        each(|c| format!("&#{};", u32::from(c))),
+    ]
+}
+
+/// A text with the first half of each disguise: it is cut at 300 characters.
+fn disguised(password: &str) -> String {
+    let halves = disguises(password).into_iter().map(|text| half(&text));
+    halves.collect::<Vec<_>>().join(" , ")
+}
+
+fn half(text: &str) -> String {
+    text.chars().take(text.chars().count().div_ceil(2)).collect()
+}
+
+/// The unsuccessful end of an operation.
+fn refusal(id: u8, tag: u8, code: u8, text: &str) -> Vec<u8> {
+    let result = [&[0x0a, 1, code, 4, 0][..], &element(4, text.as_bytes())].concat();
+    message(id, &element(tag, &result), &[])
 }
 
 /// Sends what `make` makes until the client hangs up.

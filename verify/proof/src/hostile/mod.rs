@@ -81,6 +81,7 @@ const CASES: &[Case] = &[
     Case { name: "directory: garbage", run: || Box::pin(directory::garbage()) },
     Case { name: "directory: an entry of 8 MiB", run: || Box::pin(directory::large_entry()) },
     Case { name: "directory: hostile during a change", run: || Box::pin(directory::turns()) },
+    Case { name: "directory: repeats the password", run: || Box::pin(directory::repeats()) },
     Case { name: "directory: another message id", run: || Box::pin(directory::wrong_id()) },
     Case {
         name: "fairness: aggregations of one owner",

@@ -20,7 +20,7 @@ pub(super) struct Victim {
     server: Server,
     source: String,
     before: u64,
-    _place: Place,
+    place: Place,
 }
 
 impl Victim {
@@ -49,7 +49,7 @@ impl Victim {
         let found: Vec<Value> = serde_json::from_str(&found.body)?;
         let source = found.first().map(|source| text(source, "id")).ok_or("no source")?;
         let before = peak(&server)?;
-        Ok(Self { server, source, before, _place: place })
+        Ok(Self { server, source, before, place })
     }
 
     /// Has it read the accounts; the words in which that failed, or none.
@@ -108,6 +108,22 @@ impl Victim {
         let took = peak(&self.server)?.saturating_sub(self.before);
         if took > ROOM {
             return Err(format!("it took {} MiB", took / 1024).into());
+        }
+        Ok(())
+    }
+
+    /// Fails if the store or the log has this text.
+    pub(super) fn holds_nowhere(&self, text: &str) -> Result<()> {
+        let mut folders = vec![self.place.folder().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for file in fs::read_dir(folder)? {
+                let path = file?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if fs::read(&path)?.windows(text.len()).any(|part| part == text.as_bytes()) {
+                    return Err(format!("{} repeats what the system said", path.display()).into());
+                }
+            }
         }
         Ok(())
     }
