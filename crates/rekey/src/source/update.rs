@@ -6,6 +6,7 @@ use super::{
     Source,
     aggregation::{self, AGGREGATION},
     change::{UNCHECKED, check_attributes, check_features, check_name, check_references},
+    creator::{check_number, most_of},
     reach::{self, By, Changed},
 };
 use crate::{
@@ -30,6 +31,8 @@ pub struct Update {
     /// Whether it could not be asked before, because an attribute was missing.
     completes: bool,
     keys: Vec<SourceKey>,
+    /// How many sources the new owner may have, if there is one and it has a limit.
+    most: Option<i64>,
 }
 
 /// Changes a source as `change` says; it may be asked more than once.
@@ -107,7 +110,11 @@ pub fn prepare_update(
         // An aggregation that is under way read the source as it was.
         new.version = old.version + 1;
     }
-    Ok(Update { old, new, changed, completes, keys: Vec::new() })
+    let most = match by {
+        By::Caller(caller) if new.owner_id != old.owner_id => most_of(app, caller),
+        By::Caller(_) | By::Operator => None,
+    };
+    Ok(Update { old, new, changed, completes, keys: Vec::new(), most })
 }
 
 impl Update {
@@ -162,6 +169,9 @@ impl Update {
             return Ok(None);
         }
         check_references(tx, &self.new)?;
+        if let Some(most) = self.most {
+            check_number(tx, &self.new.owner_id, 0, most)?;
+        }
         let mut new = self.new.clone();
         new.modified = now.max(crate::clock::Micros(self.old.modified.0 + 1));
         tx.update_source(&new)?;

@@ -2,11 +2,17 @@
 
 use futures_util::future::join_all;
 use hyper::StatusCode;
-use rekey::{access::Level, client::Created, id::SourceId};
+use rekey::{
+    access::{ALL, ENDPOINT, Level},
+    client::Created,
+    id::SourceId,
+    identity::Identity,
+};
 use serde_json::{Value, json};
 
 use crate::{
     site::{Answer, Site, change_body, encrypt, on_both_stores},
+    source_reach,
     sources::{admin, made, patch},
 };
 
@@ -95,6 +101,24 @@ async fn an_owner_has_so_many_sources(site: Site) {
     made(&node, &sara, owner.clone()).await.assert(StatusCode::BAD_REQUEST);
     // An organization administrator may.
     made(&node, &boss, owner).await.assert(StatusCode::CREATED);
+    // An owner who is named later counts as well.
+    let list = node.get("/v3/sources?filters=name%20eq%20%22A%22").token(&boss.1).send().await;
+    let id = list.body[0]["id"].clone();
+    let give = async |to: &Identity, token: &str| {
+        let value = json!({ "type": "IDENTITY", "id": to.id });
+        let operation = json!([{ "op": "replace", "path": "/owner", "value": value }]);
+        patch(&node, token, &id, operation).await
+    };
+    let third = site.person("theo", &[]).await;
+    give(&third, &sara.1).await.assert(StatusCode::OK);
+    give(&other, &sara.1).await.assert(StatusCode::OK);
+    give(&third, &sara.1).await.assert(StatusCode::OK);
+    let mut second = named("D");
+    second["owner"] = json!({ "type": "IDENTITY", "id": other.id });
+    made(&node, &boss, second).await.assert(StatusCode::CREATED);
+    let refused = give(&other, &sara.1).await;
+    assert_eq!(refused.error().0, "400.1.4 Limit violation", "{}", refused.text);
+    give(&other, &boss.1).await.assert(StatusCode::OK);
 }
 
 async fn only_an_organization_administrator_creates_a_built_in_source(site: Site) {
@@ -106,10 +130,16 @@ async fn only_an_organization_administrator_creates_a_built_in_source(site: Site
     refused.assert(StatusCode::FORBIDDEN);
     assert!(refused.error().1.contains("a source of the kind rekey"), "{}", refused.text);
     made(&site, &boss, body.clone()).await.assert(StatusCode::CREATED);
-    let client = site.token_of(&site.api_client().await).await;
-    let mut body = body;
-    body["name"] = json!("By a client");
-    made(&site, &(boss.0, client), body).await.assert(StatusCode::CREATED);
+    // A client creates one only with the scope that points sources.
+    for (scope, status) in
+        [(&[ALL][..], StatusCode::FORBIDDEN), (&[ALL, ENDPOINT][..], StatusCode::CREATED)]
+    {
+        let client = source_reach::client(&site, "portal", scope).await;
+        let token = source_reach::token(&site, &client, None);
+        let mut body = body.clone();
+        body["name"] = json!("By a client");
+        made(&site, &(boss.0.clone(), token), body).await.assert(status);
+    }
 }
 
 async fn keys_are_made_when_password_is_switched_on(site: Site) {
