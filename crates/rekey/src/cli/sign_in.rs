@@ -20,7 +20,7 @@ pub(super) struct SignIn {
 impl SignIn {
     pub(super) async fn run(self, app: &App, json: bool) -> Result<ExitCode, Error> {
         let password = read_password()?;
-        let yes = app.sign_in(Network::LOCAL, &self.user, &password).await?.is_some();
+        let yes = app.sign_in(Network::LOCAL, &self.user, password).await?.is_some();
         if json {
             out::json(&json!({ "user": self.user, "signedIn": yes }));
         } else if yes {

@@ -104,7 +104,7 @@ pub(crate) async fn submit(
         Err(response) => return response,
     };
     let user_name = parameters.get("userName").unwrap_or_default();
-    let who = match app.sign_in(from, user_name, &password).await {
+    let who = match app.sign_in(from, user_name, password).await {
         Ok(Some(who)) => who,
         Ok(None) => return form(&app, &parameters, asked.as_ref(), StatusCode::FORBIDDEN),
         Err(Error::Busy(_)) => return busy(&app),

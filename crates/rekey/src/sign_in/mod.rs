@@ -13,11 +13,15 @@ use std::{
 
 use rekey_vault::Password;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
-use self::{queue::Queue, throttle::Throttle};
+use self::{
+    queue::{Queue, Turn},
+    throttle::{Counter, Throttle},
+};
 use crate::{
     App, Error,
-    audit::{self, Attempt, Party, attempted},
+    audit::{self, Attempt, Origin, Party, attempted},
     builtin::BuiltIn,
     identity::{self, Identity, name_key},
     source::IDENTITY_NOW,
@@ -27,6 +31,8 @@ use crate::{
 mod queue;
 mod throttle;
 
+/// Why an attempt at a name that nobody has is refused.
+const UNKNOWN: &str = "there is no such name";
 /// Its name in the audit trail.
 const SIGN_IN: &str = "USER_SIGN_IN";
 
@@ -82,7 +88,7 @@ impl App {
         &self,
         from: Network,
         alias: &str,
-        password: &Password,
+        password: Password,
     ) -> Result<Option<SignedIn>, Error> {
         let asked = Instant::now();
         let who = self.who_signs_in(from, alias, password).await;
@@ -96,9 +102,8 @@ impl App {
         &self,
         from: Network,
         alias: &str,
-        password: &Password,
+        password: Password,
     ) -> Result<Option<SignedIn>, Error> {
-        const UNKNOWN: &str = "there is no such name";
         if !identity::may_be_alias(alias) {
             self.metrics().sign_in(false);
             self.record_refusal(None, UNKNOWN);
@@ -109,6 +114,22 @@ impl App {
         let counter = throttle.counter(&name, from);
         let turn = queue.turn(counter.key(), from).await;
         let turn = turn.ok_or(Error::Busy("too many people try to sign in just now"))?;
+        // A client that goes away drops this future. An attempt whose turn has come goes on in a task
+        // of its own all the same: it is counted and recorded.
+        let attempt = self.clone().compare(name, password, counter, turn);
+        let task = tokio::spawn(Origin::carried(attempt.in_current_span()));
+        task.await.map_err(|error| Error::Internal(error.to_string()))?
+    }
+
+    /// Compares the password, and counts and records the attempt.
+    async fn compare(
+        self,
+        name: String,
+        password: Password,
+        counter: Counter,
+        turn: Turn,
+    ) -> Result<Option<SignedIn>, Error> {
+        let throttle = &self.sign_ins.throttle;
         let wanted = name.clone();
         // The generation is read before the verifier: a password that is changed meanwhile ends what
         // this sign-in gets.
@@ -132,7 +153,7 @@ impl App {
         let native = identity.map_or(name.as_str(), |identity| identity.alias.as_str());
         // Locked or not, known or not: the same work.
         let link = BuiltIn::new(self.store.clone(), source.id);
-        let (right, turn) = link.compare(native, password, turn).await?;
+        let (right, turn) = link.compare(native, &password, turn).await?;
         let now = self.clock.now();
         let locked = throttle.is_locked(counter, now);
         let why = match identity {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::poll_immediate;
 use hyper::StatusCode;
 use rekey::{
     access::Level,
@@ -24,6 +25,7 @@ use crate::{
 on_both_stores!(
     a_flood_of_junk_hides_no_failed_sign_in_of_an_administrator,
     a_flood_at_one_person_hides_no_other,
+    an_attempt_whose_client_goes_away_is_counted_and_recorded,
     what_a_budget_does_not_cover_is_counted_in_one_row,
     a_wrong_secret_names_its_client,
     a_dead_token_is_recorded,
@@ -79,7 +81,7 @@ async fn junk_clients(site: &Site, count: usize) {
 }
 
 async fn sign_in(site: &Site, name: &str, clear: &str) -> bool {
-    site.app.sign_in(Network::LOCAL, name, &Password::new(clear.into())).await.unwrap().is_some()
+    site.app.sign_in(Network::LOCAL, name, Password::new(clear.into())).await.unwrap().is_some()
 }
 
 async fn a_flood_of_junk_hides_no_failed_sign_in_of_an_administrator(site: Site) {
@@ -102,6 +104,21 @@ async fn a_flood_of_junk_hides_no_failed_sign_in_of_an_administrator(site: Site)
     let of_admin = rows.iter().filter(|row| row.object == admin.id.as_str()).count();
     assert_eq!(of_admin, 52);
     assert!(rows.len() - of_admin <= 21, "{} rows for junk", rows.len() - of_admin);
+}
+
+async fn an_attempt_whose_client_goes_away_is_counted_and_recorded(site: Site) {
+    let abby = site.person("abby", &[]).await;
+    site.give_password("abby", "correct horse").await;
+    let attempt = site.app.sign_in(Network::LOCAL, "abby", Password::new("wrong".into()));
+    assert!(poll_immediate(attempt).await.is_none(), "it was over before the client went away");
+    let recorded = async {
+        while rows(&site, "USER_SIGN_IN").await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), recorded).await.expect("it left no row");
+    assert_eq!(rows(&site, "USER_SIGN_IN").await[0].object, abby.id.as_str());
+    assert!(!sign_in(&site, "abby", "correct horse").await, "it was not counted");
 }
 
 async fn a_flood_at_one_person_hides_no_other(site: Site) {

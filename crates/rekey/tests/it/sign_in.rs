@@ -150,7 +150,7 @@ async fn a_name_that_fails_is_locked_for_a_moment(site: Site) {
     let mut abby = abby(&site).await;
     let says = async |word: &str| {
         site.app
-            .sign_in(Network::LOCAL, "abby", &Password::new(word.into()))
+            .sign_in(Network::LOCAL, "abby", Password::new(word.into()))
             .await
             .unwrap()
             .is_some()
@@ -172,7 +172,7 @@ async fn whoever_may_not_sign_in_is_told_so_on_the_beat(site: Site) {
         let asked = Instant::now();
         assert!(
             site.app
-                .sign_in(Network::LOCAL, who, &Password::new(word.into()))
+                .sign_in(Network::LOCAL, who, Password::new(word.into()))
                 .await
                 .unwrap()
                 .is_none()
