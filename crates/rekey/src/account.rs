@@ -15,6 +15,9 @@ use crate::{
     store::{Asked, Audit, Json, Listing, Page, Tx, from_row},
 };
 
+/// The id of no identity: see [`Account::confirmed_owner`].
+pub const NOBODY: &str = "nobody";
+
 /// An account, as aggregated from its source.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -45,7 +48,8 @@ pub struct Account {
     /// Whether an administrator said whose it is; aggregations leave that alone.
     pub manually_correlated: bool,
     /// The person that it first belonged to, or that an administrator confirmed: while it belongs to
-    /// another one, it takes no part in sync groups.
+    /// another one, it takes no part in sync groups. [`NOBODY`] if its correlation attribute gained a
+    /// value while it was nobody's: who can write that value could choose its first owner.
     pub confirmed_owner: Option<IdentityId>,
     /// Why it belongs to nobody, where an aggregation took it from its person or gave it to none of
     /// several; or why it keeps its person and cannot be changed.
@@ -105,6 +109,11 @@ impl Account {
         self.confirmed_owner = self.confirmed_owner.take().or_else(|| first.cloned());
         self.identity_id = owner;
         self.uncorrelated_because = because;
+    }
+
+    /// Whether it has never belonged to anybody.
+    pub fn is_new_to_owners(&self) -> bool {
+        self.identity_id.is_none() && self.confirmed_owner.is_none()
     }
 
     /// Whether nobody has confirmed yet that it belongs to somebody else than before.

@@ -1,7 +1,13 @@
 //! The accounts: each one that lost its owner or awaits a confirmation, and why.
 
 use super::Report;
-use crate::{App, Error, account::Account, source::Source, store::Tx};
+use crate::{
+    App, Error,
+    account::{Account, NOBODY},
+    id::IdentityId,
+    source::Source,
+    store::Tx,
+};
 
 /// Accounts named at most; the rest are counted.
 const NAMED: usize = 20;
@@ -52,8 +58,12 @@ fn in_words(source: &Source, account: &Account) -> String {
         return format!("{native:?} cannot be changed: {why}");
     }
     if account.is_unconfirmed() {
+        let before = match account.confirmed_owner.as_ref().map(IdentityId::as_str) {
+            Some(NOBODY) => "was nobody's when its correlation attribute was given a value",
+            Some(_) | None => "belonged to another person",
+        };
         return format!(
-            "{native:?} belonged to another person and takes no part in sync groups: `rekey account confirm --source \"{}\" \"{native}\"` if that is right",
+            "{native:?} {before} and takes no part in sync groups: `rekey account confirm --source \"{}\" \"{native}\"` if that is right",
             source.name
         );
     }

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     App, Error,
     access::Caller,
-    account::Account,
-    id::{JobId, SourceId},
+    account::{Account, NOBODY},
+    id::{IdentityId, JobId, SourceId},
     store::{Audit, Job, Json, Removed, Tx},
 };
 
@@ -114,7 +114,12 @@ pub fn keep(
     for listed in batch {
         let old = known(tx, source, listed)?;
         let claim = correlator.claim(tx, listed)?;
-        let account = read_again(tx, source, old.clone(), listed, claim)?;
+        let mut account = read_again(tx, source, old.clone(), listed, claim)?;
+        let chosen =
+            |old: &Account| old.is_new_to_owners() && correlator.names_anew(source, old, listed);
+        if old.as_ref().is_some_and(chosen) {
+            account.confirmed_owner = Some(IdentityId(NOBODY.to_owned()));
+        }
         match old {
             None => {
                 tx.insert_account(&account)?;

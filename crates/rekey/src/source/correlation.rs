@@ -13,7 +13,7 @@ use rekey_connectors::Listed;
 use super::{Correlation, Source};
 use crate::{
     Error,
-    account::Account,
+    account::{Account, NOBODY},
     id::IdentityId,
     identity::Identity,
     store::{Audit, Tx},
@@ -94,10 +94,7 @@ impl Correlator {
     /// Whom an account names. Several values that name several people name nobody.
     pub(super) fn claim(&self, tx: &mut Tx<'_>, listed: &Listed) -> Result<Claim, Error> {
         let mut named: Option<Named> = None;
-        let attribute = match &self.by {
-            By::Nothing => return Ok(Claim::Nothing),
-            By::Alias(attribute) | By::Attribute(attribute, _) => attribute,
-        };
+        let Some(attribute) = self.attribute() else { return Ok(Claim::Nothing) };
         for value in listed.values(attribute) {
             let Some(person) = self.person(tx, &value)? else { continue };
             if named.as_ref().is_some_and(|named| named.id != person.id) {
@@ -112,6 +109,35 @@ impl Correlator {
             }
             Some(person) => Claim::Person(person.id),
         })
+    }
+
+    /// Whether an account is listed with a value of the correlation attribute that it did not have
+    /// when it was last read. Where an administrator changed the source since, an attribute that was
+    /// not read before says nothing.
+    pub(super) fn names_anew(&self, source: &Source, old: &Account, listed: &Listed) -> bool {
+        let Some(attribute) = self.attribute() else { return false };
+        let before = Listed {
+            native_identity: old.native_identity.clone(),
+            stable_id: None,
+            name: old.name.clone(),
+            attributes: old.attributes.0.clone(),
+            disabled: false,
+            locked: false,
+        };
+        let before = before.values(attribute);
+        if before.is_empty() && old.generation < source.generation {
+            return false;
+        }
+        let is_known =
+            |value: &String| before.iter().any(|known| is_equal(known, value, self.ignores_case));
+        !listed.values(attribute).iter().all(is_known)
+    }
+
+    fn attribute(&self) -> Option<&str> {
+        match &self.by {
+            By::Nothing => None,
+            By::Alias(attribute) | By::Attribute(attribute, _) => Some(attribute),
+        }
     }
 
     fn person(&self, tx: &mut Tx<'_>, value: &str) -> Result<Option<Named>, Error> {
@@ -233,7 +259,7 @@ pub(super) fn note_owner(tx: &mut Tx<'_>, old: &Account, new: &Account) -> Resul
     }
     let detail = serde_json::json!({
         "sourceId": new.source_id,
-        "from": from,
+        "from": from.filter(|from| from.as_str() != NOBODY),
         "to": new.identity_id,
         "personal": { "because": new.uncorrelated_because },
     });

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Error,
-    account::Account,
+    account::{Account, NOBODY},
     id::{AccountId, IdentityId, SourceId},
     identity::Identity,
     source::Source,
@@ -243,9 +243,9 @@ impl Tx<'_> {
         self.all(&sql, &[source, &native, &limit])
     }
 
-    /// Removes an account, and remembers by its stable id who its first owner was: an account that
-    /// is hidden for a while must not come back as one that never belonged to anybody. An
-    /// unfinished change of it ends by itself.
+    /// Removes an account, and remembers by its stable id who its first owner was, if anybody: an
+    /// account that is hidden for a while must not come back as a new one. An unfinished change of it
+    /// ends by itself.
     pub fn remove_account(&mut self, account: &Account) -> Result<()> {
         let sql = "INSERT INTO account_removed
                        (source_id, stable_id, confirmed_owner, manually_correlated, removed)
@@ -254,10 +254,12 @@ impl Tx<'_> {
                        confirmed_owner = excluded.confirmed_owner,
                        manually_correlated = excluded.manually_correlated,
                        removed = excluded.removed";
-        if let (Some(id), Some(owner)) = (&account.stable_id, &account.confirmed_owner) {
+        if let Some(id) = &account.stable_id {
+            let owner = account.confirmed_owner.as_ref().or(account.identity_id.as_ref());
+            let owner = owner.map_or(NOBODY, IdentityId::as_str);
             let (source, manually, now) =
                 (&account.source_id, account.manually_correlated, self.now()?);
-            self.run_one(sql, &[source, id, owner, &manually, &now])?;
+            self.run_one(sql, &[source, id, &owner, &manually, &now])?;
         }
         self.run_one("DELETE FROM account WHERE id = $1", &[&account.id])
     }

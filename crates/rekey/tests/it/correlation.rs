@@ -51,7 +51,7 @@ quiet_on_both_stores!(
 
 /// A system whose accounts have ids and attributes that anybody may change at any time.
 #[derive(Clone, Default)]
-struct System(Arc<Mutex<BTreeMap<String, Entry>>>);
+pub(crate) struct System(Arc<Mutex<BTreeMap<String, Entry>>>);
 
 #[derive(Clone)]
 struct Entry {
@@ -62,17 +62,17 @@ struct Entry {
 }
 
 impl System {
-    fn put(&self, native: &str, id: &str, uid: &[&str]) {
+    pub(crate) fn put(&self, native: &str, id: &str, uid: &[&str]) {
         let uid = uid.iter().map(|&uid| uid.to_owned()).collect();
         let entry = Entry { id: id.to_owned(), uid, password: None };
         self.0.lock().unwrap().insert(native.to_owned(), entry);
     }
 
-    fn remove(&self, native: &str) {
+    pub(crate) fn remove(&self, native: &str) {
         self.0.lock().unwrap().remove(native);
     }
 
-    fn password(&self, native: &str) -> Option<String> {
+    pub(crate) fn password(&self, native: &str) -> Option<String> {
         self.0.lock().unwrap().get(native).and_then(|entry| entry.password.clone())
     }
 
@@ -142,7 +142,12 @@ impl Connector for System {
 }
 
 /// A source of this kind, correlated by `uid`, and the system behind it.
-async fn source(site: &Quiet, name: &str, kind: &str, privileged: bool) -> (SourceId, System) {
+pub(crate) async fn source(
+    site: &Quiet,
+    name: &str,
+    kind: &str,
+    privileged: bool,
+) -> (SourceId, System) {
     let mut attributes = json!({
         "host": "127.0.0.1", "port": 1,
         "correlation": { "accountAttribute": "uid", "identityAttribute": "alias" },
@@ -158,7 +163,7 @@ async fn source(site: &Quiet, name: &str, kind: &str, privileged: bool) -> (Sour
 }
 
 /// Reads all accounts as an aggregation does; what it says of those that became nobody's.
-async fn read(site: &Quiet, id: &SourceId, system: &System) -> Vec<String> {
+pub(crate) async fn read(site: &Quiet, id: &SourceId, system: &System) -> Vec<String> {
     let (sender, mut receiver) = mpsc::channel(100);
     system.accounts(sender).await.unwrap();
     let mut listed = Vec::new();
@@ -178,17 +183,17 @@ async fn read(site: &Quiet, id: &SourceId, system: &System) -> Vec<String> {
     .await
 }
 
-async fn account(site: &Quiet, id: &SourceId, native: &'static str) -> Account {
+pub(crate) async fn account(site: &Quiet, id: &SourceId, native: &'static str) -> Account {
     let id = id.clone();
     site.write(move |tx| Ok(tx.account_on(&id, native)?.unwrap())).await
 }
 
-async fn owner(site: &Quiet, id: &SourceId, native: &'static str) -> Option<IdentityId> {
+pub(crate) async fn owner(site: &Quiet, id: &SourceId, native: &'static str) -> Option<IdentityId> {
     account(site, id, native).await.identity_id
 }
 
 /// The audit rows of an action.
-async fn recorded(site: &Quiet, action: &'static str) -> usize {
+pub(crate) async fn recorded(site: &Quiet, action: &'static str) -> usize {
     let rows = site.write(|tx| Ok(tx.unchained(0, 1000)?)).await;
     rows.iter().filter(|row| row.action == action).count()
 }

@@ -32,6 +32,7 @@ mod limits;
 mod lists;
 mod metrics;
 mod oauth;
+mod owners;
 mod password_change;
 mod people;
 mod quiet;

@@ -130,7 +130,8 @@ async fn give_back(app: &App, change: &Claimed) -> Result<(), Error> {
 }
 
 /// Commits the intent: from here on a write may have happened. Holds the claim for the time of it.
-/// False when the deadline has come meanwhile, and nothing may be written but what was in force.
+/// False when nothing may be written: the deadline has come meanwhile, or an account has become
+/// another person's or waits for an aggregation. The next attempt finds the words for that.
 async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result<bool, Error> {
     let mut intents = Vec::with_capacity(targets.len());
     for target in targets.iter().filter(|target| target.is_ready()) {
@@ -154,7 +155,12 @@ async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result
             proof::crash_at("announce.open");
             Ok::<_, Error>(Some(now))
         })
-        .await?;
+        .await;
+    let announced = match announced {
+        // Where the claim itself was lost, it cannot be given back, and that is said.
+        Err(Error::Store(error)) if is_lost(&error) => None,
+        announced => announced?,
+    };
     if announced.is_some() {
         for target in targets.iter_mut().filter(|target| target.is_ready()) {
             target.announced = announced;

@@ -9,11 +9,12 @@ use super::{
     source_set,
 };
 use crate::{
+    builtin,
     clock::Micros,
     id::{AccountId, ChangeId},
     password::Outcome,
     store::{
-        Error, Json, Result, Tx, accounts, identities, keys,
+        Error, Json, Param, Result, Tx, accounts, identities, keys,
         policies::in_force,
         row::{One, part_of},
         sources,
@@ -188,6 +189,9 @@ impl Tx<'_> {
     }
 
     /// Holds a claim longer, and announces writes: from here on they may have happened.
+    ///
+    /// `Error::Rows(0)` when the claim was lost, or when an account is no longer the person's by what
+    /// the last aggregation confirmed: looking at it took a while, and nothing may be written then.
     pub fn announce(
         &mut self,
         node: &str,
@@ -201,14 +205,23 @@ impl Tx<'_> {
             "UPDATE password_change SET due = $4
              WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = {IN_PROGRESS}"
         );
+        // The lock makes PostgreSQL wait for a transaction that is changing the account, and judge
+        // the row that it leaves.
+        let held = if self.is_postgres() { " FOR SHARE OF a" } else { "" };
         let intend = format!(
             "UPDATE password_change_target SET state = $6, salt = $3, stamp = $4, announced = $5
-             WHERE change_seq = $1 AND account_id = $2 AND state < {FIRST_ENDED}"
+             WHERE change_seq = $1 AND state < {FIRST_ENDED} AND account_id = (
+                 SELECT a.id FROM account a WHERE a.id = $2 AND a.identity_id = $7
+                     AND EXISTS (SELECT 1 FROM source s WHERE s.id = a.source_id
+                         AND (s.generation <= a.generation OR s.connector = $8)){held})"
         );
         let mut writes: Vec<Query<'_>> =
             vec![(&renew, vec![&change.seq, &node, &change.attempt, &until])];
         for Intent { account_id, state, salt, stamp } in intents {
-            writes.push((&intend, vec![&change.seq, account_id, salt, stamp, &now, state]));
+            let who = &change.identity_id;
+            let params: Vec<&dyn Param> =
+                vec![&change.seq, account_id, salt, stamp, &now, state, who, &builtin::NAME];
+            writes.push((&intend, params));
         }
         self.run_each(&writes)
     }
