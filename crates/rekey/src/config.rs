@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 pub use self::value::parse_span;
 use self::value::{
-    accounts, address, collector, crowd, deadline, egress, file, grace, lifetime, networks,
-    no_or_address, no_or_deadline, web_url, workers,
+    accounts, address, collector, crowd, deadline, egress, file, grace, lifetime, megabytes,
+    networks, no_or_address, no_or_deadline, web_url, workers,
 };
 
 mod read;
@@ -142,9 +142,12 @@ pub struct Limits {
     pub requests_per_10s: u32,
     /// Connections at once from one IPv4 address or one /64 of IPv6; 0 for no such limit.
     pub connections_per_network: usize,
-    /// Accounts that a source may list, 1 to 100,000,000.
+    /// Accounts that a source may list, and that are kept of it, 1 to 100,000,000.
     #[serde(deserialize_with = "accounts")]
     pub accounts_per_source: usize,
+    /// MiB of names, ids and attributes that are kept of a source, 1 to 1,000,000.
+    #[serde(deserialize_with = "megabytes")]
+    pub megabytes_per_source: usize,
     /// How long a source may take to list them, 1 s to 24 h.
     #[serde(deserialize_with = "deadline")]
     pub aggregation_time: Duration,
@@ -161,6 +164,7 @@ impl Default for Limits {
             requests_per_10s: 100,
             connections_per_network: 256,
             accounts_per_source: 1_000_000,
+            megabytes_per_source: 1024,
             aggregation_time: Duration::from_hours(1),
             sources_per_owner: 100,
             changes_per_account_per_day: 1000,

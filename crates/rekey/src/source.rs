@@ -21,6 +21,8 @@ pub mod correlation;
 mod creator;
 mod list;
 pub mod reach;
+pub mod room;
+pub mod seen;
 mod tasks;
 mod update;
 

@@ -62,6 +62,10 @@ pub(super) fn accounts<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::E
     number(from, 1..=100_000_000)
 }
 
+pub(super) fn megabytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    number(from, 1..=1_000_000)
+}
+
 fn number<'de, D: Deserializer<'de>>(
     from: D,
     range: RangeInclusive<usize>,

@@ -1,46 +1,46 @@
 //! Reading every account of a source, in bounded memory.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{error::Error as StdError, mem, sync::Arc, time::Duration};
 
 use rekey_connectors::{Fault, Listed};
 use serde_json::{Map, Value};
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, SemaphorePermit, mpsc},
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
-use super::queue::LEASE;
+use super::{
+    gather::{Batch, Pace, RENEWAL, gather, unkeepable},
+    queue::LEASE,
+};
 use crate::{
     App, Error,
     password::links,
     source::{
         self, Source,
-        aggregation::{Counted, Seen, count_unseen, keep, remove_unseen, settle},
+        aggregation::{Counted, keep, settle},
         correlation::Correlator,
+        room::Room,
+        seen::{Seen, quoted},
     },
-    store::{Job, Message, Tx},
+    store::{self, Job, Message, Tx},
 };
 
-/// Accounts in one transaction, and about how many bytes of them.
-const BATCH: usize = 500;
-const BATCH_BYTES: usize = 1024 * 1024;
-/// How long a transaction waits for more accounts once it has one.
-const GATHER: Duration = Duration::from_millis(200);
-/// What an account may have in names and attributes, as they are kept.
-const ACCOUNT_BYTES: usize = 64 * 1024;
-/// Accounts looked at in one transaction, to see which are gone.
-const PAGE: i64 = 500;
+/// Accounts looked at in one transaction.
+pub(super) const PAGE: i64 = 500;
 /// Accounts on their way from the connector: few, since a source decides how large they are.
 const CHANNEL: usize = 8;
-/// A claim is renewed at least this often.
-const RENEWAL: Duration = Duration::from_secs(15);
-/// So many accounts may go at once, whatever the share of the source's that is.
-const FEW: u64 = 5;
 /// Why the accounts of a source as it was are not kept.
-const CHANGED: &str = "the source was changed meanwhile: aggregate again";
-/// A source that sends nothing for so long has failed.
-const SILENCE: Duration = Duration::from_mins(5);
+pub(super) const CHANGED: &str = "the source was changed meanwhile: aggregate again";
+/// Why no account was given to a person.
+const UNSETTLED: &str = "not all accounts of the source are kept, so that no account was given to anybody: make room, and aggregate again";
+/// Transactions at once, of all aggregations: the store has others to serve.
+static WRITING: Semaphore = Semaphore::const_new(4);
+/// So many accounts of a source are remembered in little memory.
+const MANY: usize = 100_000;
+/// Sources at once of which more accounts are remembered.
+static LARGE: Semaphore = Semaphore::const_new(4);
 
 /// Carries it out; a sentence says why it failed, and warnings what became otherwise than expected.
 pub(super) async fn run(
@@ -72,20 +72,38 @@ pub(super) async fn run(
     let time = app.config.limits.aggregation_time;
     let until = Instant::now() + time;
     let correlating = source.clone();
-    let correlator = app.store.read(move |tx| Correlator::new(tx, &correlating)).await?;
-    let correlator = Arc::new(correlator);
-    let mut reading = Reading { app, job, source, correlator, counts, total: Counted::default() };
-    let read = timeout_at(until, async {
-        let seen = match reading.read(accounts).await? {
-            Ok(seen) => seen,
-            Err(why) => return Ok(Err(why)),
-        };
-        // Only now is it known whether that was all of them.
-        let listed = listing.join_next().await;
-        Ok(Ok((seen, listed)))
+    let limits = app.config.limits.clone();
+    let begun = app.store.read(move |tx| -> Result<_, Error> {
+        Ok((Correlator::new(tx, &correlating)?, Room::of(tx, &correlating.id, &limits)?))
     });
-    let (seen, listed) = match read.await {
-        Ok(Ok(Ok(read))) => read,
+    let (correlator, room) = begun.await?;
+    let mut reading = Reading {
+        app,
+        job,
+        source,
+        correlator: Arc::new(correlator),
+        counts,
+        total: Counted::default(),
+        room,
+        seen: Seen::default(),
+        left_out: Named::default(),
+        large: None,
+    };
+    let read = timeout_at(until, async {
+        if let Err(why) = reading.read(accounts).await? {
+            return Ok(Err(why));
+        }
+        // Only now is it known whether that was all of them.
+        Ok(Ok(listing.join_next().await))
+    });
+    let read = read.await;
+    warnings.extend(reading.left_out.in_words(
+        "these accounts were left out, and stay as rekey knew them",
+        "correct them in the source, and aggregate again",
+    ));
+    warnings.extend(reading.no_room().map(Message::from));
+    let listed = match read {
+        Ok(Ok(Ok(listed))) => listed,
         Ok(Ok(Err(why))) => return Ok(Some(why.into())),
         Ok(Err(error)) => return Err(error),
         Err(_) => return Ok(Some(too_slow(time).into())),
@@ -102,14 +120,21 @@ pub(super) async fn run(
     if failure.is_some() {
         return Ok(failure);
     }
-    let seen = Arc::new(seen);
+    let seen = Arc::new(mem::take(&mut reading.seen));
     if !reading.source.is_built_in()
         && let Some(why) = reading.remove(&seen).await?
     {
         return Ok(Some(why.into()));
     }
+    // Accounts that are not kept may name the same people as those that are.
+    if reading.total.refused > 0 {
+        return Ok(Some(UNSETTLED.into()));
+    }
     match reading.settle(&seen).await? {
-        Some(refused) => warnings.extend(in_words(&refused)),
+        Some(refused) => warnings.extend(refused.in_words(
+            "all accounts were read, and these became nobody's",
+            "correct their correlation attribute, or set severalAccounts on the source, and aggregate again",
+        )),
         None => return Ok(Some(CHANGED.into())),
     }
     Ok(None)
@@ -120,38 +145,40 @@ fn failed(fault: &Fault) -> Message {
     fault.into()
 }
 
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     app: &'a App,
     job: &'a Job,
-    source: Source,
+    pub(super) source: Source,
     correlator: Arc<Correlator>,
-    counts: &'a mut Map<String, Value>,
-    total: Counted,
+    pub(super) counts: &'a mut Map<String, Value>,
+    pub(super) total: Counted,
+    room: Room,
+    seen: Seen,
+    left_out: Named,
+    /// Held once it remembers many accounts.
+    large: Option<SemaphorePermit<'static>>,
 }
 
 impl Reading<'_> {
-    /// Keeps every account that comes, until none does; a sentence, if they are too many or too large
-    /// or do not come.
+    /// Keeps every account that comes, until none does; a sentence, if they are too many or do not
+    /// come, or come too slowly.
     async fn read(
         &mut self,
         mut accounts: mpsc::Receiver<Listed>,
-    ) -> Result<Result<Seen, String>, Error> {
+    ) -> Result<Result<(), String>, Error> {
         let most = self.app.config.limits.accounts_per_source;
-        let mut seen = Seen::default();
         let mut listed = 0;
-        let mut silence = Duration::ZERO;
+        let mut pace = Pace::default();
         loop {
-            let Batch { accounts: mut batch, is_last } = match gather(&mut accounts).await {
-                Ok(batch) => batch,
-                Err(why) => return Ok(Err(why)),
-            };
-            silence = if batch.is_empty() { silence + RENEWAL } else { Duration::ZERO };
+            let begun = Instant::now();
+            let Batch { accounts: mut batch, is_last } = gather(&mut accounts).await;
+            let pace = pace.count(batch.len(), begun.elapsed());
             // Accounts that are listed again count, too: a source may repeat them without end.
             listed += batch.len();
             let too_many = listed.saturating_sub(most);
             batch.truncate(batch.len() - too_many);
-            batch.retain(|listed| seen.add(&listed.native_identity));
-            if !self.keep(batch, &seen).await? {
+            batch.retain(|listed| self.is_new(listed));
+            if !self.keep(batch).await? || !self.remembers().await? {
                 return Ok(Err(CHANGED.into()));
             }
             if too_many > 0 {
@@ -160,72 +187,80 @@ impl Reading<'_> {
                 )));
             }
             if is_last {
-                return Ok(Ok(seen));
+                return Ok(Ok(()));
             }
-            if silence >= SILENCE {
-                return Ok(Err(format!("it sent nothing for {} s", SILENCE.as_secs())));
+            if let Err(why) = pace {
+                return Ok(Err(why));
             }
         }
     }
 
+    /// Whether an account can be kept, and was not listed before.
+    fn is_new(&mut self, listed: &Listed) -> bool {
+        let Some(why) = unkeepable(listed) else { return self.seen.add(&listed.native_identity) };
+        if self.seen.leave_out(listed) {
+            self.left_out.add(|| format!("{}: {why}", quoted(&listed.native_identity)));
+        }
+        false
+    }
+
+    /// Waits until there is memory for all accounts that were seen; false if the source was changed
+    /// meanwhile.
+    async fn remembers(&mut self) -> Result<bool, Error> {
+        while self.large.is_none() && self.seen.len() > MANY {
+            match timeout(RENEWAL, LARGE.acquire()).await {
+                Ok(place) => self.large = Some(place.map_err(|_| store::Error::Closed)?),
+                Err(_) if self.keep(Vec::new()).await? => {}
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
     /// Keeps a batch; false if the source was changed meanwhile.
-    async fn keep(&mut self, batch: Vec<Listed>, seen: &Seen) -> Result<bool, Error> {
-        self.counts.insert("total".into(), seen.len().into());
-        let correlator = self.correlator.clone();
-        let counted = self.page(move |tx, source| keep(tx, source, &correlator, &batch)).await?;
-        let Some(counted) = counted else { return Ok(false) };
+    async fn keep(&mut self, batch: Vec<Listed>) -> Result<bool, Error> {
+        self.counts.insert("total".into(), self.seen.len().into());
+        let (correlator, room) = (self.correlator.clone(), self.room);
+        let page = self.page(move |tx, source| {
+            let mut room = room;
+            let counted = keep(tx, source, &correlator, &batch, &mut room)?;
+            Ok((counted, room))
+        });
+        let Some((counted, room)) = page.await? else { return Ok(false) };
+        self.room = room;
         self.total.created += counted.created;
         self.total.updated += counted.updated;
+        self.total.refused += counted.refused;
+        self.total.trimmed += counted.trimmed;
         self.counts.insert("created".into(), self.total.created.into());
         self.counts.insert("updated".into(), self.total.updated.into());
         Ok(true)
     }
 
-    /// Removes the accounts the source no longer has, unless they are so many that the source
-    /// rather fails to show them; a sentence, if it removed none for that.
-    async fn remove(&mut self, seen: &Arc<Seen>) -> Result<Option<String>, Error> {
-        let Some((unseen, all)) = self.count(seen).await? else { return Ok(Some(CHANGED.into())) };
-        if seen.is_empty() && all > 0 {
-            return Ok(Some(format!(
-                "the source listed no account, and rekey knows {all}: nothing was removed; check what the source's account may read and how accounts are selected"
-            )));
-        }
-        let (before, percent) =
-            (all.saturating_sub(self.total.created), self.source.delete_threshold());
-        if unseen > FEW && unseen.saturating_mul(100) > before.saturating_mul(percent) {
-            return Ok(Some(format!(
-                "{unseen} of {before} accounts are gone from the source, more than its deleteThreshold of {percent} %: nothing was removed; check the source, or raise deleteThreshold and aggregate again"
-            )));
-        }
-        let mut after = String::new();
-        let mut removed = 0;
-        loop {
-            let (seen, from) = (seen.clone(), after.clone());
-            let page = self
-                .page(move |tx, source| remove_unseen(tx, &source.id, &seen, &from, PAGE))
-                .await?;
-            let Some((gone, next)) = page else { return Ok(Some(CHANGED.into())) };
-            removed += gone;
-            self.counts.insert("deleted".into(), removed.into());
-            match next {
-                Some(next) => after = next,
-                None => return Ok(None),
-            }
-        }
+    /// What was not kept for want of room, in words.
+    fn no_room(&self) -> Option<String> {
+        let Counted { refused, trimmed, .. } = self.total;
+        let limits = &self.app.config.limits;
+        (refused + trimmed > 0).then(|| {
+            format!(
+                "{refused} new accounts and the new attributes of {trimmed} known ones were not kept: rekey keeps {} accounts and {} MiB of a source, those included that it no longer lists; select fewer, name fewer attributes, or raise limits.accounts_per_source or limits.megabytes_per_source",
+                limits.accounts_per_source, limits.megabytes_per_source
+            )
+        })
     }
 
     /// Decides whose the accounts are, now that all were read: those that name one person together
     /// and so became nobody's. None if the source was changed meanwhile.
-    async fn settle(&mut self, seen: &Arc<Seen>) -> Result<Option<Vec<String>>, Error> {
+    async fn settle(&mut self, seen: &Arc<Seen>) -> Result<Option<Named>, Error> {
         let mut after = String::new();
-        let mut refused = Vec::new();
+        let mut refused = Named::default();
         loop {
             let (correlator, seen, from) = (self.correlator.clone(), seen.clone(), after.clone());
             let page = self
                 .page(move |tx, source| settle(tx, source, &correlator, &seen, &from, PAGE))
                 .await?;
             let Some((next, more)) = page else { return Ok(None) };
-            refused.extend(more);
+            more.into_iter().for_each(|words| refused.add(|| words));
             match next {
                 Some(next) => after = next,
                 None => break,
@@ -234,30 +269,12 @@ impl Reading<'_> {
         Ok(Some(refused))
     }
 
-    /// How many accounts were not seen, and how many there are.
-    async fn count(&self, seen: &Arc<Seen>) -> Result<Option<(u64, u64)>, Error> {
-        let mut after = String::new();
-        let (mut unseen, mut all) = (0, 0);
-        loop {
-            let (seen, from) = (seen.clone(), after.clone());
-            let page = self
-                .page(move |tx, source| count_unseen(tx, &source.id, &seen, &from, PAGE))
-                .await?;
-            let Some((more, looked_at, next)) = page else { return Ok(None) };
-            unseen += more;
-            all += looked_at;
-            match next {
-                Some(next) => after = next,
-                None => return Ok(Some((unseen, all))),
-            }
-        }
-    }
-
     /// Does a part of the work while the claim holds; none if the source was changed meanwhile.
-    async fn page<T: Send + 'static>(
+    pub(super) async fn page<T: Send + 'static>(
         &self,
         deed: impl Fn(&mut Tx<'_>, &Source) -> Result<T, Error> + Send + 'static,
     ) -> Result<Option<T>, Error> {
+        let _turn = WRITING.acquire().await.map_err(|_| store::Error::Closed)?;
         let (job, source, counts) = (self.job.clone(), self.source.clone(), self.counts.clone());
         self.app
             .store
@@ -276,61 +293,27 @@ impl Reading<'_> {
 /// Accounts named at most in what a task says.
 const NAMED: usize = 20;
 
-fn in_words(refused: &[String]) -> Option<Message> {
-    let (named, rest) = refused.split_at(refused.len().min(NAMED));
-    let more = if rest.is_empty() { String::new() } else { format!("; and {} more", rest.len()) };
-    (!named.is_empty()).then(|| {
-        format!(
-            "all accounts were read, and these became nobody's: {}{more}; correct their correlation attribute, or set severalAccounts on the source, and aggregate again",
-            named.join("; ")
-        )
-        .into()
-    })
+/// Accounts of which a task says something.
+#[derive(Default)]
+struct Named {
+    named: Vec<String>,
+    more: usize,
 }
 
-/// What is kept in one transaction.
-struct Batch {
-    accounts: Vec<Listed>,
-    /// Whether the source has listed all.
-    is_last: bool,
-}
-
-/// The next accounts; none of them if the source sends nothing for [`RENEWAL`]. A sentence, if one of
-/// them is too large.
-async fn gather(from: &mut mpsc::Receiver<Listed>) -> Result<Batch, String> {
-    let mut until = Instant::now() + RENEWAL;
-    let (mut accounts, mut bytes) = (Vec::new(), 0);
-    while accounts.len() < BATCH && bytes < BATCH_BYTES {
-        let listed = match timeout_at(until, from.recv()).await {
-            Ok(Some(listed)) => listed,
-            Ok(None) => return Ok(Batch { accounts, is_last: true }),
-            Err(_) => break,
-        };
-        let size = size(&listed);
-        if size > ACCOUNT_BYTES {
-            return Err(too_large(&listed));
+impl Named {
+    fn add(&mut self, words: impl FnOnce() -> String) {
+        if self.named.len() < NAMED {
+            self.named.push(words());
+        } else {
+            self.more += 1;
         }
-        if accounts.is_empty() {
-            until = Instant::now() + GATHER;
-        }
-        bytes += size;
-        accounts.push(listed);
     }
-    Ok(Batch { accounts, is_last: false })
-}
 
-/// The bytes that an account takes, as it is kept.
-fn size(listed: &Listed) -> usize {
-    let attributes = serde_json::to_vec(&listed.attributes).map_or(usize::MAX, |json| json.len());
-    attributes.saturating_add(listed.native_identity.len()).saturating_add(listed.name.len())
-}
-
-fn too_large(listed: &Listed) -> String {
-    let name: String = listed.native_identity.chars().take(100).collect();
-    format!(
-        "the account {name} has more than {} KiB of names and attributes: those read before it are kept, and none was removed; name fewer in the source's attributes",
-        ACCOUNT_BYTES / 1024
-    )
+    fn in_words(&self, what: &str, advice: &str) -> Option<Message> {
+        let Self { named, more } = self;
+        let more = if *more == 0 { String::new() } else { format!("; and {more} more") };
+        (!named.is_empty()).then(|| format!("{what}: {}{more}; {advice}", named.join("; ")).into())
+    }
 }
 
 fn too_slow(time: Duration) -> String {

@@ -3,6 +3,8 @@
 mod aggregate;
 pub mod chain;
 pub mod change_password;
+mod gather;
+mod gone;
 pub mod queue;
 pub mod sweep;
 pub mod worker;

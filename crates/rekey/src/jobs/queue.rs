@@ -15,8 +15,9 @@ use crate::{
 
 /// How long a claim lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_mins(1);
-/// Jobs at once on this node.
-const AT_ONCE: usize = 4;
+/// Jobs at once on this node. Most of them wait for what a source lists, and hold little meanwhile;
+/// what each may hold at most times their number is what sources can make rekey use.
+const AT_ONCE: usize = 16;
 /// How often to look when nothing wakes the loop.
 const POLL: Duration = Duration::from_millis(200);
 /// A job that took a node with it this often has failed.
@@ -64,6 +65,14 @@ pub async fn carry_out(app: &App, job: Job) {
         _ if job.attempt > ATTEMPTS => Ok(Some("it was tried three times and never ended".into())),
         AGGREGATION => aggregate::run(app, &job, &mut counts, &mut messages).await,
         other => Ok(Some(format!("this build knows no job of kind {other}").into())),
+    };
+    let done = match done {
+        // It would be refused again.
+        Err(Error::Store(error)) if error.refuses_value() => {
+            tracing::error!(job.id = %job.id, error = &error as &dyn StdError, "the store cannot hold a value");
+            Ok(Some("the store cannot hold something that the source lists: what was read before it is kept, and none was removed; the log has the store's error, with this task's id".into()))
+        }
+        done => done,
     };
     let ended = match done {
         Ok(failure) => {

@@ -1,6 +1,6 @@
 //! Reading a source's accounts, and finding whose they are.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use rekey_connectors::Listed;
 use serde_json::Map;
@@ -8,6 +8,8 @@ use serde_json::Map;
 use super::{
     Source,
     correlation::{Claim, Correlator, note_owner},
+    room::Room,
+    seen::{Seen, quoted},
 };
 use crate::{
     App, Error,
@@ -91,16 +93,21 @@ pub fn reconfirm(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<(
     Ok(())
 }
 
-/// How many accounts a batch made and changed.
+/// How many accounts a batch made and changed, and how many had no room.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counted {
     /// Accounts that are new.
     pub created: u64,
     /// Accounts that were otherwise.
     pub updated: u64,
+    /// Accounts that are new, and were not kept for want of room.
+    pub refused: u64,
+    /// Known accounts whose new attributes were not kept for want of room.
+    pub trimmed: u64,
 }
 
-/// Keeps a batch of accounts, inside the caller's transaction. One that is as it was costs no write.
+/// Keeps a batch of accounts as far as there is room, inside the caller's transaction. One that is
+/// as it was costs no write.
 ///
 /// An account that names a person it does not belong to yet waits for [`settle`], since another
 /// account that was not read yet may name the same person.
@@ -109,16 +116,26 @@ pub fn keep(
     source: &Source,
     correlator: &Correlator,
     batch: &[Listed],
+    room: &mut Room,
 ) -> Result<Counted, Error> {
     let mut counted = Counted::default();
     for listed in batch {
         let old = known(tx, source, listed)?;
+        if old.is_none() && !room.add(listed) {
+            counted.refused += 1;
+            continue;
+        }
         let claim = correlator.claim(tx, listed)?;
         let mut account = read_again(tx, source, old.clone(), listed, claim)?;
         let chosen =
             |old: &Account| old.is_new_to_owners() && correlator.names_anew(source, old, listed);
         if old.as_ref().is_some_and(chosen) {
             account.confirmed_owner = Some(IdentityId(NOBODY.to_owned()));
+        }
+        if let Some(old) = &old
+            && !room.replace(old, &mut account)
+        {
+            counted.trimmed += 1;
         }
         match old {
             None => {
@@ -262,42 +279,10 @@ pub fn settle(
         |account: &&Account| seen.holds(&account.native_identity) && !hides_id(account);
     for account in page.iter().filter(is_certain) {
         if let Some(why) = correlator.settle(tx, source, account)? {
-            refused.push(format!("{:?}: {why}", account.native_identity));
+            refused.push(format!("{}: {why}", quoted(&account.native_identity)));
         }
     }
     Ok((page.last().map(|account| account.id.to_string()), refused))
-}
-
-/// The accounts a source listed: a digest each, 16 bytes, however long their names.
-#[derive(Clone, Default)]
-pub struct Seen(HashSet<[u8; 16]>);
-
-impl Seen {
-    /// Remembers an account; whether it is the first time.
-    pub fn add(&mut self, native_identity: &str) -> bool {
-        self.0.insert(digest(native_identity))
-    }
-
-    /// Whether an account is among them.
-    pub fn holds(&self, native_identity: &str) -> bool {
-        self.0.contains(&digest(native_identity))
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-fn digest(native_identity: &str) -> [u8; 16] {
-    let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
-        rekey_vault::sha256(native_identity.as_bytes());
-    first
 }
 
 /// How many of the next `limit` accounts after `after` were not seen, how many of them there are,
@@ -313,7 +298,7 @@ pub fn count_unseen(
     // An account that another one took the name of does not count: the source shows that other one.
     // After a cluster was made anew, those are all.
     let is_gone = |account: &&Account| {
-        !seen.holds(&account.native_identity) && !account.native_identity.starts_with(GIVEN_AWAY)
+        !seen.shows(account) && !account.native_identity.starts_with(GIVEN_AWAY)
     };
     let unseen = page.iter().filter(is_gone).count();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
@@ -336,7 +321,7 @@ pub fn remove_unseen(
     let page = tx.accounts_after(source, after, limit)?;
     let mut removed = 0;
     for account in &page {
-        if !seen.holds(&account.native_identity) {
+        if !seen.shows(account) {
             tx.remove_account(account)?;
             removed += 1;
         }

@@ -141,7 +141,8 @@ impl Correlator {
     }
 
     fn person(&self, tx: &mut Tx<'_>, value: &str) -> Result<Option<Named>, Error> {
-        if value.trim().is_empty() {
+        // PostgreSQL takes no U+0000, and no person has one.
+        if value.trim().is_empty() || value.contains('\0') {
             return Ok(None);
         }
         Ok(match &self.by {

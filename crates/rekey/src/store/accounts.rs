@@ -27,6 +27,15 @@ pub struct Removed {
 }
 from_row!(Removed { confirmed_owner, manually_correlated });
 
+/// How much there is of the accounts of a source.
+pub struct Kept {
+    /// Accounts.
+    pub accounts: i64,
+    /// Bytes of their names, ids and attributes.
+    pub bytes: i64,
+}
+from_row!(Kept { accounts, bytes });
+
 impl Tx<'_> {
     /// An account by its id.
     pub fn account(&mut self, id: &AccountId) -> Result<Option<Account>> {
@@ -94,6 +103,15 @@ impl Tx<'_> {
         let sql = "SELECT COUNT(*) AS value FROM account WHERE source_id = $1 AND generation < $2";
         let One(count) = self.one::<One<i64>>(sql, &[&source.id, &source.generation])?;
         Ok(count)
+    }
+
+    /// How many accounts of a source there are, and how large they are.
+    pub fn accounts_kept(&mut self, source: &SourceId) -> Result<Kept> {
+        let sql = "SELECT COUNT(*) AS accounts,
+                       COALESCE(SUM(octet_length(attributes) + octet_length(native_identity)
+                           + octet_length(name) + COALESCE(octet_length(stable_id), 0)), 0) AS bytes
+                   FROM account WHERE source_id = $1";
+        self.one(sql, &[source])
     }
 
     /// Up to `limit` accounts of a source after one of them, by id, whose owner is not settled in

@@ -126,10 +126,10 @@ const COLUMNS: &str =
     "id, kind, payload, source_id, launcher, attempt, claimed_by, due, created, launched, completed,
      completion_status, messages, result";
 
-/// A job that is due, unless the owner of its source has one under way on this node: the places are
-/// few, and what an owner's systems answer must not hold them all.
-const CLAIMABLE: &str = "completed IS NULL AND due <= $1 AND NOT EXISTS (
-    SELECT 1 FROM job other
+/// A job that is due, unless the owner of its source has eight under way on this node, half of what
+/// it does at once: what an owner's systems answer must not hold all places.
+const CLAIMABLE: &str = "completed IS NULL AND due <= $1 AND 8 > (
+    SELECT COUNT(*) FROM job other
     JOIN source theirs ON theirs.id = other.source_id
     JOIN source ours ON ours.owner_id = theirs.owner_id
     WHERE ours.id = job.source_id AND other.completed IS NULL AND other.claimed_by = $2 AND other.due > $1)";
@@ -185,8 +185,8 @@ impl Tx<'_> {
         Ok(self.maybe::<One<JobId>>(&sql, &[&now, &node])?.is_some())
     }
 
-    /// Claims the job that waited longest, until `lease` has passed. While a job about a source of
-    /// the same owner runs on `node`, it stays where it is, and the next one is taken.
+    /// Claims the job that waited longest, until `lease` has passed. While `node` has as many of the
+    /// same owner's as it may, it stays where it is, and the next one is taken.
     pub fn claim_job(&mut self, node: &str, lease: Duration) -> Result<Option<Job>> {
         let now = self.now()?;
         let sql = format!("SELECT id AS value FROM job WHERE {CLAIMABLE} ORDER BY due, id LIMIT 1");

@@ -48,7 +48,7 @@ mod value;
 mod writer;
 
 pub use self::{
-    accounts::Removed,
+    accounts::{Kept, Removed},
     audit::{Audit, KeptCheckpoint, Link},
     changes::{
         AcceptContext, ChangeParties, ChangeStatus, Claimed, ClaimedTarget, DueQueue, Intent,

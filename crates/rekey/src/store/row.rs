@@ -79,6 +79,19 @@ impl Error {
         matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
     }
 
+    /// Whether the store cannot hold a value that it was given: PostgreSQL's class 22 is about data,
+    /// 54 about its own limits.
+    pub fn refuses_value(&self) -> bool {
+        use rusqlite::ErrorCode::{TooBig, TypeMismatch};
+        if let Self::Sqlite(error) = self {
+            return matches!(error.sqlite_error_code(), Some(TooBig | TypeMismatch));
+        }
+        let Self::Postgres(error) = self else { return false };
+        error.code().is_some_and(|state| {
+            ["22", "54"].iter().any(|class| state.code().starts_with(class))
+        })
+    }
+
     /// Whether the same deed may succeed when done again at once.
     pub(super) fn is_transient(&self) -> bool {
         let Self::Postgres(error) = self else { return false };

@@ -46,7 +46,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_is_meant() {
         ),
         (
             "\n[limits]\nzzz = 1\n",
-            "rekey.toml line 3: there is no setting limits.zzz: the settings of [limits] are accounts_per_source, aggregation_time, changes_per_account_per_day, connections_per_network, requests_per_10s, sources_per_owner",
+            "rekey.toml line 3: there is no setting limits.zzz: the settings of [limits] are accounts_per_source, aggregation_time, changes_per_account_per_day, connections_per_network, megabytes_per_source, requests_per_10s, sources_per_owner",
         ),
         (
             "server = 1",
