@@ -87,9 +87,9 @@ impl Error {
             return matches!(error.sqlite_error_code(), Some(TooBig | TypeMismatch));
         }
         let Self::Postgres(error) = self else { return false };
-        error.code().is_some_and(|state| {
-            ["22", "54"].iter().any(|class| state.code().starts_with(class))
-        })
+        error
+            .code()
+            .is_some_and(|state| ["22", "54"].iter().any(|class| state.code().starts_with(class)))
     }
 
     /// Whether the same deed may succeed when done again at once.

@@ -5,14 +5,16 @@ use rekey::{
     id::SourceId,
     source::{
         NewSource,
-        aggregation::{Counted, Seen, keep, remove_unseen, settle},
+        aggregation::{Counted, remove_unseen, settle},
         correlation::Correlator,
+        seen::Seen,
     },
 };
 use rekey_connectors::Listed;
 use serde_json::{Map, json};
 
 use crate::{
+    quiet::keep_all,
     site::{Site, on_both_stores},
     sources::admin,
 };
@@ -64,7 +66,7 @@ async fn kept(site: &Site, id: &SourceId, batch: Vec<Listed>) -> Counted {
     site.write(move |tx| {
         let source = tx.source(&id)?.unwrap();
         let correlator = Correlator::new(tx, &source)?;
-        let counted = keep(tx, &source, &correlator, &batch)?;
+        let counted = keep_all(tx, &source, &correlator, &batch)?;
         let mut seen = Seen::default();
         for listed in &batch {
             seen.add(&listed.native_identity);

@@ -14,8 +14,9 @@ use rekey::{
     id::{IdentityId, SourceId},
     password::State,
     source::{
-        aggregation::{Seen, count_unseen, keep, reconfirm, remove_unseen, settle},
+        aggregation::{count_unseen, reconfirm, remove_unseen, settle},
         correlation::Correlator,
+        seen::Seen,
     },
     store::Json,
 };
@@ -26,7 +27,7 @@ use rekey_connectors::{
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use crate::quiet::{Quiet, quiet_on_both_stores};
+use crate::quiet::{Quiet, keep_all, quiet_on_both_stores};
 
 quiet_on_both_stores!(
     a_reused_name_is_another_account,
@@ -176,7 +177,7 @@ pub(crate) async fn read(site: &Quiet, id: &SourceId, system: &System) -> Vec<St
         for one in &listed {
             seen.add(&one.native_identity);
         }
-        keep(tx, &source, &correlator, &listed)?;
+        keep_all(tx, &source, &correlator, &listed)?;
         remove_unseen(tx, &source.id, &seen, "", 100)?;
         Ok(settle(tx, &source, &correlator, &seen, "", 100)?.1)
     })
@@ -621,7 +622,7 @@ async fn a_cluster_made_anew_is_no_loss(site: Quiet) {
     let lost = site.write(move |tx| {
         let source = tx.source(&of)?.unwrap();
         let correlator = Correlator::new(tx, &source)?;
-        keep(tx, &source, &correlator, &listed)?;
+        keep_all(tx, &source, &correlator, &listed)?;
         let mut seen = Seen::default();
         for role in ROLES {
             seen.add(role);

@@ -14,13 +14,16 @@ use tokio::{
 
 pub(crate) struct Directory {
     port: u16,
-    listed: Arc<Mutex<Vec<String>>>,
+    listed: Arc<Mutex<Vec<Entry>>>,
     changes: Arc<Mutex<Option<(Store, SourceId)>>>,
     manners: Arc<Mutex<Manners>>,
 }
 
+/// Somebody's `uid`, and their `description`, if it is one of their own.
+type Entry = (String, Option<String>);
+
 /// What it does beside listing people.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Manners {
     /// It never says that it has listed all.
     pub(crate) never_ends: bool,
@@ -46,7 +49,13 @@ impl Directory {
 
     /// It has these people from now on.
     pub(crate) fn lists(&self, people: std::ops::Range<usize>) {
-        *self.listed.lock().unwrap() = people.map(|n| format!("p{n:03}")).collect();
+        *self.listed.lock().unwrap() = people.map(|n| (format!("p{n:03}"), None)).collect();
+    }
+
+    /// It has these entries from now on: of each the `uid` and the `description`.
+    pub(crate) fn lists_these(&self, entries: &[(&str, &str)]) {
+        let owned = |(uid, text): &(&str, &str)| ((*uid).to_owned(), Some((*text).to_owned()));
+        *self.listed.lock().unwrap() = entries.iter().map(owned).collect();
     }
 
     /// It behaves like this from now on.
@@ -71,7 +80,7 @@ impl Directory {
 
 async fn serve(
     mut stream: TcpStream,
-    listed: Arc<Mutex<Vec<String>>>,
+    listed: Arc<Mutex<Vec<Entry>>>,
     changes: Arc<Mutex<Option<(Store, SourceId)>>>,
     manners: Arc<Mutex<Manners>>,
 ) {
@@ -91,7 +100,11 @@ async fn serve(
                         moved(&store, id).await;
                     }
                     let people = listed.lock().unwrap().clone();
-                    let entry = |uid: &String| [id, &entry(uid, manners.description)].concat();
+                    let usual = "x".repeat(manners.description);
+                    let entry = |(uid, description): &Entry| {
+                        let description = description.as_deref().unwrap_or(&usual);
+                        [id, &entry(uid, description)].concat()
+                    };
                     answers.extend(people.iter().map(entry));
                 }
                 if !(manners.never_ends && is_subtree(operation)) {
@@ -141,14 +154,14 @@ fn is_subtree(search: &[u8]) -> bool {
     at.is_some_and(|at| search[at + base.len()..].starts_with(&[0x0a, 1, 2]))
 }
 
-fn entry(uid: &str, description: usize) -> Vec<u8> {
+fn entry(uid: &str, description: &str) -> Vec<u8> {
     let name = tlv(4, format!("uid={uid},dc=example,dc=com").as_bytes());
     let attribute = |name: &str, value: &[u8]| {
         tlv(0x30, &[tlv(4, name.as_bytes()), tlv(0x31, &tlv(4, value))].concat())
     };
     let mut attributes = attribute("uid", uid.as_bytes());
-    if description > 0 {
-        attributes.extend(attribute("description", "x".repeat(description).as_bytes()));
+    if !description.is_empty() {
+        attributes.extend(attribute("description", description.as_bytes()));
     }
     tlv(0x64, &[name, tlv(0x30, &attributes)].concat())
 }

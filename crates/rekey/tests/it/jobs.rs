@@ -9,14 +9,14 @@ use rekey::{
         queue::{LEASE, carry_out},
         sweep::sweep,
     },
-    source::{self, aggregation::keep, correlation::Correlator},
+    source::{self, correlation::Correlator},
     store::{Job, Message},
 };
 use rekey_connectors::Listed;
 use serde_json::{Map, json};
 
 use crate::directory::{Directory, Manners};
-use crate::quiet::{Quiet, quiet_on_both_stores};
+use crate::quiet::{Quiet, keep_all, quiet_on_both_stores};
 
 quiet_on_both_stores!(
     a_source_has_one_aggregation_at_a_time,
@@ -25,7 +25,9 @@ quiet_on_both_stores!(
     accounts_stay_when_their_source_shows_none_or_few,
     a_source_that_changed_meanwhile_keeps_its_accounts,
     an_aggregation_ends_at_its_bounds_and_removes_nothing,
-    an_owner_has_one_place_among_the_aggregations_of_a_node,
+    a_source_keeps_no_more_than_it_may,
+    a_source_keeps_no_more_bytes_than_it_may,
+    an_owner_has_half_of_the_places_of_a_node,
     tasks_are_forgotten_after_90_days,
 );
 
@@ -84,7 +86,7 @@ async fn accounts_stay_when_their_source_cannot_be_read(site: Quiet) {
     let kept = move |tx: &mut rekey::store::Tx<'_>| -> Result<_, Error> {
         let source = tx.source(&on)?.unwrap();
         let correlator = Correlator::new(tx, &source)?;
-        keep(tx, &source, &correlator, std::slice::from_ref(&listed))
+        keep_all(tx, &source, &correlator, std::slice::from_ref(&listed))
     };
     site.app.store.write(kept).await.unwrap();
     let asked = asked(&site, &id).await;
@@ -187,10 +189,110 @@ async fn an_aggregation_ends_at_its_bounds_and_removes_nothing(mut site: Quiet) 
     }
 }
 
-async fn an_owner_has_one_place_among_the_aggregations_of_a_node(site: Quiet) {
+/// Other accounts in each listing, none of which ends well, or which end too different.
+async fn a_source_keeps_no_more_than_it_may(mut site: Quiet) {
+    let directory = Directory::start().await;
+    let id = site.source("Directory", "ldap", directory.attributes()).await;
+    site.set(|config| {
+        config.limits.accounts_per_source = 30;
+        config.limits.aggregation_time = Duration::from_secs(1);
+    })
+    .await;
+    let (well, badly) = (Manners::default(), Manners { never_ends: true, ..Manners::default() });
+    let changed = Manners { description: 10, ..well };
+    let (full, some) = (Some("20 new accounts and"), Some("10 new accounts and"));
+    for (people, manners, status, left, why) in [
+        (0..20, badly, "ERROR", 20, None),
+        (20..40, badly, "ERROR", 30, some),
+        (40..60, badly, "ERROR", 30, full),
+        // Another system, it seems: nothing is removed.
+        (40..60, well, "ERROR", 30, full),
+        // Those that it knows go on being read, and those that are gone go.
+        (0..28, changed, "SUCCESS", 28, None),
+        (0..30, well, "SUCCESS", 30, None),
+        (5..35, well, "ERROR", 25, Some("5 new accounts and")),
+        (5..35, well, "SUCCESS", 30, None),
+    ] {
+        directory.lists(people.clone());
+        directory.behaves(manners);
+        let (job, accounts) = aggregated(&site, &id).await;
+        let ended = job.completion_status.as_deref();
+        assert_eq!((ended, accounts), (Some(status), left), "{people:?} {:?}", job.messages);
+        let said: Vec<_> = job.messages.0.iter().map(Message::full).collect();
+        let said = said.join("\n");
+        let is_about_room = said.contains("rekey keeps 30 accounts and 1024 MiB of a source");
+        assert_eq!(is_about_room, why.is_some(), "{people:?}: {said}");
+        assert!(said.contains(why.unwrap_or_default()), "{people:?}: {said}");
+        if manners == changed {
+            let described = descriptions(&site, &id).await;
+            assert!(described.iter().all(|length| *length == 10), "{described:?}");
+        }
+    }
+}
+
+/// How long the descriptions of the accounts of a source are, as they are kept.
+async fn descriptions(site: &Quiet, id: &SourceId) -> Vec<usize> {
+    let id = id.clone();
+    let accounts = site.app.store.read(move |tx| tx.accounts_after(&id, "", 1000)).await.unwrap();
+    let length = |account: &rekey::account::Account| {
+        let described = account.attributes.0.get("description");
+        described.map_or(0, |value| value.to_string().trim_matches(['[', '"', ']']).len())
+    };
+    accounts.iter().map(length).collect()
+}
+
+/// 30 accounts of 60 KB where 1 MiB may be kept: new ones, and ones that were small.
+async fn a_source_keeps_no_more_bytes_than_it_may(mut site: Quiet) {
+    let directory = Directory::start().await;
+    site.set(|config| config.limits.megabytes_per_source = 1).await;
+    let large = Manners { description: 60_000, ..Manners::default() };
+    let small = Manners { description: 100, ..Manners::default() };
+    directory.lists(0..30);
+    let id = site.source("New", "ldap", directory.attributes()).await;
+    directory.behaves(large);
+    let (job, accounts) = aggregated(&site, &id).await;
+    assert_eq!((job.completion_status.as_deref(), accounts), (Some("ERROR"), 17));
+    assert!(job.messages.0[0].full().contains("13 new accounts"), "{:?}", job.messages);
+
+    let id = site.source("Known", "ldap", directory.attributes()).await;
+    directory.behaves(small);
+    assert_eq!(aggregated(&site, &id).await.1, 30);
+    directory.behaves(large);
+    for _ in 0..2 {
+        let (job, accounts) = aggregated(&site, &id).await;
+        assert_eq!((job.completion_status.as_deref(), accounts), (Some("WARNING"), 30));
+        let said = job.messages.0[0].full();
+        assert!(said.contains("0 new accounts and the new attributes of 13 known"), "{said}");
+        let kept: usize = descriptions(&site, &id).await.iter().sum();
+        assert_eq!(kept, 17 * 60_000 + 13 * 100);
+    }
+    directory.behaves(small);
+    assert_eq!(aggregated(&site, &id).await.0.completion_status.as_deref(), Some("SUCCESS"));
+}
+
+/// What PostgreSQL refuses as data ends the task at once: it would be refused again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_the_store_refuses_ends_the_task() {
+    let Some(url) = crate::site::postgres_url().await else { return };
+    let site = Quiet::on(&url, tempfile::tempdir().unwrap()).await;
+    let directory = Directory::start().await;
+    directory.lists(0..3);
+    let id = site.source("Directory", "ldap", directory.attributes()).await;
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("ALTER TABLE account ALTER COLUMN name TYPE VARCHAR(3)").await.unwrap();
+    let (job, accounts) = aggregated(&site, &id).await;
+    assert_eq!((job.completion_status.as_deref(), job.attempt), (Some("ERROR"), 1));
+    let said = job.messages.0[0].full();
+    assert!(said.contains("the store cannot hold something that the source lists"), "{said}");
+    assert_eq!(accounts, 0);
+}
+
+async fn an_owner_has_half_of_the_places_of_a_node(site: Quiet) {
     let mut sources = Vec::new();
-    for (name, owner) in [("A", "one"), ("B", "one"), ("C", "one"), ("D", "two")] {
-        let id = site.source(name, "ldap", json!({})).await;
+    let owners = std::iter::repeat_n("one", 9).chain(["two"]);
+    for (number, owner) in owners.enumerate() {
+        let id = site.source(&format!("Source {number}"), "ldap", json!({})).await;
         let of = id.clone();
         site.write(move |tx| {
             let mut source = tx.source(&of)?.unwrap();
@@ -205,16 +307,16 @@ async fn an_owner_has_one_place_among_the_aggregations_of_a_node(site: Quiet) {
     let about = |job: &Option<Job>| job.as_ref().and_then(|job| job.source_id.clone());
     let first = claimed(&site, "node").await;
     assert_eq!(about(&first).as_ref(), Some(&sources[0]));
-    // The other sources of its owner stay in their places.
-    let second = claimed(&site, "node").await;
-    assert_eq!(about(&second).as_ref(), Some(&sources[3]));
+    for source in &sources[1..8] {
+        assert_eq!(about(&claimed(&site, "node").await).as_ref(), Some(source));
+    }
+    // The other source of its owner stays in its place.
+    assert_eq!(about(&claimed(&site, "node").await).as_ref(), Some(&sources[9]));
     assert!(claimed(&site, "node").await.is_none());
-    // Another node has places of its own.
-    assert_eq!(about(&claimed(&site, "another").await).as_ref(), Some(&sources[1]));
-    assert!(claimed(&site, "another").await.is_none());
     let done = first.unwrap();
     site.write(move |tx| Ok(tx.end_job(&done, "SUCCESS", &[], &Map::new())?)).await;
-    assert_eq!(about(&claimed(&site, "node").await).as_ref(), Some(&sources[2]));
+    // Another node has places of its own.
+    assert_eq!(about(&claimed(&site, "another").await).as_ref(), Some(&sources[8]));
     assert!(claimed(&site, "node").await.is_none());
 }
 

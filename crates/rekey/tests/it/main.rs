@@ -51,4 +51,5 @@ mod statements;
 mod strangers;
 #[cfg(feature = "otlp")]
 mod traces;
+mod unkeepable;
 mod upgrade;

@@ -9,7 +9,7 @@ use rekey::{
     account::Account,
     builtin::{self, BuiltIn},
     clock::Clock,
-    config::Config,
+    config::{Config, Limits},
     id::{ClientId, IdentityId, PolicyId, SourceId, SyncGroupId},
     identity::Identity,
     jobs::change_password,
@@ -20,9 +20,15 @@ use rekey::{
         status::{self, Status},
     },
     policy::PasswordPolicy,
-    source::{IDENTITY_NOW, Source},
-    store::{Claimed, Json, Room, Store, SyncGroup},
+    source::{
+        IDENTITY_NOW, Source,
+        aggregation::{Counted, keep},
+        correlation::Correlator,
+        room::Room,
+    },
+    store::{self, Claimed, Json, Store, SyncGroup, Tx},
 };
+use rekey_connectors::Listed;
 use rekey_vault::{Kek, Padding, Password, Policy, PublicKey, Sealer};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -52,6 +58,17 @@ macro_rules! quiet_on_both_stores {
     )*};
 }
 pub(crate) use quiet_on_both_stores;
+
+/// Keeps accounts as an aggregation does, within the usual limits.
+pub(crate) fn keep_all(
+    tx: &mut Tx<'_>,
+    source: &Source,
+    correlator: &Correlator,
+    listed: &[Listed],
+) -> Result<Counted, Error> {
+    let mut room = Room::of(tx, &source.id, &Limits::default())?;
+    keep(tx, source, correlator, listed, &mut room)
+}
 
 /// An API client of its own right.
 pub(crate) fn api_client() -> Caller {
@@ -251,7 +268,7 @@ impl Quiet {
         self.write(move |tx| {
             let (due, _) = tx.due_queues()?;
             let queues = due.into_iter().map(|queue| (queue.source_set, 10)).collect();
-            Ok(tx.claim(&node, change_password::LEASE, &Room { queues, expired: 10 })?)
+            Ok(tx.claim(&node, change_password::LEASE, &store::Room { queues, expired: 10 })?)
         })
         .await
     }

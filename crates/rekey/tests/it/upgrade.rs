@@ -11,8 +11,9 @@ use rekey::{
     clock::Clock,
     config::Config,
     source::{
-        aggregation::{Seen, confirm_waiting, keep, settle},
+        aggregation::{confirm_waiting, settle},
         correlation::Correlator,
+        seen::Seen,
     },
     store::{Store, Tx},
 };
@@ -22,7 +23,7 @@ use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use crate::{
-    quiet::{Quiet, quiet_on_both_stores},
+    quiet::{Quiet, keep_all, quiet_on_both_stores},
     site::postgres_url,
 };
 
@@ -156,7 +157,7 @@ async fn roles_wait_with_bare_oids(site: Quiet) {
     };
     site.write(move |tx| {
         let correlator = Correlator::new(tx, &source)?;
-        keep(tx, &source, &correlator, std::slice::from_ref(&listed))
+        keep_all(tx, &source, &correlator, std::slice::from_ref(&listed))
     })
     .await;
     let (confirmed, _) = find("Roles").await;
@@ -227,7 +228,7 @@ async fn aggregated(old: &Old) -> Vec<String> {
         for one in &listed {
             seen.add(&one.native_identity);
         }
-        keep(tx, &source, &correlator, &listed)?;
+        keep_all(tx, &source, &correlator, &listed)?;
         Ok(settle(tx, &source, &correlator, &seen, "", 100)?.1)
     })
     .await
