@@ -4,13 +4,13 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use rekey_harness::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,7 +22,9 @@ use super::victim::{PERSON, Victim};
 
 /// What it does to a client that searches.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Attack {
+pub(super) enum Attack {
+    /// Another 1,000 accounts in each list, which then ends in garbage.
+    Accumulates,
     /// Announces a message of 2 GiB, and sends it.
     Announces,
     /// Pages without entries, each with a cookie for the next one.
@@ -41,8 +43,25 @@ enum Attack {
     LargeEntry,
     /// What it was sent as a password, in disguise, in each text from then on.
     Repeats,
+    /// An entry every 8 s.
+    Trickles,
     /// An answer to a question that nobody asked.
     WrongId,
+}
+
+/// Whatever it lists, no more accounts are kept than the limit says.
+pub(super) async fn accumulates() -> Result<()> {
+    let directory = Hostile::start(Attack::Accumulates).await?;
+    directory.attacks.store(true, Ordering::Relaxed);
+    let limit = ("REKEY_LIMITS__ACCOUNTS_PER_SOURCE", "1200");
+    let mut victim = Victim::start(&[limit], "ldap", directory.attributes()).await?;
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        victim.aggregate().await?;
+        victim.is_well().await?;
+        kept.push(victim.accounts().await?);
+    }
+    if kept == [1000, 1200, 1200] { Ok(()) } else { Err(format!("it kept {kept:?}").into()) }
 }
 
 pub(super) async fn announces() -> Result<()> {
@@ -75,6 +94,10 @@ pub(super) async fn garbage() -> Result<()> {
 
 pub(super) async fn large_entry() -> Result<()> {
     aggregation(Attack::LargeEntry, "not LDAP").await
+}
+
+pub(super) async fn trickles() -> Result<()> {
+    aggregation(Attack::Trickles, "the source is too slow").await
 }
 
 pub(super) async fn wrong_id() -> Result<()> {
@@ -137,16 +160,16 @@ pub(super) async fn repeats() -> Result<()> {
 }
 
 /// A directory on a free port.
-struct Hostile {
+pub(super) struct Hostile {
     port: u16,
     /// Until then it has one account and behaves.
-    attacks: Arc<AtomicBool>,
+    pub(super) attacks: Arc<AtomicBool>,
     /// The last password that it was sent.
     known: Arc<Mutex<String>>,
 }
 
 impl Hostile {
-    async fn start(attack: Attack) -> Result<Self> {
+    pub(super) async fn start(attack: Attack) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let attacks = Arc::<AtomicBool>::default();
@@ -162,12 +185,16 @@ impl Hostile {
     }
 
     async fn victim(&self) -> Result<Victim> {
-        let attributes = json!({
+        Victim::start(&[("REKEY_LOG__FILTER", "warn")], "ldap", self.attributes()).await
+    }
+
+    /// How a source reaches it.
+    pub(super) fn attributes(&self) -> Value {
+        json!({
             "host": "127.0.0.1", "port": self.port, "tls": "none", "allowInsecure": true,
             "bindDn": "cn=rekey", "bindPassword": "none", "baseDn": "dc=example",
             "correlation": {"accountAttribute": "uid", "identityAttribute": "alias"},
-        });
-        Victim::start(&[("REKEY_LOG__FILTER", "warn")], "ldap", attributes).await
+        })
     }
 }
 
@@ -185,6 +212,20 @@ async fn serve(
         let is_list = is_search && request.is_subtree;
         if is_on.load(Ordering::Relaxed) {
             match attack {
+                Attack::Accumulates if is_list => {
+                    let first = NEXT.fetch_add(1000, Ordering::Relaxed);
+                    for number in first..first + 1000 {
+                        stream.write_all(&entry(id, &request.base, number, b"x")).await?;
+                        // A page has no more.
+                        if number + 501 == first + 1000 {
+                            let value =
+                                element(0x30, &[element(2, &[0]), element(4, b"c")].concat());
+                            stream.write_all(&done(id, SEARCH_DONE, Some(&value))).await?;
+                            Request::read(&mut stream).await?;
+                        }
+                    }
+                    return stream.write_all(&[0x30, 0x80]).await;
+                }
                 Attack::Announces if is_search => {
                     stream.write_all(&[0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]).await?;
                     return flood(&mut stream, |_| vec![0; 1 << 16]).await;
@@ -230,11 +271,18 @@ async fn serve(
                         continue;
                     }
                 }
+                Attack::Trickles if is_list => {
+                    for number in 1.. {
+                        stream.write_all(&entry(id, &request.base, number, b"x")).await?;
+                        sleep(Duration::from_secs(8)).await;
+                    }
+                }
                 Attack::WrongId if is_search => {
                     stream.write_all(&done(id + 1, SEARCH_DONE, None)).await?;
                     continue;
                 }
-                Attack::Announces
+                Attack::Accumulates
+                | Attack::Announces
                 | Attack::Cookies
                 | Attack::Deep
                 | Attack::Drips
@@ -242,6 +290,7 @@ async fn serve(
                 | Attack::FatEntry
                 | Attack::Garbage
                 | Attack::LargeEntry
+                | Attack::Trickles
                 | Attack::WrongId => {}
             }
         }
@@ -255,6 +304,9 @@ async fn serve(
         stream.write_all(&answer).await?;
     }
 }
+
+/// The account that comes next where each list has others.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 const SEARCH: u8 = 0x63;
 const SEARCH_DONE: u8 = 0x65;

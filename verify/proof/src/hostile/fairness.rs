@@ -168,7 +168,7 @@ impl Site {
     }
 }
 
-/// Four sources of one owner answer so slowly that reading them takes long; a source of another
+/// Twenty sources of one owner answer so slowly that reading them takes long; a source of another
 /// owner is read before any of them is.
 pub(super) async fn aggregations_of_one_owner() -> Result<()> {
     let targets = Targets::find()?;
@@ -177,8 +177,9 @@ pub(super) async fn aggregations_of_one_owner() -> Result<()> {
     targets.directory.add(&[format!("{tag}a-1")], &chance()?).await?;
     let filter = format!("(uid={tag}a-*)");
     let (mut relays, mut sources) = (Vec::new(), Vec::new());
-    for (name, owner) in [("A", "one"), ("B", "one"), ("C", "one"), ("D", "one"), ("Z", "another")]
-    {
+    let names: Vec<_> = (0..20).map(|number| format!("Slow {number}")).collect();
+    let owned = names.iter().map(|name| (name.as_str(), "one"));
+    for (name, owner) in owned.chain([("Z", "another")]) {
         let relay = Relay::start(targets.directory.plain_address()).await?;
         if owner == "one" {
             relay.behaves(Manner::Slow(Duration::from_secs(3)));
@@ -193,7 +194,7 @@ pub(super) async fn aggregations_of_one_owner() -> Result<()> {
     apply(&place, &json!({"identities": [person("one"), person("another")], "sources": sources}))?;
     let server = Server::start(&place, &[]).await?;
     let mut slow = Vec::new();
-    for name in ["A", "B", "C", "D"] {
+    for name in &names {
         slow.push(begin_reading(&server, name).await?);
     }
     // By now as many of them are under way as may be.
@@ -220,7 +221,7 @@ fn tag() -> Result<String> {
     Ok(format!("f{:06x}", u32::from_le_bytes(rekey_vault::random()?) >> 8))
 }
 
-fn apply(place: &Place, site: &Value) -> Result<()> {
+pub(super) fn apply(place: &Place, site: &Value) -> Result<()> {
     // JSON is YAML.
     let file = place.folder().join("site.yaml");
     fs::write(&file, site.to_string())?;

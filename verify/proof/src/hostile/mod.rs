@@ -12,6 +12,7 @@ mod memory;
 mod names;
 mod relay;
 mod sign_in;
+mod trickle;
 mod victim;
 
 use std::{future::Future, pin::Pin, time::Instant};
@@ -72,6 +73,10 @@ const CASES: &[Case] = &[
     Case { name: "sign-in: 20 networks flood the form", run: || Box::pin(sign_in::flooded()) },
     Case { name: "sign-in: passwords left in memory", run: || Box::pin(memory::after_sign_ins()) },
     Case { name: "sign-in: names of 12 KB", run: || Box::pin(sign_in::long_names()) },
+    Case {
+        name: "directory: other accounts each time",
+        run: || Box::pin(directory::accumulates()),
+    },
     Case { name: "directory: a 2 GiB message", run: || Box::pin(directory::announces()) },
     Case { name: "directory: an endless cookie", run: || Box::pin(directory::cookies()) },
     Case { name: "directory: 10,000 levels", run: || Box::pin(directory::deep()) },
@@ -82,10 +87,19 @@ const CASES: &[Case] = &[
     Case { name: "directory: an entry of 8 MiB", run: || Box::pin(directory::large_entry()) },
     Case { name: "directory: hostile during a change", run: || Box::pin(directory::turns()) },
     Case { name: "directory: repeats the password", run: || Box::pin(directory::repeats()) },
+    Case { name: "directory: an entry every 8 s", run: || Box::pin(directory::trickles()) },
     Case { name: "directory: another message id", run: || Box::pin(directory::wrong_id()) },
     Case {
         name: "fairness: aggregations of one owner",
         run: || Box::pin(fairness::aggregations_of_one_owner()),
+    },
+    Case {
+        name: "fairness: beside a trickling source of one's own",
+        run: || Box::pin(trickle::of_one_owner()),
+    },
+    Case {
+        name: "fairness: beside trickling sources of four owners",
+        run: || Box::pin(trickle::of_four_owners()),
     },
     Case { name: "fairness: a flooded source", run: || Box::pin(fairness::flooded()) },
     Case { name: "fairness: a hung source", run: || Box::pin(fairness::hung()) },

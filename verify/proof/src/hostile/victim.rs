@@ -73,6 +73,22 @@ impl Victim {
         }
     }
 
+    /// How many accounts it keeps of the source.
+    pub(super) async fn accounts(&self) -> Result<usize> {
+        let mut all = 0;
+        loop {
+            let source = &self.source;
+            let path =
+                format!("/v3/accounts?limit=100&offset={all}&filters=sourceId+eq+%22{source}%22");
+            let page = self.ask("GET", &path, &self.server.headers(), "").await?;
+            let found = page.as_array().map_or(0, Vec::len);
+            all += found;
+            if found == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Has it change the person's password, with `before` called once that is accepted; the words
     /// in which it ended.
     pub(super) async fn change(&self) -> Result<String> {
