@@ -79,7 +79,7 @@ impl Victim {
         loop {
             let source = &self.source;
             let path =
-                format!("/v3/accounts?limit=100&offset={all}&filters=sourceId+eq+%22{source}%22");
+                format!("/v3/accounts?limit=10&offset={all}&filters=sourceId+eq+%22{source}%22");
             let page = self.ask("GET", &path, &self.server.headers(), "").await?;
             let found = page.as_array().map_or(0, Vec::len);
             all += found;
