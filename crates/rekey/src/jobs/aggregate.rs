@@ -260,7 +260,9 @@ impl Reading<'_> {
                 .page(move |tx, source| settle(tx, source, &correlator, &seen, &from, PAGE))
                 .await?;
             let Some((next, more)) = page else { return Ok(None) };
-            more.into_iter().for_each(|words| refused.add(|| words));
+            for words in more {
+                refused.add(|| words);
+            }
             match next {
                 Some(next) => after = next,
                 None => break,
