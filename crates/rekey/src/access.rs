@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     Error,
-    clock::Micros,
-    id::{ClientId, IdentityId},
+    model::{
+        id::{ClientId, IdentityId},
+        level::Level,
+        time::Micros,
+    },
 };
 
 /// Every right of the caller's level, [`ENDPOINT`] excepted.
@@ -31,27 +32,6 @@ pub struct Caller {
     pub scope: Vec<String>,
     /// When the person signed in, if the token comes from an authorization code.
     pub signed_in: Option<Micros>,
-}
-
-/// What a person may do beyond being one (docs/contract.md#user-levels).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "the contract's own words")]
-pub enum Level {
-    CertAdmin,
-    CloudGovAdmin,
-    CloudGovUser,
-    Helpdesk,
-    Internal,
-    OrgAdmin,
-    PolicyAdmin,
-    ReportAdmin,
-    RoleAdmin,
-    RoleSubadmin,
-    SaasManagementAdmin,
-    SaasManagementReader,
-    SourceAdmin,
-    SourceSubadmin,
 }
 
 /// What an operation asks of its caller (docs/contract.md#operations).
@@ -95,6 +75,23 @@ impl Caller {
     pub fn may_see_others(&self) -> bool {
         self.is_api_authority()
             || self.has_level(&[Level::Helpdesk, Level::OrgAdmin, Level::SourceAdmin])
+    }
+
+    /// The person, if they see only the sources that they own and what is about those: a
+    /// sub-administrator.
+    pub fn only_own_sources(&self) -> Option<&str> {
+        let of_all = [
+            Level::OrgAdmin,
+            Level::SourceAdmin,
+            Level::Helpdesk,
+            Level::CertAdmin,
+            Level::ReportAdmin,
+            Level::RoleAdmin,
+        ];
+        match &self.identity_id {
+            Some(person) if !self.has_level(&of_all) => Some(person.as_str()),
+            Some(_) | None => None,
+        }
     }
 
     /// Whether the caller may learn what answers where in the network around a source. Others could

@@ -6,16 +6,17 @@ use rekey_vault::Sealer;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    audit::{Attempts, Signer},
-    clock::Clock,
+    audit::Trail,
     config::Config,
+    connector::Handles,
     jitter::Jitter,
     keys::Keys,
     metrics::Metrics,
-    password::{links::Links, status::Waiting},
+    model::time::Clock,
     sign_in::SignIns,
     store::Store,
-    token::Tokens,
+    token::{self, Tokens},
+    waiters::Waiters,
 };
 
 /// The running service; cheap to clone.
@@ -34,20 +35,18 @@ pub struct Inner {
     pub sealer: Sealer,
     /// Signs and verifies access tokens.
     pub tokens: Tokens,
-    /// Signs checkpoints of the audit trail.
-    pub audit: Signer,
-    /// The attempts that have rows in the audit trail, or are counted for one.
-    pub attempts: Attempts,
-    /// Who failed to sign in, and how often.
-    pub sign_ins: SignIns,
-    /// The opened private keys of sources.
+    /// The audit trail.
+    pub audit: Arc<Trail>,
+    /// Sign-ins, and what failed ones cost.
+    pub sign_ins: Arc<SignIns>,
+    /// The keys of sources.
     pub keys: Keys,
-    /// The live links to sources.
-    pub links: Links,
+    /// The open handles of sources.
+    pub handles: Handles,
     /// Private-key operations at once: one per processor, so that requests still get their turn.
     pub decryptions: Semaphore,
-    /// Who waits for the end of which change.
-    pub waiting: Waiting,
+    /// Requests that wait for the end of a change.
+    pub waiters: Waiters,
     /// Wakes the workers of this node when there is something to do.
     pub wake: Notify,
     /// How long to wait before the next try.
@@ -65,26 +64,27 @@ impl App {
         clock: Clock,
     ) -> Result<Self, crate::Error> {
         store.seal_audit(crate::audit::row_key(&sealer)?);
-        let tokens = Tokens::load(&store, &sealer, &clock).await?;
-        let audit = Signer::new(&sealer, tokens.tenant_id())?;
+        let tenant_id = token::tenant_id(&store).await?;
+        let audit = Arc::new(Trail::new(store.clone(), clock.clone(), &sealer, &tenant_id)?);
+        let tokens =
+            Tokens::load(store.clone(), &sealer, clock.clone(), audit.clone(), tenant_id).await?;
         let jitter = Jitter::default();
         jitter.seed(u64::from_le_bytes(rekey_vault::random()?));
         Ok(Self(Arc::new(Inner {
+            sign_ins: Arc::new(SignIns::new(store.clone(), clock.clone(), audit.clone())),
+            keys: Keys::new(store.clone(), sealer.clone(), clock.clone(), config.keys.clone()),
+            handles: Handles::new(store.clone(), sealer.clone(), config.egress.allow.clone()),
             jitter,
             config,
             store,
             clock,
             sealer,
             audit,
-            attempts: Attempts::default(),
             tokens,
-            sign_ins: SignIns::default(),
-            keys: Keys::default(),
-            links: Links::default(),
             decryptions: Semaphore::new(
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             ),
-            waiting: Waiting::default(),
+            waiters: Waiters::default(),
             wake: Notify::new(),
             node: uuid::Uuid::new_v4().simple().to_string(),
         })))

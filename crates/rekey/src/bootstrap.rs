@@ -13,17 +13,26 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use crate::{
-    ACTOR, App, Error,
-    access::{ALL, ENDPOINT, Level},
-    builtin,
-    client::{GrantType, NewToken, VALIDITY, Wanted},
-    clock::Micros,
-    id::PolicyId,
-    identity::{self, Identity, NewIdentity},
-    keys::{self, SourceKey},
-    policy::{self, PasswordPolicy},
-    source::{self, IDENTITY_NOW, NewSource, Source},
-    store::{self, Audit, Fail, Json, Tx},
+    App, Error,
+    access::{ALL, ENDPOINT},
+    client::{NewToken, VALIDITY, Wanted},
+    identity::{self, NewIdentity},
+    keys,
+    model::{
+        audit::ACTOR,
+        client::GrantType,
+        column::Json,
+        id::PolicyId,
+        identity::Identity,
+        level::Level,
+        policy::PasswordPolicy,
+        source::{BUILT_IN, IDENTITY_NOW, Source},
+        source_key::SourceKey,
+        time::Micros,
+    },
+    policy,
+    source::{self, NewSource},
+    store::{self, Audit, Fail, Tx},
 };
 
 /// The setting that says the first start has been, and on which node.
@@ -176,7 +185,7 @@ impl First {
         Ok(Self {
             policy: default_policy(),
             verifier: identity::first_verifier(&Password::new(password.clone())).await?,
-            keys: keys::generate_needed(app, &source).await?,
+            keys: keys::generate_needed(&app.keys, &source).await?,
             bootstrap: Bootstrap {
                 base_url: app.config.base_url(),
                 client_id: by_token.id.0,
@@ -225,7 +234,7 @@ fn identity_now(owner: &Identity) -> NewSource {
     NewSource {
         name: IDENTITY_NOW.into(),
         description: Some("What people sign in to rekey with".into()),
-        connector: builtin::NAME.into(),
+        connector: BUILT_IN.into(),
         owner_id: owner.id.clone(),
         features: vec!["AUTHENTICATE".into(), "PASSWORD".into()],
         connector_attributes: Map::new(),

@@ -2,7 +2,10 @@
 
 use rekey_connectors::Fault;
 
-use crate::store;
+use crate::{
+    model::source::InvalidCorrelation,
+    store::{self, InvalidListing},
+};
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,18 @@ impl Error {
     /// A 400.
     pub fn bad(code: BadRequest, text: impl Into<String>) -> Self {
         Self::BadRequest { code, text: text.into() }
+    }
+}
+
+impl From<InvalidCorrelation> for Error {
+    fn from(error: InvalidCorrelation) -> Self {
+        Self::bad(BadRequest::IllegalValue, error.to_string())
+    }
+}
+
+impl From<InvalidListing> for Error {
+    fn from(error: InvalidListing) -> Self {
+        Self::bad(BadRequest::IllegalValue, error.to_string())
     }
 }
 

@@ -1,74 +1,24 @@
 //! A person.
 
-use rekey_connectors::is_hidden;
 use rekey_vault::Password;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
     App, Error,
-    access::{Caller, Level},
-    account, builtin,
-    clock::Micros,
+    access::Caller,
+    account::{self, correlation},
+    connector::built_in,
     error::BadRequest,
-    id::IdentityId,
-    source::{self, correlation},
-    store::{Asked, Audit, Json, Listing, Page, Tx, from_row},
+    model::{
+        column::Json,
+        id::IdentityId,
+        identity::{Identity, LONGEST_ALIAS, holds_controls, may_be_alias},
+        level::Level,
+        source::IDENTITY_NOW,
+        time::Micros,
+    },
+    store::{Asked, Audit, Listing, Page, Tx},
 };
-
-/// A person rekey knows.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Rekey's name for them.
-    pub id: IdentityId,
-    /// Their login name; unique, compared without regard to case.
-    pub alias: String,
-    /// The name people read.
-    pub name: String,
-    /// Where to write to them.
-    pub email: Option<String>,
-    /// Their user levels.
-    pub capabilities: Json<Vec<Level>>,
-    /// Free attributes; `uid` is a second login name.
-    pub attributes: Json<Map<String, Value>>,
-    /// Whether they may sign in.
-    pub enabled: bool,
-    /// Moves when all their tokens are revoked.
-    pub generation: i64,
-    /// When they were made.
-    pub created: Micros,
-    /// When they were last changed.
-    pub modified: Micros,
-}
-
-from_row!(Identity {
-    id,
-    alias,
-    name,
-    email,
-    capabilities,
-    attributes,
-    enabled,
-    generation,
-    created,
-    modified
-});
-
-impl Identity {
-    /// An attribute as text: `alias`, `name` and `email` too.
-    pub fn attribute(&self, name: &str) -> Option<String> {
-        match name {
-            "alias" => Some(self.alias.clone()),
-            "email" => self.email.clone(),
-            "name" => Some(self.name.clone()),
-            other => match self.attributes.0.get(other)? {
-                Value::String(text) => Some(text.clone()),
-                Value::Number(number) => Some(number.to_string()),
-                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-            },
-        }
-    }
-}
 
 /// A person to be made.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +53,9 @@ pub fn prepare(new: NewIdentity) -> Result<Identity, Error> {
     if !may_be_alias(&alias) || holds_controls(&alias) {
         return Err(Error::bad(
             BadRequest::Length,
-            format!("alias: give at most {LONGEST} characters, none of them a control character"),
+            format!(
+                "alias: give at most {LONGEST_ALIAS} characters, none of them a control character"
+            ),
         ));
     }
     check_display_name(&new.name)?;
@@ -218,13 +170,17 @@ pub async fn set_first_password(
 ) -> Result<bool, Error> {
     let verifier = first_verifier(&password).await?;
     let identity = identity.clone();
-    app.store.write(move |tx| insert_first_password(tx, &identity, &verifier, crate::ACTOR)).await
+    app.store
+        .write(move |tx| {
+            insert_first_password(tx, &identity, &verifier, crate::model::audit::ACTOR)
+        })
+        .await
 }
 
 /// What [`insert_first_password`] takes. Takes a while: not for a deed.
 pub async fn first_verifier(password: &Password) -> Result<String, Error> {
     let salt = rekey_vault::random()?;
-    Ok(builtin::hash(password, salt).await?)
+    Ok(built_in::hash(password, salt).await?)
 }
 
 /// Keeps a first password, inside the caller's deed; whether there was none.
@@ -234,7 +190,7 @@ pub fn insert_first_password(
     verifier: &str,
     actor: &str,
 ) -> Result<bool, Error> {
-    let source = tx.source_named(source::IDENTITY_NOW)?.ok_or_else(|| {
+    let source = tx.source_named(IDENTITY_NOW)?.ok_or_else(|| {
         Error::Setup("there is no source IdentityNow to sign in to: run `rekey init`".into())
     })?;
     if tx.builtin_password(&source.id, &identity.alias)?.is_some()
@@ -245,41 +201,4 @@ pub fn insert_first_password(
     let detail = serde_json::json!({ "personal": { "alias": identity.alias } });
     tx.audit(Audit { actor, action: "USER_FIRST_PASSWORD", object: identity.id.as_str(), detail })?;
     Ok(true)
-}
-
-/// The longest alias, in characters.
-const LONGEST: usize = 128;
-
-/// How names are compared: without regard to case.
-pub fn name_key(name: &str) -> String {
-    name.trim().to_lowercase()
-}
-
-/// Whether a name is no longer than a login name may be.
-pub fn may_be_alias(name: &str) -> bool {
-    name.trim().chars().count() <= LONGEST
-}
-
-/// Whether a name could break a line or show itself as another: see [`is_hidden`].
-pub fn holds_controls(name: &str) -> bool {
-    let mut is_after_ascii = true;
-    name.chars().any(|c| {
-        // Persian, Hindi and emoji need these; after ASCII they make one name look like another.
-        let joins = matches!(c, '\u{200C}' | '\u{200D}' | '\u{FE0F}') && !is_after_ascii;
-        is_after_ascii = c.is_ascii();
-        is_hidden(c) && !joins
-    })
-}
-
-/// A reference to a person, as the wire has it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct IdentityRef {
-    /// Always `IDENTITY`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Who.
-    pub id: IdentityId,
-    /// Their name.
-    #[serde(default)]
-    pub name: Option<String>,
 }

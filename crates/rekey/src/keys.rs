@@ -7,99 +7,59 @@ use quick_cache::sync::Cache;
 use rekey_vault::{Padding, PrivateKey, PublicKey, Purpose, Sealer};
 
 use crate::{
-    ACTOR, Error,
-    app::App,
-    clock::Micros,
-    id::{KeyId, SourceId},
-    source::Source,
-    store::{Audit, Tx, from_row, text_value},
+    Error,
+    config::KeySettings,
+    model::{
+        audit::ACTOR,
+        id::{KeyId, SourceId},
+        source::Source,
+        source_key::{KeyPadding, SourceKey},
+        time::{Clock, Micros},
+    },
+    store::{Audit, Store, Tx},
 };
 
-/// A key pair as the store has it.
-#[derive(Clone)]
-pub struct SourceKey {
-    /// Its public name.
-    pub id: KeyId,
-    /// The only source whose passwords it may carry.
-    pub source_id: SourceId,
-    /// How clients must pad: it follows the key, never trial and error.
-    pub padding: KeyPadding,
-    /// The public half: DER `SubjectPublicKeyInfo`.
-    pub spki: Vec<u8>,
-    /// The private half, sealed PKCS#8.
-    pub sealed: Vec<u8>,
-    /// When it was made.
-    pub created: Micros,
-    /// Until when it still decrypts, once it was rotated.
-    pub accept_until: Option<Micros>,
-}
-
-from_row!(SourceKey { id, source_id, padding, spki, sealed, created, accept_until });
-
-impl SourceKey {
-    /// Whether it was taken out of use at once, without a grace: its source is reached in another
-    /// way now, and what was encrypted for it must not be sent there.
-    pub fn is_revoked(&self) -> bool {
-        self.accept_until == Some(REVOKED)
-    }
-}
-
-/// The end of a key that has none of its time left.
-const REVOKED: Micros = Micros(0);
-
-/// [`Padding`] as a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyPadding(pub Padding);
-
-impl KeyPadding {
-    /// Its text.
-    pub fn as_str(self) -> &'static str {
-        self.0.as_str()
-    }
-    fn parse(text: &str) -> Option<Self> {
-        Padding::parse(text).map(Self)
-    }
-}
-
-text_value!(KeyPadding);
-
-/// The parsed keys of sources; parsing costs more than using.
+/// Makes, opens and rotates the keys of sources, and keeps them parsed: parsing costs more than use.
 pub struct Keys {
+    store: Store,
+    sealer: Sealer,
+    clock: Clock,
+    settings: KeySettings,
     private: Cache<KeyId, Arc<PrivateKey>>,
     public: Cache<KeyId, Arc<PublicKey>>,
 }
 
-impl Default for Keys {
-    fn default() -> Self {
-        Self { private: Cache::new(1024), public: Cache::new(1024) }
-    }
-}
-
 impl Keys {
+    /// None is parsed yet.
+    pub fn new(store: Store, sealer: Sealer, clock: Clock, settings: KeySettings) -> Self {
+        let (private, public) = (Cache::new(1024), Cache::new(1024));
+        Self { store, sealer, clock, settings, private, public }
+    }
+
     /// The public half of the key `id`.
     pub fn public(&self, id: &KeyId, spki: &[u8]) -> Result<Arc<PublicKey>, Error> {
         self.public.get_or_insert_with(id, || Ok(Arc::new(PublicKey::from_spki(spki)?)))
     }
 
     /// The private half of `key`.
-    pub fn open(&self, sealer: &Sealer, key: &SourceKey) -> Result<Arc<PrivateKey>, Error> {
+    pub fn open(&self, key: &SourceKey) -> Result<Arc<PrivateKey>, Error> {
         self.private.get_or_insert_with(&key.id, || {
             let pkcs8 =
-                sealer.open(Purpose::SourceKey, &row(&key.id, &key.source_id), &key.sealed)?;
+                self.sealer.open(Purpose::SourceKey, &row(&key.id, &key.source_id), &key.sealed)?;
             Ok(Arc::new(PrivateKey::from_pkcs8(key.padding.0, &pkcs8)?))
         })
     }
 }
 
 /// Rotates the keys that have been in use for longer than the setting `keys.lifetime`.
-pub async fn rotate_old(app: &App) -> Result<(), Error> {
-    let before = app.clock.now().minus(app.config.keys.lifetime);
+pub async fn rotate_old(keys: &Keys) -> Result<(), Error> {
+    let before = keys.clock.now().minus(keys.settings.lifetime);
     let old: Vec<SourceId> =
-        app.store.read(move |tx: &mut Tx<'_>| tx.sources_with_old_keys(before)).await?;
+        keys.store.read(move |tx: &mut Tx<'_>| tx.sources_with_old_keys(before)).await?;
     for source in old {
-        let new = generate_both(app, &source).await?;
-        let grace = app.config.keys.grace;
-        app.store
+        let new = generate_both(keys, &source).await?;
+        let grace = keys.settings.grace;
+        keys.store
             .write(move |tx| {
                 // Another node may have been faster.
                 if tx.sources_with_old_keys(before)?.contains(&source) {
@@ -122,8 +82,8 @@ pub fn audit_rotation(tx: &mut Tx<'_>, source: &SourceId, new: &[SourceKey]) -> 
 }
 
 /// Destroys the keys whose grace has passed and that no unfinished change needs.
-pub async fn remove_ended(app: &App) -> Result<usize, Error> {
-    let ended: Vec<KeyId> = app
+pub async fn remove_ended(keys: &Keys) -> Result<usize, Error> {
+    let ended: Vec<KeyId> = keys
         .store
         .write(|tx| {
             let now = tx.now()?;
@@ -136,10 +96,10 @@ pub async fn remove_ended(app: &App) -> Result<usize, Error> {
             Ok::<_, Error>(ended)
         })
         .await?;
-    app.metrics().keys("destroyed", ended.len());
+    keys.store.metrics().keys("destroyed", ended.len());
     for id in &ended {
-        app.keys.private.remove(id);
-        app.keys.public.remove(id);
+        keys.private.remove(id);
+        keys.public.remove(id);
     }
     Ok(ended.len())
 }
@@ -172,14 +132,14 @@ pub fn generate(
 }
 
 /// The key pairs of a new source: none until passwords may be changed on it.
-pub async fn generate_needed(app: &App, source: &Source) -> Result<Vec<SourceKey>, Error> {
-    if source.has_password() { generate_both(app, &source.id).await } else { Ok(Vec::new()) }
+pub async fn generate_needed(keys: &Keys, source: &Source) -> Result<Vec<SourceKey>, Error> {
+    if source.has_password() { generate_both(keys, &source.id).await } else { Ok(Vec::new()) }
 }
 
 /// One pair per padding, for a new or rotated source.
-pub async fn generate_both(app: &App, source: &SourceId) -> Result<Vec<SourceKey>, Error> {
-    let (sealer, source, now) = (app.sealer.clone(), source.clone(), app.clock.now());
-    app.metrics().keys("made", 2);
+pub async fn generate_both(keys: &Keys, source: &SourceId) -> Result<Vec<SourceKey>, Error> {
+    let (sealer, source, now) = (keys.sealer.clone(), source.clone(), keys.clock.now());
+    keys.store.metrics().keys("made", 2);
     tokio::task::spawn_blocking(move || {
         [Padding::Pkcs1v15, Padding::OaepSha256]
             .into_iter()
@@ -198,7 +158,7 @@ pub fn rotate(
     new: &[SourceKey],
     grace: std::time::Duration,
 ) -> Result<(), Error> {
-    let until = if grace.is_zero() { REVOKED } else { tx.now()?.plus(grace) };
+    let until = if grace.is_zero() { SourceKey::REVOKED } else { tx.now()?.plus(grace) };
     tx.retire_source_keys(source, until)?;
     for key in new {
         tx.insert_source_key(key)?;

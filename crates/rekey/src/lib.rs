@@ -14,44 +14,32 @@
 
 pub mod access;
 pub mod account;
-pub mod api;
 pub mod app;
-pub mod apply;
 pub mod audit;
 pub mod bootstrap;
-pub mod builtin;
-pub mod cli;
 pub mod client;
-pub mod clock;
 pub mod config;
-pub mod demo;
-pub mod doctor;
+pub mod connector;
 pub mod error;
-pub mod fuzz;
 pub mod grant;
-pub mod id;
+pub mod http;
 pub mod identity;
 pub mod jitter;
 pub mod jobs;
 pub mod keys;
 pub mod metrics;
-pub mod open;
+pub mod model;
+pub mod ops;
 pub mod password;
 pub mod policy;
-pub mod portal;
 pub mod proof;
-pub mod secrets;
-pub mod serve;
 pub mod sign_in;
 pub mod source;
 pub mod store;
 pub mod sync_group;
+pub mod testing;
 pub mod tls;
 pub mod token;
-
-pub(crate) use rekey_connectors::nearest;
+pub mod waiters;
 
 pub use self::{app::App, error::Error};
-
-/// Who did it, in the audit trail, when no caller did: the operator at the machine, or a job.
-pub const ACTOR: &str = "rekey";

@@ -12,5 +12,5 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> std::process::ExitCode {
-    rekey::cli::run()
+    rekey::ops::cli::run()
 }

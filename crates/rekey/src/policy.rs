@@ -4,35 +4,18 @@ use rekey_vault::{Dictionary, Policy};
 
 use crate::{
     App, Error,
-    clock::Micros,
     error::BadRequest,
-    id::{PolicyId, SourceId},
-    store::{Audit, Json, Tx, from_row},
+    model::{
+        column::Json,
+        id::{PolicyId, SourceId},
+        policy::PasswordPolicy,
+        time::Micros,
+    },
+    store::{Audit, Tx},
 };
 
 /// The setting that keeps the dictionary's text, as it was uploaded.
 pub const DICTIONARY: &str = "password_dictionary";
-
-/// A named policy.
-#[derive(Clone, Debug)]
-pub struct PasswordPolicy {
-    /// Rekey's name for it.
-    pub id: PolicyId,
-    /// The name people read; unique, compared without regard to case.
-    pub name: String,
-    /// What it is for.
-    pub description: Option<String>,
-    /// What it asks of a password.
-    pub members: Json<Policy>,
-    /// Whether it is in force where no other is; exactly one is.
-    pub default_policy: bool,
-    /// When it was made.
-    pub created: Micros,
-    /// When it was last changed.
-    pub modified: Micros,
-}
-
-from_row!(PasswordPolicy { id, name, description, members, default_policy, created, modified });
 
 /// A policy and the sources it is the own policy of.
 #[derive(Clone, Debug)]
@@ -83,7 +66,7 @@ pub async fn ensure_default(app: &App) -> Result<(), Error> {
                 created: Micros(0),
                 modified: Micros(0),
             };
-            keep(tx, policy, crate::ACTOR).map(|_| ())
+            keep(tx, policy, crate::model::audit::ACTOR).map(|_| ())
         })
         .await
 }

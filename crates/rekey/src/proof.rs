@@ -5,7 +5,7 @@
 //! and nothing in the environment changes what rekey does.
 
 #[cfg(rekey_proof)]
-pub use self::switched_on::{asks_for, crash_at, crash_soon, early};
+pub use self::switched_on::{asks_for, crash_at, crash_soon};
 
 /// The process kills itself here (SIGKILL), if `REKEY_CRASH_AT` says so.
 #[cfg(not(rekey_proof))]
@@ -35,13 +35,6 @@ mod switched_on {
     };
 
     use rustix::process::{Signal, getpid, kill_process};
-    use tokio::sync::mpsc;
-
-    use crate::{
-        Error,
-        store::{Store, Tx},
-    };
-
     /// `REKEY_CRASH_AT=POINT:COUNT[:MILLISECONDS]`: the process is killed when the point is passed
     /// for the `COUNT`-th time, after standing still there for so long; the other threads go on.
     struct Crash {
@@ -96,27 +89,5 @@ mod switched_on {
         static WORDS: LazyLock<String> =
             LazyLock::new(|| env::var("REKEY_PROOF").unwrap_or_default());
         WORDS.split(',').any(|word| word == way)
-    }
-
-    /// Does a deed and tells what it returns before it is committed: what no caller may be told.
-    pub async fn early<T: Clone + Send + 'static>(
-        store: &Store,
-        deed: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (tell, mut told) = mpsc::unbounded_channel();
-        let store = store.clone();
-        let whole = tokio::spawn(async move {
-            store
-                .write(move |tx| {
-                    let done = deed(tx)?;
-                    let _ = tell.send(done.clone());
-                    Ok::<_, Error>(done)
-                })
-                .await
-        });
-        match told.recv().await {
-            Some(done) => Ok(done),
-            None => whole.await.map_err(|error| Error::Internal(error.to_string()))?,
-        }
     }
 }

@@ -3,8 +3,8 @@
 use crate::{
     App, Error,
     error::BadRequest,
-    id::SourceId,
-    store::{Audit, SyncGroup, Tx},
+    model::{id::SourceId, sync_group::SyncGroup},
+    store::{Audit, Tx},
 };
 
 /// Every group with its sources, by name.
@@ -69,7 +69,8 @@ fn check(tx: &mut Tx<'_>, group: &SyncGroup, sources: &[SourceId]) -> Result<(),
     }
     let same = |other: &SyncGroup| {
         other.id != group.id
-            && crate::identity::name_key(&other.name) == crate::identity::name_key(&group.name)
+            && crate::model::identity::name_key(&other.name)
+                == crate::model::identity::name_key(&group.name)
     };
     if tx.groups()?.iter().any(same) {
         return Err(Error::bad(

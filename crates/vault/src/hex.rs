@@ -30,3 +30,8 @@ pub(crate) fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> 
     }
     Some(bytes)
 }
+
+/// `bytes` in lower-case hexadecimal, for what is no secret.
+pub fn hex(bytes: &[u8]) -> String {
+    encode(bytes).to_string()
+}

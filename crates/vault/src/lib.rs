@@ -32,6 +32,7 @@ mod seal;
 pub use self::candidate::{Candidate, Judgement};
 pub use self::digest::{random, sha256};
 pub use self::error::{CiphertextFault, Error};
+pub use self::hex::hex;
 pub use self::kek::Kek;
 pub use self::padding::Padding;
 pub use self::password::Password;

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-use rekey::source::IDENTITY_NOW;
+use rekey::model::source::IDENTITY_NOW;
 use rekey_harness::{Place, Result, Server, http};
 
 use crate::{

@@ -1,7 +1,7 @@
 //! What the machine allows an accept to be: a server that answers the same request with a `202`
 //! and keeps nothing.
 //!
-//! It runs rekey's own loop ([`rekey::serve::answer`]: connections, limits, heads, paths), reads
+//! It runs rekey's own loop ([`rekey::http::serve::answer`]: connections, limits, heads, paths), reads
 //! the whole body, parses it as JSON and its ciphertext as base64, and answers a new request id.
 //! It looks at no token and has no store.
 
@@ -14,7 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rekey::serve::Bounds;
+use rekey::http::serve::Bounds;
 use rekey_harness::{Connection, Result, server::free_address};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
@@ -27,8 +27,13 @@ pub(crate) async fn serve(address: &str) -> Result<()> {
     let router =
         Router::new().route("/healthz", get(async || "ok")).route("/set-password", post(accepted));
     let (_stop, stopped) = watch::channel(false);
-    rekey::serve::answer(router, TcpListener::bind(address).await?, Bounds::default(), stopped)
-        .await;
+    rekey::http::serve::answer(
+        router,
+        TcpListener::bind(address).await?,
+        Bounds::default(),
+        stopped,
+    )
+    .await;
     Ok(())
 }
 

@@ -2,13 +2,11 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey::{
-    access::Level,
-    account::Account,
-    clock::Clock,
-    id::IdentityId,
-    identity::Identity,
-    keys::KeyPadding,
-    store::{Json, Store},
+    model::{
+        account::Account, column::Json, id::IdentityId, identity::Identity, level::Level,
+        source_key::KeyPadding, time::Clock,
+    },
+    store::Store,
 };
 use rekey_harness::{Place, Result, Server, http};
 use rekey_vault::{Padding, PublicKey};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rekey::source::IDENTITY_NOW;
+use rekey::model::source::IDENTITY_NOW;
 use rekey_harness::{Connection, Place, Result, Server, http, place::binary, server::free_address};
 
 use crate::{accept::ACCEPTS_ONLY, accounts, fill::fill, load::percentile, seconds, table::Row};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rekey::source::IDENTITY_NOW;
+use rekey::model::source::IDENTITY_NOW;
 use rekey_harness::{
     Connection, Place, Result, Server, fresh_database, http, password::chance, text,
 };

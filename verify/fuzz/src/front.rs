@@ -13,7 +13,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http_body_util::{BodyExt, Collected};
-use rekey::{App, api, bootstrap, clock::Clock, config::Config, open};
+use rekey::{App, bootstrap, config::Config, http::api, model::time::Clock, ops::open};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use rekey::{
     Error,
-    clock::Micros,
-    id::ChangeId,
-    password::{State, TargetState},
-    store::{FromRow, Result, Row, Tx},
+    model::{
+        change::{State, TargetState},
+        column::{FromRow, Row},
+        id::ChangeId,
+        time::Micros,
+    },
+    store::{Result, Tx},
 };
 
 use crate::{

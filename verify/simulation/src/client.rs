@@ -1,8 +1,9 @@
 //! Clients: they ask, wait, and ask again elsewhere.
 
+use rekey::password::state::cancelled;
 use std::{sync::Arc, time::Duration};
 
-use rekey::{id::ChangeId, store::Tx};
+use rekey::{model::id::ChangeId, store::Tx};
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
@@ -66,7 +67,7 @@ pub(crate) async fn cancel(world: Arc<World>) {
     let source = rng.below(SOURCES);
     world.tell(|| format!("what waits for source {source} is cancelled"));
     let id = Setup::source_id(source);
-    let deed = move |tx: &mut Tx<'_>| tx.cancel_changes(&id, "the source was moved");
+    let deed = move |tx: &mut Tx<'_>| tx.cancel_changes(&id, "the source was moved", cancelled);
     if let Err(error) = world.store().write(deed).await {
         world.broke(format!("nothing can be cancelled: {error}"));
     }

@@ -1,6 +1,6 @@
 //! What happened, as somebody sees it who sees everything.
 
-use rekey::{clock::Micros, id::ChangeId};
+use rekey::model::{id::ChangeId, time::Micros};
 
 /// Names a password, and so the request that brought it.
 pub(crate) type Number = usize;

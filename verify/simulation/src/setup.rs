@@ -1,18 +1,23 @@
 //! What all histories share: three people with an account on each of three sources, one group.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rekey::model::source_key::SourceKey;
 use rekey::{
     Error,
     access::{ALL, Caller},
-    account::Account,
-    clock::Clock,
-    id::{AccountId, ClientId, IdentityId, KeyId, PolicyId, SourceId, SyncGroupId},
-    identity::Identity,
     keys,
+    model::{
+        account::Account,
+        column::Json,
+        id::{AccountId, ClientId, IdentityId, KeyId, PolicyId, SourceId, SyncGroupId},
+        identity::Identity,
+        policy::PasswordPolicy,
+        source::Source,
+        sync_group::SyncGroup,
+        time::Clock,
+    },
     password::accept::Ask,
-    policy::PasswordPolicy,
-    source::Source,
-    store::{Json, Store, SyncGroup},
+    store::Store,
 };
 use rekey_vault::{Kek, Padding, Policy, Sealer};
 use tempfile::TempDir;
@@ -45,7 +50,7 @@ impl Setup {
                 for number in 0..SOURCES {
                     tx.insert_source(&source(number), "simulation")?;
                     let (id, source_id) = (Self::key_id(number), Self::source_id(number));
-                    tx.insert_source_key(&keys::SourceKey { id, source_id, ..key.clone() })?;
+                    tx.insert_source_key(&SourceKey { id, source_id, ..key.clone() })?;
                     for person in 0..PEOPLE {
                         tx.insert_account(&account(number, person))?;
                     }

@@ -11,8 +11,8 @@ use std::{
 
 use rekey::{
     App, Error,
-    clock::{Clock, Micros},
     config::Config,
+    model::time::{Clock, Micros},
     store::{Store, Tx},
 };
 use rekey_vault::{Sealer, sha256};
@@ -161,7 +161,7 @@ impl World {
         for source in 0..SOURCES {
             let verification = self.source(source, |source| source.manner.verification);
             let way = Way { world: self.clone(), node, source };
-            app.links.plug(&app, &Setup::source_id(source), verification, Arc::new(way));
+            app.handles.plug(&Setup::source_id(source), verification, Arc::new(way));
         }
         Ok(app)
     }

@@ -7,16 +7,13 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::{
-    Origin,
+    Trail,
     budget::{Budgets, Key, Missed, Party},
 };
 use crate::{
-    App,
+    model::audit::Origin,
     store::{self, Audit, Tx},
 };
-
-/// The actor, or the object, of an attempt where rekey does not know it.
-pub const UNKNOWN: &str = "unknown";
 
 /// Rows being written at once.
 const AT_ONCE: u32 = 1000;
@@ -53,20 +50,20 @@ impl Default for Attempts {
 ///
 /// The row is written behind the answer: otherwise the answer's time would tell whose budget is
 /// spent, and so whether a name or a client exists.
-pub fn attempted(app: &App, attempt: Attempt<'_>) {
+pub fn attempted(trail: &Trail, attempt: Attempt<'_>) {
     let Attempt { actor, action, object, why, detail, party } = attempt;
     if let Some(why) = why {
         tracing::info!(action, actor, object, why, "refused");
     }
     let key = Key { action, why, party };
-    let Attempts { budgets, writing } = &app.attempts;
+    let Attempts { budgets, writing } = &trail.attempts;
     let permit = writing.clone().try_acquire_owned().ok();
-    if !budgets.draw(key, actor, object, app.clock.now(), permit.is_some()) {
+    if !budgets.draw(key, actor, object, trail.clock.now(), permit.is_some()) {
         return;
     }
-    let (app, actor, object) = (app.clone(), actor.to_owned(), object.to_owned());
+    let (store, actor, object) = (trail.store.clone(), actor.to_owned(), object.to_owned());
     tokio::spawn(Origin::carried(async move {
-        let written = app.store.write(move |tx: &mut Tx<'_>| {
+        let written = store.write(move |tx: &mut Tx<'_>| {
             let detail = detail.clone();
             let row = Audit { actor: &actor, action, object: &object, detail };
             record(tx, row, why)
@@ -86,28 +83,28 @@ fn record(tx: &mut Tx<'_>, row: Audit<'_>, why: Option<&str>) -> store::Result<(
 }
 
 /// Writes a row for each count whose budget has room for it.
-pub async fn report_missed(app: &App) -> store::Result<()> {
-    write_missed(app, app.attempts.budgets.due(app.clock.now(), false)).await
+pub async fn report_missed(trail: &Trail) -> store::Result<()> {
+    write_missed(trail, trail.attempts.budgets.due(trail.clock.now(), false)).await
 }
 
 /// Waits until the attempts so far have their rows.
-pub async fn attempts_written(app: &App) {
+pub async fn attempts_written(trail: &Trail) {
     // Each row that is being written holds a permit.
-    let _ = app.attempts.writing.acquire_many(AT_ONCE).await;
+    let _ = trail.attempts.writing.acquire_many(AT_ONCE).await;
 }
 
 /// Writes what is still to be written, at the end of the process.
-pub async fn finish_attempts(app: &App) -> store::Result<()> {
-    attempts_written(app).await;
-    write_missed(app, app.attempts.budgets.due(app.clock.now(), true)).await
+pub async fn finish_attempts(trail: &Trail) -> store::Result<()> {
+    attempts_written(trail).await;
+    write_missed(trail, trail.attempts.budgets.due(trail.clock.now(), true)).await
 }
 
-async fn write_missed(app: &App, missed: Vec<Missed>) -> store::Result<()> {
+async fn write_missed(trail: &Trail, missed: Vec<Missed>) -> store::Result<()> {
     if missed.is_empty() {
         return Ok(());
     }
     let record = move |tx: &mut Tx<'_>| missed.iter().try_for_each(|missed| missed.record(tx));
-    app.store.write(record).await
+    trail.store.write(record).await
 }
 
 impl Missed {

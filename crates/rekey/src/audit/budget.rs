@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::clock::Micros;
+use crate::model::time::Micros;
 
 /// Budgets in use at once, about 300 bytes each. Parties beyond share the strangers' budget.
 const MOST: usize = 10_000;

@@ -8,8 +8,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checkpoint, Event, Hash, tree::Tree};
-use crate::{App, Error, clock::Micros, store::Tx};
+use super::{Checkpoint, Trail};
+use crate::{
+    Error,
+    model::{
+        audit::{Event, Hash, tree::Tree},
+        time::Micros,
+    },
+    store::Tx,
+};
 
 /// The setting that keeps the head.
 const HEAD: &str = "audit_head";
@@ -62,22 +69,22 @@ struct Found {
 impl Chainer {
     /// Chains up to `BATCH` rows, and signs a checkpoint if one is due; whether to come again at
     /// once.
-    pub async fn round(&mut self, app: &App) -> Result<bool, Error> {
-        self.step(app, false).await
+    pub async fn round(&mut self, trail: &Trail) -> Result<bool, Error> {
+        self.step(trail, false).await
     }
 
     /// Chains all that waits and signs a checkpoint over it.
-    pub async fn finish(&mut self, app: &App) -> Result<(), Error> {
-        while self.step(app, true).await? {}
+    pub async fn finish(&mut self, trail: &Trail) -> Result<(), Error> {
+        while self.step(trail, true).await? {}
         Ok(())
     }
 
-    async fn step(&mut self, app: &App, finish: bool) -> Result<bool, Error> {
-        let Found { text, mut head, events, cut } = self.look(app).await?;
+    async fn step(&mut self, trail: &Trail, finish: bool) -> Result<bool, Error> {
+        let Found { text, mut head, events, cut } = self.look(trail).await?;
         if cut {
             tracing::error!("the audit trail was cut or rewritten: run `rekey audit verify`");
         }
-        let foreign = app.store.audit_key().map(|key| events.iter().find(|e| !e.is_ours(key)))?;
+        let foreign = trail.store.audit_key().map(|key| events.iter().find(|e| !e.is_ours(key)))?;
         if let Some(event) = foreign {
             tracing::error!(
                 audit.seq = event.seq,
@@ -86,11 +93,11 @@ impl Chainer {
         }
         let more = events.len() == usize::try_from(BATCH).unwrap_or(0);
         let links = head.append(&events);
-        let note = head.due(app.clock.now(), finish).then(|| {
+        let note = head.due(trail.clock.now(), finish).then(|| {
             head.checkpoint = head.tree.size();
-            head.signed = app.clock.now();
+            head.signed = trail.clock.now();
             let checkpoint = Checkpoint { size: head.tree.size(), root: head.tree.root() };
-            app.audit.sign(&checkpoint)
+            trail.signer.sign(&checkpoint)
         });
         let last = head.last();
         if links.is_empty() && note.is_none() {
@@ -109,7 +116,7 @@ impl Chainer {
             }
             Ok(true)
         };
-        if !app.store.write(deed).await? {
+        if !trail.store.write(deed).await? {
             // Another node was faster.
             return Ok(true);
         }
@@ -120,7 +127,7 @@ impl Chainer {
         Ok(more)
     }
 
-    async fn look(&mut self, app: &App) -> Result<Found, Error> {
+    async fn look(&mut self, trail: &Trail) -> Result<Found, Error> {
         let back = if self.rounds.is_multiple_of(FAR) { FAR_BACK } else { BACK };
         self.rounds += 1;
         let last = self.last;
@@ -138,17 +145,17 @@ impl Chainer {
             Ok(Some(Found { text, head, events, cut }))
         };
         loop {
-            if let Some(found) = app.store.read(look).await? {
+            if let Some(found) = trail.store.read(look).await? {
                 return Ok(found);
             }
-            begin(app).await?;
+            begin(trail).await?;
         }
     }
 }
 
 /// The very first round: rows from before rows carried a digest get one.
-async fn begin(app: &App) -> Result<(), Error> {
-    let key = app.store.audit_key()?.clone();
+async fn begin(trail: &Trail) -> Result<(), Error> {
+    let key = trail.store.audit_key()?.clone();
     let head = encoded(&Head::default())?;
     let deed = move |tx: &mut Tx<'_>| -> Result<(), Error> {
         if tx.setting(HEAD)?.is_some() {
@@ -166,7 +173,7 @@ async fn begin(app: &App) -> Result<(), Error> {
         tx.settle_setting(HEAD, &head)?;
         Ok(())
     };
-    app.store.write(deed).await
+    trail.store.write(deed).await
 }
 
 impl Head {

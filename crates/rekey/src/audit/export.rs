@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    Hash,
+    Trail,
     prove::{Covered, covered},
-    tree,
 };
 use crate::{
-    App, Error,
+    Error,
+    model::audit::{Hash, tree},
     store::{self, Tx},
 };
 
@@ -21,7 +21,7 @@ const PAGE: i64 = 1000;
 const WIDTH: usize = 256;
 
 /// Tells `line` every chained entry, in order.
-pub async fn lines(app: &App, mut line: impl FnMut(serde_json::Value)) -> Result<(), Error> {
+pub async fn lines(trail: &Trail, mut line: impl FnMut(serde_json::Value)) -> Result<(), Error> {
     let mut next = 0;
     loop {
         let look = move |tx: &mut Tx<'_>| -> store::Result<_> {
@@ -29,7 +29,7 @@ pub async fn lines(app: &App, mut line: impl FnMut(serde_json::Value)) -> Result
             let known = tx.personal_of(links.iter().filter_map(|link| link.event.as_ref()))?;
             Ok((links, known))
         };
-        let (links, known) = app.store.read(look).await?;
+        let (links, known) = trail.store.read(look).await?;
         let Some(last) = links.last() else { return Ok(()) };
         next = last.position + 1;
         for link in links {
@@ -46,8 +46,8 @@ pub async fn lines(app: &App, mut line: impl FnMut(serde_json::Value)) -> Result
 
 /// Writes the checkpoint, the tiles and the entries into `folder`, for a web server to serve; how
 /// many entries that were.
-pub async fn tiles(app: &App, folder: &Path) -> Result<usize, Error> {
-    let Covered { note, entries, .. } = covered(app).await?;
+pub async fn tiles(trail: &Trail, folder: &Path) -> Result<usize, Error> {
+    let Covered { note, entries, .. } = covered(trail).await?;
     let tile = folder.join("tile");
     for (number, some) in entries.chunks(WIDTH).enumerate() {
         write(&place(&tile.join("entries"), number, some.len()), &bundle(some)?)?;

@@ -15,31 +15,47 @@
 use aws_lc_rs::hmac;
 use rekey_vault::Sealer;
 
-use crate::Error;
+use crate::{Error, model::time::Clock, store::Store};
 
 mod attempt;
 mod budget;
 pub mod chain;
-mod event;
 pub mod export;
 mod note;
-mod origin;
-pub mod personal;
 pub mod prove;
-pub mod tree;
 pub mod verify;
 
 pub use self::{
-    attempt::{
-        Attempt, Attempts, UNKNOWN, attempted, attempts_written, finish_attempts, report_missed,
-    },
+    attempt::{Attempt, Attempts, attempted, attempts_written, finish_attempts, report_missed},
     budget::Party,
-    event::{Content, Event},
     note::{Checkpoint, Signer},
-    origin::Origin,
-    personal::{Address, Addresses, Personal},
-    tree::Hash,
 };
+
+/// The trail of this installation, as a node appends to it and reads it.
+pub struct Trail {
+    store: Store,
+    clock: Clock,
+    signer: Signer,
+    attempts: Attempts,
+}
+
+impl Trail {
+    /// The trail in `store`. `tenant_id` is part of its name.
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        sealer: &Sealer,
+        tenant_id: &str,
+    ) -> Result<Self, Error> {
+        let signer = Signer::new(sealer, tenant_id)?;
+        Ok(Self { store, clock, signer, attempts: Attempts::default() })
+    }
+
+    /// What others verify its checkpoints with.
+    pub fn verifier_key(&self) -> String {
+        self.signer.verifier_key()
+    }
+}
 
 /// The key of the rows' digests.
 pub fn row_key(sealer: &Sealer) -> Result<hmac::Key, Error> {

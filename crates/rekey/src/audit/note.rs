@@ -5,8 +5,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey_vault::{Sealer, sha256};
 
-use super::tree::Hash;
-use crate::Error;
+use crate::{Error, model::audit::tree::Hash};
 
 /// Ed25519 among the types of signatures of a note.
 const ED25519_NOTE: u8 = 1;
@@ -39,7 +38,7 @@ impl Signer {
 
     /// What others verify with, as Go's and C2SP's tools take it.
     pub fn verifier_key(&self) -> String {
-        let id = crate::token::hex(&self.key_id());
+        let id = rekey_vault::hex(&self.key_id());
         format!("{}+{id}+{}", self.name, BASE64_STANDARD.encode(self.typed_key()))
     }
 

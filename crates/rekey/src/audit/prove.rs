@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{Hash, tree};
+use super::Trail;
 use crate::{
-    App, Error,
+    Error,
+    model::audit::{Hash, tree},
     store::{KeptCheckpoint, Tx},
 };
 
@@ -57,15 +58,15 @@ pub(super) struct Covered {
 }
 
 /// Shows the entries about `object`, a request's id, and has checked what it shows.
-pub async fn prove(app: &App, object: &str) -> Result<Proven, Error> {
+pub async fn prove(trail: &Trail, object: &str) -> Result<Proven, Error> {
     let about = object.to_owned();
-    let positions = app.store.read(move |tx| tx.positions_of(&about)).await?;
+    let positions = trail.store.read(move |tx| tx.positions_of(&about)).await?;
     if positions.is_empty() {
         return Err(Error::Setup(format!(
             "the audit trail has no entry about {object}: give a requestId as set-password answered it; a new one is chained within a second or two"
         )));
     }
-    let Covered { note, root, entries } = covered(app).await?;
+    let Covered { note, root, entries } = covered(trail).await?;
     let leaves: Vec<_> = entries.iter().map(|entry| Hash::of_leaf(entry.as_bytes())).collect();
     if tree::root(&leaves) != root {
         return Err(altered());
@@ -92,16 +93,16 @@ pub async fn prove(app: &App, object: &str) -> Result<Proven, Error> {
 }
 
 /// Reads what the newest checkpoint covers.
-pub(super) async fn covered(app: &App) -> Result<Covered, Error> {
-    let KeptCheckpoint { size, note } = newest(app).await?;
-    let checkpoint = app.audit.open(&note).map_err(|why| {
+pub(super) async fn covered(trail: &Trail) -> Result<Covered, Error> {
+    let KeptCheckpoint { size, note } = newest(trail).await?;
+    let checkpoint = trail.signer.open(&note).map_err(|why| {
         Error::Setup(format!("the newest checkpoint: {why}; run `rekey audit verify`"))
     })?;
     let mut entries: Vec<String> = Vec::new();
     let mut next = 0;
     while next < size {
         let page = (size - next).min(PAGE);
-        let links = app.store.read(move |tx| tx.links(next, page)).await?;
+        let links = trail.store.read(move |tx| tx.links(next, page)).await?;
         for link in &links {
             let event =
                 link.event.as_ref().filter(|_| link.position == next).ok_or_else(altered)?;
@@ -116,10 +117,10 @@ pub(super) async fn covered(app: &App) -> Result<Covered, Error> {
 }
 
 /// The newest signed checkpoint.
-pub async fn newest(app: &App) -> Result<KeptCheckpoint, Error> {
-    let newest = app.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?;
+pub async fn newest(trail: &Trail) -> Result<KeptCheckpoint, Error> {
+    let newest = trail.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?;
     // It may be another process's, and is kept elsewhere: it must not vanish with the power.
-    app.store.write(|_| Ok::<_, Error>(())).await?;
+    trail.store.write(|_| Ok::<_, Error>(())).await?;
     newest.ok_or_else(|| {
         Error::Setup("the audit trail has no checkpoint yet: a running server signs one within ten seconds of an entry".into())
     })

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 
 use aws_lc_rs::hmac;
 
-use super::{
-    Checkpoint, Event, Hash,
-    personal::{Known, State},
-    tree::Tree,
-};
+use super::{Checkpoint, Trail};
 use crate::{
-    App, Error,
-    clock::Micros,
+    Error,
+    model::{
+        audit::{
+            Event, Hash,
+            personal::{Known, State},
+            tree::Tree,
+        },
+        time::Micros,
+    },
     store::{self, KeptCheckpoint, Link, Tx},
 };
 
@@ -72,24 +75,24 @@ impl Report {
 }
 
 /// Looks at everything; `outside` is a checkpoint that was kept elsewhere.
-pub async fn verify(app: &App, outside: Option<&str>) -> Result<Report, Error> {
-    let newest = app.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?;
-    let mut walk = Walk::new(app, outside, newest.map_or(0, |newest| newest.size))?;
+pub async fn verify(trail: &Trail, outside: Option<&str>) -> Result<Report, Error> {
+    let newest = trail.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?;
+    let mut walk = Walk::new(trail, outside, newest.map_or(0, |newest| newest.size))?;
     walk.chain().await?;
     walk.strays(i64::MIN).await?;
     Ok(walk.report)
 }
 
 /// Looks at the last `count` places only, and at no checkpoint: quick.
-pub async fn tail(app: &App, count: i64) -> Result<Report, Error> {
+pub async fn tail(trail: &Trail, count: i64) -> Result<Report, Error> {
     let look = move |tx: &mut Tx<'_>| -> Result<_, Error> {
         let start = tx.last_position()?.map_or(0, |last| (last + 1 - count).max(0));
         let before = if start > 0 { tx.link_hash(start - 1)? } else { None };
         let first = if start > 0 { tx.links(start, 1)?.pop() } else { None };
         Ok((start, before, first.map_or(i64::MIN, |link| link.seq)))
     };
-    let (start, before, seq) = app.store.read(look).await?;
-    let mut walk = Walk::new(app, None, 0)?;
+    let (start, before, seq) = trail.store.read(look).await?;
+    let mut walk = Walk::new(trail, None, 0)?;
     if start > 0 {
         walk.next = start;
         walk.kept = Hash(before.and_then(|hash| hash.try_into().ok()).unwrap_or([0; 32]));
@@ -102,7 +105,7 @@ pub async fn tail(app: &App, count: i64) -> Result<Report, Error> {
 }
 
 struct Walk<'a> {
-    app: &'a App,
+    trail: &'a Trail,
     key: hmac::Key,
     report: Report,
     /// The next place.
@@ -126,14 +129,14 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(app: &'a App, outside: Option<&str>, newest: i64) -> Result<Self, Error> {
+    fn new(trail: &'a Trail, outside: Option<&str>, newest: i64) -> Result<Self, Error> {
         let mut report = Report::default();
         // As the log has it, too: in one line.
         let note = outside.map(|text| {
             let text = text.trim().trim_matches('"').replace("\\n", "\n");
             format!("{}\n", text.trim_end())
         });
-        let outside = note.and_then(|note| match app.audit.open(&note) {
+        let outside = note.and_then(|note| match trail.signer.open(&note) {
             Ok(checkpoint) => Some(checkpoint),
             Err(why) => {
                 report.find(format!("the checkpoint you gave cannot be used: {why}"));
@@ -142,8 +145,8 @@ impl<'a> Walk<'a> {
         });
         let zero = Hash([0; 32]);
         Ok(Self {
-            app,
-            key: app.store.audit_key()?.clone(),
+            trail,
+            key: trail.store.audit_key()?.clone(),
             report,
             next: 0,
             kept: zero,
@@ -168,7 +171,7 @@ impl<'a> Walk<'a> {
                 let known = tx.personal_of(links.iter().filter_map(|link| link.event.as_ref()))?;
                 Ok((links, known))
             };
-            let (links, known) = self.app.store.read(look).await?;
+            let (links, known) = self.trail.store.read(look).await?;
             if links.is_empty() {
                 break;
             }
@@ -190,7 +193,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let after = self.read;
-        let mut page = self.app.store.read(move |tx| tx.checkpoints(after, PAGE)).await?;
+        let mut page = self.trail.store.read(move |tx| tx.checkpoints(after, PAGE)).await?;
         page.retain(|kept| kept.size <= self.newest);
         self.read = page.last().map_or(self.newest, |last| last.size);
         self.report.checkpoints += page.len();
@@ -276,7 +279,7 @@ impl<'a> Walk<'a> {
     /// The checkpoints that end here.
     fn checkpoints(&mut self) {
         while let Some(kept) = self.ahead.pop_if(|kept| kept.size <= self.next) {
-            match self.app.audit.open(&kept.note) {
+            match self.trail.signer.open(&kept.note) {
                 Err(why) => {
                     self.report.find(format!("the checkpoint of {} entries: {why}", kept.size));
                 }
@@ -319,7 +322,7 @@ impl<'a> Walk<'a> {
     fn end(&mut self) {
         let there = self.next;
         let unreached = std::mem::take(&mut self.ahead);
-        if unreached.iter().any(|kept| self.app.audit.open(&kept.note).is_ok()) {
+        if unreached.iter().any(|kept| self.trail.signer.open(&kept.note).is_ok()) {
             let newest = self.newest;
             self.ends(format!(
                 "cut: the newest checkpoint covers {newest} entries, and only {there} are there"
@@ -348,7 +351,7 @@ impl<'a> Walk<'a> {
     async fn strays(&mut self, from: i64) -> Result<(), Error> {
         let mut after = from;
         loop {
-            let strays = self.app.store.read(move |tx| tx.unchained(after, PAGE)).await?;
+            let strays = self.trail.store.read(move |tx| tx.unchained(after, PAGE)).await?;
             let Some(last) = strays.last() else { return Ok(()) };
             after = last.seq;
             for event in &strays {

@@ -1,10 +1,14 @@
 //! API clients.
 
-use super::{Client, ClientKind, Created, GrantType, audit, new};
+use super::{Created, audit, new};
 use crate::{
     App, Error,
     error::BadRequest,
-    store::{Json, Tx},
+    model::{
+        client::{Client, ClientKind, GrantType},
+        column::Json,
+    },
+    store::Tx,
 };
 
 /// Makes an API client; its access tokens live `validity` seconds, 15 to 43,200.

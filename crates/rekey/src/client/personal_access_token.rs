@@ -1,13 +1,17 @@
 //! Personal access tokens.
 
-use super::{Client, ClientKind, Created, GrantType, audit, new};
+use super::{Created, audit, new};
 use crate::{
     App, Error,
-    clock::Micros,
     error::BadRequest,
-    id::IdentityId,
-    identity::Identity,
-    store::{Json, Tx},
+    model::{
+        client::{Client, ClientKind, GrantType},
+        column::Json,
+        id::IdentityId,
+        identity::Identity,
+        time::Micros,
+    },
+    store::Tx,
 };
 
 /// Of one person at most (docs/contract.md#personal-access-tokens).

@@ -224,7 +224,7 @@ fn no_variable(name: &str) -> String {
         let keys = keys.as_table().into_iter().flat_map(Table::keys);
         known.extend(keys.map(|key| format!("REKEY_{section}__{key}").to_uppercase()));
     }
-    let mut nearest = crate::nearest(name, known.iter().map(String::as_str));
+    let mut nearest = rekey_connectors::nearest(name, known.iter().map(String::as_str));
     if nearest.is_empty() {
         nearest = ": see `rekey config default`".into();
     }
@@ -233,7 +233,7 @@ fn no_variable(name: &str) -> String {
 
 /// The nearest of `all`, or else all of them.
 fn meant(name: &str, what: &str, all: &Table) -> String {
-    let nearest = crate::nearest(name, all.keys().map(String::as_str));
+    let nearest = rekey_connectors::nearest(name, all.keys().map(String::as_str));
     if nearest.is_empty() {
         let all: Vec<_> = all.keys().map(String::as_str).collect();
         return format!(": {what} are {}", all.join(", "));

@@ -8,9 +8,11 @@ use subtle::ConstantTimeEq;
 use super::{Credentials, Issued, Refusal, authenticate, issue};
 use crate::{
     App,
-    client::{Client, GrantType},
-    clock::Micros,
-    identity::Identity,
+    model::{
+        client::{Client, GrantType},
+        identity::Identity,
+        time::Micros,
+    },
     store::{Audit, AuthorizationCode, Tx},
     token::{Code, Grant},
 };
@@ -109,9 +111,9 @@ fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::model::{
+        column::Json,
         id::{ClientId, IdentityId},
-        store::Json,
     };
 
     /// RFC 7636, appendix B.
@@ -148,7 +150,7 @@ mod tests {
             };
             let client = Client {
                 id: code.client_id.clone(),
-                kind: crate::client::ClientKind::ApiClient,
+                kind: crate::model::client::ClientKind::ApiClient,
                 name: String::new(),
                 secret_digest: None,
                 identity_id: None,

@@ -10,10 +10,14 @@ use serde_json::json;
 use super::narrow;
 use crate::{
     App, Error,
-    client::{Client, GrantType, VALIDITY},
-    id::ClientId,
+    client::VALIDITY,
+    model::{
+        client::{Client, GrantType},
+        column::Json,
+        id::ClientId,
+    },
     sign_in::SignedIn,
-    store::{Audit, AuthorizationCode, Json, Tx},
+    store::{Audit, AuthorizationCode, Tx},
     token::random_hex,
 };
 

@@ -12,11 +12,14 @@ pub use self::{
 use crate::{
     App, Error,
     access::{ALL, ENDPOINT},
-    audit::{Attempt, Party, UNKNOWN, attempted},
-    client::{Client, ClientKind, GrantType},
-    clock::Micros,
-    id::{ClientId, IdentityId},
-    identity::Identity,
+    audit::{Attempt, Party, attempted},
+    model::{
+        audit::UNKNOWN,
+        client::{Client, ClientKind, GrantType},
+        id::{ClientId, IdentityId},
+        identity::Identity,
+        time::Micros,
+    },
     store::{self, Audit, Tx},
     token::{Claims, Grant},
 };
@@ -134,7 +137,7 @@ async fn record_refusal(app: &App, id: &ClientId, why: Option<&'static str>) -> 
         Some(ClientKind::ApiClient) | None => "CLIENT_TOKEN_ISSUE",
     };
     let (why, detail) = (Some(why), serde_json::json!({}));
-    attempted(app, Attempt { actor: UNKNOWN, action, object, why, detail, party });
+    attempted(&app.audit, Attempt { actor: UNKNOWN, action, object, why, detail, party });
     Ok(())
 }
 

@@ -16,15 +16,18 @@ use super::{
 };
 use crate::{
     App, Error,
-    password::links,
+    account::correlation::Correlator,
+    model::{
+        job::{Job, Message},
+        source::Source,
+    },
     source::{
-        self, Source,
+        self,
         aggregation::{Counted, keep, settle},
-        correlation::Correlator,
         room::Room,
         seen::{Seen, quoted},
     },
-    store::{self, Job, Message, Tx},
+    store::{self, Tx},
 };
 
 /// Accounts looked at in one transaction.
@@ -60,7 +63,7 @@ pub(super) async fn run(
         })
         .await?;
     let Some(source) = source else { return Ok(Some("the source was removed".into())) };
-    let connector = match links::open(app, &source) {
+    let connector = match app.handles.open(&source) {
         Ok(connector) => connector,
         Err(Error::Fault(fault)) => return Ok(Some(failed(&fault))),
         Err(other) => return Err(other),

@@ -16,10 +16,10 @@ const EVERY: Duration = Duration::from_secs(1);
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut chainer = Chainer::default();
     while !*stop.borrow() {
-        if let Err(error) = audit::report_missed(&app).await {
+        if let Err(error) = audit::report_missed(&app.audit).await {
             tracing::warn!(%error, "attempts beyond their budgets could not be recorded");
         }
-        match chainer.round(&app).await {
+        match chainer.round(&app.audit).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => {
@@ -38,10 +38,10 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
 
 /// The last round, when nothing else writes any more.
 pub async fn finish(app: &App) {
-    if let Err(error) = audit::finish_attempts(app).await {
+    if let Err(error) = audit::finish_attempts(&app.audit).await {
         tracing::warn!(%error, "attempts beyond their budgets could not be recorded");
     }
-    if let Err(error) = Chainer::default().finish(app).await {
+    if let Err(error) = Chainer::default().finish(&app.audit).await {
         tracing::error!(
             error = &error as &dyn StdError,
             "the audit trail has an end without a checkpoint"

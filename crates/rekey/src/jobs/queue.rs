@@ -9,8 +9,9 @@ use tokio::{sync::watch, task::JoinSet};
 use super::aggregate;
 use crate::{
     App, Error,
+    model::job::Job,
     source::aggregation::AGGREGATION,
-    store::{Job, Tx, is_lost},
+    store::{Tx, is_lost},
 };
 
 /// How long a claim lasts unless it is renewed.

@@ -33,8 +33,8 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
 /// Once: accounts that wait for an aggregation get one; keys that are old or ended, tasks that ended 90 days ago, and, among the next changes after `from`, those that ended
 /// 90 days ago. Where to go on next time.
 pub async fn sweep(app: &App, from: i64) -> Result<i64, Error> {
-    keys::rotate_old(app).await?;
-    keys::remove_ended(app).await?;
+    keys::rotate_old(&app.keys).await?;
+    keys::remove_ended(&app.keys).await?;
     aggregation::confirm_waiting(app).await?;
     app.store
         .write(move |tx| {

@@ -12,7 +12,7 @@ use tracing::{Instrument, field::Empty};
 use super::change_password::{self, LEASE};
 use crate::{
     App,
-    password::permits::Permit,
+    connector::Permit,
     proof,
     store::{self, Claimed, Room, Tx},
 };
@@ -114,7 +114,7 @@ pub async fn claim(app: &App, free: Free) -> Result<Taken, store::Error> {
     let per_source = app.config.changes.per_source;
     let (mut changes, mut expired, mut is_cut) = (Vec::new(), Vec::new(), false);
     loop {
-        let queues = app.links.room(&due, workers, per_source);
+        let queues = app.handles.room(&due, workers, per_source);
         if queues.is_empty() && ends == 0 {
             break;
         }
@@ -136,7 +136,7 @@ pub async fn claim(app: &App, free: Free) -> Result<Taken, store::Error> {
         ends = 0;
         expired.extend(ended);
         changes.extend(begun.into_iter().map(|change| {
-            let permit = app.links.hold(&change.source_set);
+            let permit = app.handles.hold(&change.source_set);
             (change, Some(permit))
         }));
     }
@@ -144,7 +144,7 @@ pub async fn claim(app: &App, free: Free) -> Result<Taken, store::Error> {
     // A last look at a source takes a worker.
     let spare = free.workers.saturating_sub(changes.len());
     changes.extend(expired.into_iter().enumerate().map(|(at, change)| {
-        let permit = (at < spare).then(|| app.links.try_hold(&change.source_set, per_source));
+        let permit = (at < spare).then(|| app.handles.try_hold(&change.source_set, per_source));
         (change, permit.flatten())
     }));
     Ok(Taken { changes, is_cut })

@@ -16,12 +16,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::password::{Outcome, accept::Accepted};
-
 mod process;
 mod scrape;
 
-pub use self::scrape::text;
+pub use self::scrape::{Current, text};
 
 /// The content type of what [`text()`] gives.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -173,17 +171,15 @@ impl Metrics {
         to.register("sign_ins", "Sign-ins, by their result", self.sign_ins.clone());
     }
 
-    /// A change was accepted and took the place of others, or was sent again.
-    pub fn accepted(&self, accepted: &Accepted, since: Instant) {
-        if accepted.is_resend {
-            self.resent.inc();
-            return;
-        }
+    /// A change that was accepted before was sent again.
+    pub fn resent(&self) {
+        self.resent.inc();
+    }
+
+    /// A change was accepted.
+    pub fn accepted(&self, since: Instant) {
         self.accepted.inc();
         self.accept.observe(since.elapsed().as_secs_f64());
-        for kind in &accepted.superseded {
-            self.counted(kind, Outcome::Superseded);
-        }
     }
 
     /// What `work` does is one private-key operation.
@@ -204,13 +200,14 @@ impl Metrics {
     }
 
     /// A worker ended a change, `after` so long.
-    pub fn ended(&self, source_kind: &str, outcome: Outcome, after: Duration) {
-        self.counted(source_kind, outcome);
+    pub fn ended(&self, source_kind: &str, state: &'static str, after: Duration) {
+        self.counted(source_kind, state);
         self.change.observe(after.as_secs_f64());
     }
 
-    fn counted(&self, source_kind: &str, outcome: Outcome) {
-        let (state, source_kind) = (outcome.label(), source_kind.to_owned());
+    /// A change ended in this state, without a worker or with one.
+    pub fn counted(&self, source_kind: &str, state: &'static str) {
+        let source_kind = source_kind.to_owned();
         self.ended.get_or_create(&Ended { state, source_kind }).inc();
     }
 

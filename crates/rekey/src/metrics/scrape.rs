@@ -9,8 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::process;
-use crate::{App, Error, store::Tx};
+use super::{Metrics, process};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Source {
@@ -18,9 +17,20 @@ struct Source {
     source_kind: String,
 }
 
-/// Everything, as Prometheus reads it. Fails where the store cannot be read, as a scrape should.
-pub async fn text(app: &App) -> Result<String, Error> {
-    let queue = app.store.read(|tx: &mut Tx<'_>| tx.queue_health()).await?;
+/// What is read at the time of a scrape.
+pub struct Current {
+    /// Changes that have not ended.
+    pub depth: i64,
+    /// The age of the oldest of them, in microseconds.
+    pub oldest: i64,
+    /// How many of them should have ended 30 s ago or more.
+    pub stuck: i64,
+    /// Every source's id and kind, and whether its breaker is open.
+    pub breakers: Vec<(String, String, bool)>,
+}
+
+/// Everything, as Prometheus reads it.
+pub fn text(metrics: &Metrics, current: Current) -> Result<String, std::fmt::Error> {
     let mut now = Registry::with_prefix("rekey");
     let mut gauge = |name: &str, help: &str, unit: Option<Unit>, value: i64| {
         let gauge: Gauge = Gauge::default();
@@ -30,13 +40,13 @@ pub async fn text(app: &App) -> Result<String, Error> {
             Some(unit) => now.register_with_unit(name, help, unit, gauge),
         }
     };
-    gauge("queue_depth", "Password changes that have not ended, in the store", None, queue.depth);
+    gauge("queue_depth", "Password changes that have not ended, in the store", None, current.depth);
     let text = "Age of the oldest password change that has not ended";
-    gauge("queue_oldest", text, Some(Unit::Seconds), queue.oldest.unwrap_or(0) / 1_000_000);
+    gauge("queue_oldest", text, Some(Unit::Seconds), current.oldest / 1_000_000);
     let text = "Password changes that have not ended 30 s after their deadline";
-    gauge("requests_stuck", text, None, queue.stuck.unwrap_or(0));
+    gauge("requests_stuck", text, None, current.stuck);
     let breakers = Family::<Source, Gauge>::default();
-    for (source_id, source_kind, open) in app.links.breakers() {
+    for (source_id, source_kind, open) in current.breakers {
         breakers.get_or_create(&Source { source_id, source_kind }).set(open.into());
     }
     let text = "Whether a source is left alone after failures, on this node";
@@ -45,10 +55,9 @@ pub async fn text(app: &App) -> Result<String, Error> {
     process::register(&mut process);
 
     let mut text = String::new();
-    let unwritten = |_| Error::Internal("the metrics cannot be written".into());
-    for registry in [&app.metrics().registry, &now, &process] {
-        encode_registry(&mut text, registry).map_err(unwritten)?;
+    for registry in [&metrics.registry, &now, &process] {
+        encode_registry(&mut text, registry)?;
     }
-    encode_eof(&mut text).map_err(unwritten)?;
+    encode_eof(&mut text)?;
     Ok(text)
 }

@@ -12,13 +12,17 @@ use base64::{
 use rekey_vault::{CiphertextFault, Purpose, sha256};
 use serde_json::json;
 
-use super::State;
 use crate::{
     App, Error,
     access::Caller,
-    clock::Micros,
     error::BadRequest,
-    id::{AccountId, ChangeId, IdentityId, KeyId, SourceId, sortable},
+    model::{
+        change::{State, TargetState},
+        id::{AccountId, ChangeId, IdentityId, KeyId, SourceId, sortable},
+        source,
+        time::Micros,
+    },
+    password::state::Event,
     proof,
     store::{NewChange, Quota, Target, Tx},
 };
@@ -92,7 +96,7 @@ pub async fn accept_as(
         let deed = move |tx: &mut Tx<'_>| {
             decide(&deed_app, tx, &caller, &id, &ask, ciphertext.as_deref())?
         };
-        return proof::early(&app.store, deed).await;
+        return super::early::early(&app.store, deed).await;
     }
     let answer = app
         .store
@@ -129,7 +133,7 @@ fn decide(
         return refuse(BadRequest::Referenced, unknown.into());
     };
     let source = &ground.source;
-    if !source.has_password() {
+    if !source::has_password(&source.name, &source.features.0) {
         return refuse(
             BadRequest::IllegalValue,
             format!(
@@ -194,7 +198,7 @@ fn decide(
         account_id: named.clone(),
         key_id: ask.public_key_id.clone(),
         created: now,
-        deadline: now.plus(source.deadline(app)),
+        deadline: now.plus(source::deadline(source.deadline, app.config.changes.deadline)),
         quota: quota(app, now),
     };
     enter(app, tx, caller, change, ciphertext, &targets)
@@ -235,7 +239,8 @@ fn enter(
     proof::crash_at("accept.drawn");
     let mut superseded = Vec::new();
     for target in targets {
-        superseded.extend(tx.supersede_older(&target.account_id, seq, &change.id)?);
+        let (state, _) = TargetState::Queued.next(Event::NewerAccepted)?;
+        superseded.extend(tx.supersede_older(&target.account_id, seq, &change.id, state)?);
     }
     tx.audit(crate::store::Audit {
         actor: caller.principal(),

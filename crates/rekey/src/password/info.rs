@@ -4,14 +4,18 @@ use rekey_vault::Padding;
 
 use crate::{
     App, Error,
-    access::{Caller, Level},
-    account::Account,
-    audit::{Attempt, Party, UNKNOWN, attempted},
+    access::Caller,
+    audit::{Attempt, Party, attempted},
     error::BadRequest,
-    id::IdentityId,
-    identity::{Identity, name_key},
-    keys::{KeyPadding, SourceKey},
-    source::Source,
+    model::{
+        account::Account,
+        audit::UNKNOWN,
+        id::IdentityId,
+        identity::{Identity, name_key},
+        level::Level,
+        source::Source,
+        source_key::{KeyPadding, SourceKey},
+    },
     store::Tx,
 };
 
@@ -88,7 +92,7 @@ fn record_refusal(app: &App, caller: &Caller) {
         detail: serde_json::json!({ "operation": "POST /query-password-info" }),
         party: Party::Known(caller.principal().to_owned()),
     };
-    attempted(app, attempt);
+    attempted(&app.audit, attempt);
 }
 
 /// Whether this is a login name of that person.

@@ -5,190 +5,25 @@
 //! returns with the next state. A change ends when all its targets have ended: [`Outcome::of`].
 //! Nothing in here does I/O or reads a clock.
 
-use serde::{Deserialize, Serialize};
-
 pub use self::event::{Effect, Event};
 use self::table::TABLE;
-use crate::{
-    Error,
-    store::{self, number_value},
-};
+use crate::{Error, model::change::TargetState, store};
 
 mod event;
 mod table;
 #[cfg(test)]
 mod tests;
 
-/// The state of a password change, as the wire names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum State {
-    /// It ended without the password in force on every target.
-    Failed,
-    /// Every target confirmed it.
-    Finished,
-    /// It has not ended.
-    InProgress,
-}
-
-impl State {
-    /// The number in the store. The partial indexes of the migrations rely on 0 being the only
-    /// state of a change that has not ended.
-    pub const fn number(self) -> i64 {
-        match self {
-            Self::InProgress => 0,
-            Self::Finished => 1,
-            Self::Failed => 2,
-        }
-    }
-
-    fn from_number(number: i64) -> Option<Self> {
-        [Self::InProgress, Self::Finished, Self::Failed].into_iter().find(|s| s.number() == number)
-    }
-}
-
-number_value!(State, TargetState);
-
-/// How a password change ended. Metrics and traces distinguish the three; on the wire
-/// `Superseded` is `FAILED`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It could not be carried out.
-    Failed,
-    /// Every target confirmed it.
-    Finished,
-    /// Nothing went wrong, but a newer change replaced it on some account.
-    Superseded,
-}
-
-impl Outcome {
-    /// The outcome of a change with these targets; none while one of them has not ended.
-    pub fn of(targets: impl IntoIterator<Item = TargetState>) -> Option<Self> {
-        let mut outcome = Self::Finished;
-        for target in targets {
-            outcome = match (target, outcome) {
-                (target, _) if target.is_open() => return None,
-                (TargetState::Failed, _) | (_, Self::Failed) => Self::Failed,
-                (TargetState::Superseded, _) => Self::Superseded,
-                (_, outcome) => outcome,
-            };
-        }
-        Some(outcome)
-    }
-
-    /// The state of the change.
-    pub const fn state(self) -> State {
-        match self {
-            Self::Finished => State::Finished,
-            Self::Failed | Self::Superseded => State::Failed,
-        }
-    }
-
-    /// The label of metrics and traces.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Finished => "finished",
-            Self::Superseded => "superseded",
-        }
-    }
-}
-
-/// The state of one account of a password change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetState {
-    /// The password is in force.
-    Applied,
-    /// A write was announced, and its outcome is unknown.
-    Attempting,
-    /// The password is in force, but a write of an older change may still arrive: the source is
-    /// asked once more when it no longer can.
-    AwaitingRecheck,
-    /// It ended without the password in force.
-    Failed,
-    /// Nothing was written.
-    Queued,
-    /// This worker writes once more, since the password is no longer in force.
-    Restoring,
-    /// This worker writes once more, after a write whose outcome was unknown.
-    Rewriting,
-    /// A newer change replaced it.
-    Superseded,
-    /// This worker writes for the first time.
-    Writing,
+/// The state of a target whose change is cancelled: what the store needs to end it.
+pub fn cancelled(state: TargetState) -> store::Result<TargetState> {
+    Ok(state.next(Event::Cancelled)?.0)
 }
 
 impl TargetState {
-    /// Numbers below this one are the states of targets that have not ended; the partial indexes
-    /// of the migrations rely on it.
-    pub const FIRST_ENDED: i64 = Self::Applied.number();
-
-    /// The number in the store. A write that was announced is `Attempting` there: if its worker
-    /// is lost, nobody knows more.
-    pub const fn number(self) -> i64 {
-        match self {
-            Self::AwaitingRecheck => -1,
-            Self::Queued => 0,
-            Self::Attempting | Self::Restoring | Self::Rewriting | Self::Writing => 1,
-            Self::Applied => 2,
-            Self::Failed => 3,
-            Self::Superseded => 4,
-        }
-    }
-
-    fn from_number(number: i64) -> Option<Self> {
-        [
-            Self::AwaitingRecheck,
-            Self::Queued,
-            Self::Attempting,
-            Self::Applied,
-            Self::Failed,
-            Self::Superseded,
-        ]
-        .into_iter()
-        .find(|state| state.number() == number)
-    }
-
-    /// Whether it has not ended.
-    pub const fn is_open(self) -> bool {
-        self.number() < Self::FIRST_ENDED
-    }
-
     /// The state after `event`, and what is to be done now.
     pub fn next(self, event: Event) -> Result<(Self, Effect), Illegal> {
         let mut rows = TABLE.iter().filter(|row| row.1 == event && row.0.contains(&self));
         rows.next().map(|row| (row.2, row.3)).ok_or(Illegal { state: self, event })
-    }
-
-    /// Whether something of this change was, or may have been, written to the account.
-    pub const fn may_be_written(self) -> bool {
-        match self {
-            Self::Applied
-            | Self::Attempting
-            | Self::AwaitingRecheck
-            | Self::Restoring
-            | Self::Rewriting
-            | Self::Writing => true,
-            Self::Failed | Self::Queued | Self::Superseded => false,
-        }
-    }
-
-    /// When the last write was announced whose outcome its own worker did not learn: what the store
-    /// keeps for the newer changes of the account. `announced` is the write of this attempt,
-    /// `earlier` what the store has.
-    pub fn unresolved_write_at<T>(self, announced: Option<T>, earlier: Option<T>) -> Option<T> {
-        match self {
-            Self::Attempting => announced.or(earlier),
-            // Only a queued target is superseded: the outcome of each of its writes is known.
-            Self::Superseded => None,
-            Self::Applied
-            | Self::AwaitingRecheck
-            | Self::Failed
-            | Self::Queued
-            | Self::Restoring
-            | Self::Rewriting
-            | Self::Writing => earlier,
-        }
     }
 }
 

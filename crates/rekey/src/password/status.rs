@@ -1,14 +1,16 @@
 //! Where a password change stands, and who may know.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::time::Duration;
 
-use tokio::sync::watch;
-
-use super::State;
 use crate::{
     App, Error,
-    access::{Caller, Level},
-    id::{ChangeId, SourceId},
+    access::Caller,
+    model::{
+        change::State,
+        id::{ChangeId, SourceId},
+        level::Level,
+    },
+    waiters::Waiter,
 };
 
 /// What the status says.
@@ -57,7 +59,7 @@ pub async fn wait(
     patience: Duration,
 ) -> Result<State, Error> {
     let mut may_have_ended = waiter.is_none();
-    let mut waiter = waiter.unwrap_or_else(|| app.waiting.register(id));
+    let mut waiter = waiter.unwrap_or_else(|| app.waiters.register(id));
     let look = async {
         loop {
             if may_have_ended {
@@ -80,84 +82,3 @@ pub async fn wait(
 
 /// How often to look at a change that another node may end.
 const POLL: Duration = Duration::from_millis(100);
-
-/// Who on this node waits for the end of which change.
-#[derive(Default)]
-pub struct Waiting(Mutex<HashMap<ChangeId, watch::Sender<State>>>);
-
-/// One who waits; dropped, it no longer does.
-pub struct Waiter<'a> {
-    waiting: &'a Waiting,
-    /// For which change.
-    pub id: ChangeId,
-    state: watch::Receiver<State>,
-}
-
-impl Waiting {
-    /// Tells those who wait for this change how it has ended.
-    pub fn tell(&self, id: &ChangeId, state: State) {
-        if let Ok(waiting) = self.0.lock()
-            && let Some(waiters) = waiting.get(id)
-        {
-            waiters.send_replace(state);
-        }
-    }
-
-    /// Waits for this change from now on.
-    pub fn register(&self, id: &ChangeId) -> Waiter<'_> {
-        let new = || watch::Sender::new(State::InProgress);
-        let state = match self.0.lock() {
-            Ok(mut waiting) => waiting.entry(id.clone()).or_insert_with(new).subscribe(),
-            Err(_) => new().subscribe(),
-        };
-        Waiter { waiting: self, id: id.clone(), state }
-    }
-}
-
-impl Waiter<'_> {
-    /// How it has ended on this node.
-    async fn ended(&mut self) -> State {
-        let ended = self.state.wait_for(|state| *state != State::InProgress).await;
-        match ended.map(|state| *state) {
-            Ok(state) => state,
-            // Nobody is left who could tell.
-            Err(_) => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        let nothing = watch::Sender::new(State::InProgress).subscribe();
-        let state = std::mem::replace(&mut self.state, nothing);
-        if let Ok(mut waiting) = self.waiting.0.lock() {
-            // It goes under the lock, so that the last one knows that it is.
-            drop(state);
-            if waiting.get(&self.id).is_some_and(|waiters| waiters.receiver_count() == 0) {
-                waiting.remove(&self.id);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn nothing_is_left_when_nobody_waits() {
-        let waiting = Waiting::default();
-        let id = ChangeId("1".into());
-        for _ in 0..1000 {
-            let two = [waiting.register(&id), waiting.register(&id)];
-            thread::scope(|scope| {
-                for waiter in two {
-                    scope.spawn(move || drop(waiter));
-                }
-            });
-            assert!(waiting.0.lock().unwrap().is_empty());
-        }
-    }
-}

@@ -20,12 +20,16 @@ use self::{
     throttle::{Counter, Throttle},
 };
 use crate::{
-    App, Error,
-    audit::{self, Attempt, Origin, Party, attempted},
-    builtin::BuiltIn,
-    identity::{self, Identity, name_key},
-    source::IDENTITY_NOW,
-    store::{Audit, Tx},
+    Error,
+    audit::{Attempt, Party, Trail, attempted},
+    connector::built_in::BuiltIn,
+    model::{
+        audit::Origin,
+        identity::{Identity, may_be_alias, name_key},
+        source::IDENTITY_NOW,
+        time::Clock,
+    },
+    store::{Audit, Store, Tx},
 };
 
 mod queue;
@@ -41,8 +45,10 @@ const SIGN_IN: &str = "USER_SIGN_IN";
 const BEAT: Duration = Duration::from_millis(50);
 
 /// Who tries to sign in on this node.
-#[derive(Default)]
 pub struct SignIns {
+    store: Store,
+    clock: Clock,
+    audit: Arc<Trail>,
     throttle: Throttle,
     queue: Arc<Queue>,
 }
@@ -81,11 +87,16 @@ impl From<IpAddr> for Network {
     }
 }
 
-impl App {
+impl SignIns {
+    /// Nobody has tried yet.
+    pub fn new(store: Store, clock: Clock, audit: Arc<Trail>) -> Self {
+        Self { store, clock, audit, throttle: Throttle::default(), queue: Arc::default() }
+    }
+
     /// The person, if the name and the password are right and they may sign in; else nobody, on
     /// the next beat. [`Error::Busy`] if too many others try.
     pub async fn sign_in(
-        &self,
+        self: &Arc<Self>,
         from: Network,
         alias: &str,
         password: Password,
@@ -99,18 +110,18 @@ impl App {
     }
 
     async fn who_signs_in(
-        &self,
+        self: &Arc<Self>,
         from: Network,
         alias: &str,
         password: Password,
     ) -> Result<Option<SignedIn>, Error> {
-        if !identity::may_be_alias(alias) {
-            self.metrics().sign_in(false);
+        if !may_be_alias(alias) {
+            self.store.metrics().sign_in(false);
             self.record_refusal(None, UNKNOWN);
             return Ok(None);
         }
         let name = name_key(alias);
-        let SignIns { throttle, queue } = &self.sign_ins;
+        let Self { throttle, queue, .. } = &**self;
         let counter = throttle.counter(&name, from);
         let turn = queue.turn(counter.key(), from).await;
         let turn = turn.ok_or(Error::Busy("too many people try to sign in just now"))?;
@@ -123,13 +134,13 @@ impl App {
 
     /// Compares the password, and counts and records the attempt.
     async fn compare(
-        self,
+        self: Arc<Self>,
         name: String,
         password: Password,
         counter: Counter,
         turn: Turn,
     ) -> Result<Option<SignedIn>, Error> {
-        let throttle = &self.sign_ins.throttle;
+        let throttle = &self.throttle;
         let wanted = name.clone();
         // The generation is read before the verifier: a password that is changed meanwhile ends what
         // this sign-in gets.
@@ -170,7 +181,7 @@ impl App {
         }
         // The next attempt at this name sees what this one counted.
         drop(turn);
-        self.metrics().sign_in(why.is_none());
+        self.store.metrics().sign_in(why.is_none());
         match (why, identity) {
             (None, Some(identity)) => self.record_sign_in(identity.id.to_string()).await?,
             (Some(why), identity) => self.record_refusal(identity, why),
@@ -189,14 +200,14 @@ impl App {
             Some(identity) => Party::Administrator(identity.id.to_string()),
         };
         let attempt = Attempt {
-            actor: audit::UNKNOWN,
+            actor: UNKNOWN,
             action: SIGN_IN,
-            object: identity.map_or(audit::UNKNOWN, |identity| identity.id.as_str()),
+            object: identity.map_or(UNKNOWN, |identity| identity.id.as_str()),
             why: Some(why),
             detail: serde_json::json!({}),
             party,
         };
-        attempted(self, attempt);
+        attempted(&self.audit, attempt);
     }
 
     /// Nobody signs in unrecorded.

@@ -15,7 +15,7 @@ use std::{
 use quick_cache::unsync::Cache;
 
 use super::Network;
-use crate::clock::Micros;
+use crate::model::time::Micros;
 
 /// Failures in a day after which there is one attempt a minute.
 const MOST: u32 = 100;

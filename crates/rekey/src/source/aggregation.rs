@@ -6,17 +6,21 @@ use rekey_connectors::Listed;
 use serde_json::Map;
 
 use super::{
-    Source,
-    correlation::{Claim, Correlator, note_owner},
     room::Room,
     seen::{Seen, quoted},
 };
 use crate::{
     App, Error,
     access::Caller,
-    account::{Account, NOBODY},
-    id::{IdentityId, JobId, SourceId},
-    store::{Audit, Job, Json, Removed, Tx},
+    account::correlation::{Claim, Correlator, note_owner},
+    model::{
+        account::{Account, NOBODY},
+        column::Json,
+        id::{IdentityId, JobId, SourceId},
+        job::Job,
+        source::Source,
+    },
+    store::{Audit, Removed, Tx},
 };
 
 /// The kind of its jobs.
@@ -73,8 +77,8 @@ pub async fn confirm_waiting(app: &App) -> Result<(), Error> {
     app.store
         .write(|tx| {
             let before = tx.now()?.minus(AGAIN_AFTER);
-            for source in tx.sources_to_confirm(AGGREGATION, crate::ACTOR, before)? {
-                enqueue(tx, &source, crate::ACTOR)?;
+            for source in tx.sources_to_confirm(AGGREGATION, crate::model::audit::ACTOR, before)? {
+                enqueue(tx, &source, crate::model::audit::ACTOR)?;
             }
             Ok(())
         })

@@ -5,18 +5,25 @@ use std::time::Duration;
 use rekey_connectors::Feature;
 use serde_json::{Map, Value};
 
-use super::{IDENTITY_NOW, Source};
 use crate::{
-    App, Error,
-    access::Level,
-    account,
-    clock::Micros,
+    App, Error, account,
+    connector::{
+        kind,
+        secrets::{self, Equal},
+    },
     error::BadRequest,
-    id::{IdentityId, PolicyId, SourceId},
-    identity::{holds_controls, name_key},
-    keys::{self, SourceKey},
-    secrets::{self, Equal},
-    store::{Audit, Json, Tx},
+    keys,
+    model::{
+        column::Json,
+        id::{IdentityId, PolicyId, SourceId},
+        identity::{holds_controls, name_key},
+        level::Level,
+        source::{IDENTITY_NOW, Source},
+        source_key::SourceKey,
+        time::Micros,
+    },
+    password::state::cancelled,
+    store::{Audit, Tx},
 };
 
 /// The status of a source nobody has asked yet.
@@ -115,7 +122,7 @@ pub async fn ensure_identity_now(app: &App) -> Result<Source, Error> {
     let new = NewSource {
         name: IDENTITY_NOW.into(),
         description: Some("What people sign in to rekey with".into()),
-        connector: crate::builtin::NAME.into(),
+        connector: crate::model::source::BUILT_IN.into(),
         owner_id,
         features: vec!["AUTHENTICATE".into(), "PASSWORD".into()],
         connector_attributes: Map::new(),
@@ -123,7 +130,7 @@ pub async fn ensure_identity_now(app: &App) -> Result<Source, Error> {
         policy_id: None,
         deadline: None,
     };
-    create(app, new, crate::ACTOR).await
+    create(app, new, crate::model::audit::ACTOR).await
 }
 
 /// A source ready to be inserted, with the key pairs it needs.
@@ -132,14 +139,14 @@ pub(super) async fn prepare_with_keys(
     new: NewSource,
 ) -> Result<(Source, Vec<SourceKey>), Error> {
     let source = prepare(app, new)?;
-    let keys = keys::generate_needed(app, &source).await?;
+    let keys = keys::generate_needed(&app.keys, &source).await?;
     Ok((source, keys))
 }
 
 /// Checks what can be checked without the store, and seals the secrets. The times are not set yet.
 pub fn prepare(app: &App, new: NewSource) -> Result<Source, Error> {
     let id = SourceId::new();
-    let entry = super::kind(&new.connector).map_err(|fault| illegal(fault.message))?;
+    let entry = kind(&new.connector).map_err(|fault| illegal(fault.message))?;
     let sealed = secrets::seal(
         &app.sealer,
         &id,
@@ -208,7 +215,7 @@ pub fn remove(tx: &mut Tx<'_>, source: &Source, actor: &str) -> Result<(), Error
             format!("{} is in the sync group {}: take it out first", source.name, group.name),
         ));
     }
-    tx.cancel_changes(&source.id, "the source was removed")?;
+    tx.cancel_changes(&source.id, "the source was removed", cancelled)?;
     tx.remove_source(&source.id)?;
     let detail = serde_json::json!({ "name": source.name });
     tx.audit(Audit { actor, action: "SOURCE_DELETE", object: source.id.as_str(), detail })?;
@@ -253,7 +260,7 @@ pub(super) fn check_name(name: &str, connector: &str) -> Result<String, Error> {
             "name: give one line without control characters, hidden ones or marks of text direction",
         ));
     }
-    if name_key(name) == name_key(IDENTITY_NOW) && connector != crate::builtin::NAME {
+    if name_key(name) == name_key(IDENTITY_NOW) && connector != crate::model::source::BUILT_IN {
         return Err(illegal("name: IdentityNow is the built-in source: choose another name"));
     }
     Ok(name.to_owned())
@@ -268,7 +275,8 @@ pub(super) fn check_features(
     let mut kept: Vec<String> = Vec::with_capacity(features.len());
     for feature in features {
         if !FEATURES.iter().any(|known| known.eq_ignore_ascii_case(&feature)) {
-            let nearest = crate::nearest(&feature.to_ascii_uppercase(), FEATURES.iter().copied());
+            let nearest =
+                rekey_connectors::nearest(&feature.to_ascii_uppercase(), FEATURES.iter().copied());
             return Err(illegal(format!("features: there is no {feature}{nearest}")));
         }
         if feature.eq_ignore_ascii_case("PASSWORD") && !can.contains(&Feature::Password) {
@@ -300,7 +308,7 @@ pub(super) fn check_attributes(app: &App, source: &Source) -> Result<(), Error> 
     if connector_attributes.0.is_empty() && !source.has_password() {
         return Ok(());
     }
-    let kind = super::kind(connector)?;
+    let kind = kind(connector)?;
     let checked = if source.is_built_in() {
         kind.check(&connector_attributes.0)
     } else {

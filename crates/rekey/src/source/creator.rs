@@ -1,20 +1,23 @@
 //! What a caller may create.
 
-use super::{NewSource, Source, change, reach};
+use super::{NewSource, change, reach};
 use crate::{
     App, Error,
-    access::{Caller, ENDPOINT, Level},
-    builtin,
+    access::{Caller, ENDPOINT},
     error::BadRequest,
-    id::IdentityId,
     keys,
+    model::{
+        id::IdentityId,
+        level::Level,
+        source::{BUILT_IN, Source},
+    },
     store::Tx,
 };
 
 /// Creates a source for a caller, within the caller's rights and number of sources.
 pub async fn create_for(app: &App, caller: &Caller, new: NewSource) -> Result<Source, Error> {
     // A built-in source keeps a verifier for everybody, in rekey's own store.
-    if new.connector == builtin::NAME && !caller.may_point_sources() {
+    if new.connector == BUILT_IN && !caller.may_point_sources() {
         return Err(Error::Forbidden(format!(
             "a source of the kind rekey has an account for everyone: ask an organization administrator (ORG_ADMIN) to create it, or use an API client with the scope {ENDPOINT}"
         )));
@@ -22,7 +25,7 @@ pub async fn create_for(app: &App, caller: &Caller, new: NewSource) -> Result<So
     let most = most_of(app, caller);
     let source = change::prepare(app, new)?;
     reach::check(reach::By::Caller(caller), None, &source)?;
-    let keys = keys::generate_needed(app, &source).await?;
+    let keys = keys::generate_needed(&app.keys, &source).await?;
     let actor = caller.principal().to_owned();
     app.store
         .write(move |tx| {

@@ -5,28 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Source;
 use crate::{
     App, Error,
-    access::{Caller, Level},
-    id::{PolicyId, SourceId},
-    password::links,
-    store::{Asked, Listing, Page, Tx},
+    access::Caller,
+    connector::kinds,
+    model::{id::SourceId, source::Source},
+    store::{Asked, DescribedSource, Listing, Page, Tx},
 };
 
 /// How long a check may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A source with the names of what it refers to.
-#[derive(Clone, Debug)]
-pub struct Described {
-    /// The source.
-    pub source: Source,
-    /// Its owner's name; none if they are gone.
-    pub owner: Option<String>,
-    /// Its own policy, by id and name.
-    pub policy: Option<(PolicyId, String)>,
-}
 
 /// What a check of the connection found.
 #[derive(Clone, Debug)]
@@ -45,28 +33,28 @@ pub async fn list(
     caller: &Caller,
     asked: &Asked,
     with_identity_now: bool,
-) -> Result<Page<Described>, Error> {
-    let mut listing = Listing::of_sources(asked, with_identity_now)?;
-    if let Some(owner) = only_own(caller) {
+) -> Result<Page<DescribedSource>, Error> {
+    let mut listing = Listing::of_sources(asked, kinds(), with_identity_now)?;
+    if let Some(owner) = caller.only_own_sources() {
         listing = listing.only("owner_id", owner);
     }
     app.store
         .list(caller.principal(), move |tx| {
             let (sources, count) = tx.sources_page(&listing)?;
             let sources: Result<_, Error> =
-                sources.into_iter().map(|source| describe(tx, source)).collect();
+                sources.into_iter().map(|source| Ok(tx.describe_source(source)?)).collect();
             Ok((sources?, count))
         })
         .await
 }
 
 /// A source a caller may see.
-pub async fn one(app: &App, caller: &Caller, id: SourceId) -> Result<Described, Error> {
+pub async fn one(app: &App, caller: &Caller, id: SourceId) -> Result<DescribedSource, Error> {
     let caller = caller.clone();
     app.store
         .read(move |tx| {
             let source = seen(tx, &caller, &id)?;
-            describe(tx, source)
+            Ok(tx.describe_source(source)?)
         })
         .await
 }
@@ -75,7 +63,7 @@ pub async fn one(app: &App, caller: &Caller, id: SourceId) -> Result<Described, 
 pub async fn check(app: &App, caller: &Caller, id: SourceId) -> Result<Check, Error> {
     let source = one(app, caller, id).await?.source;
     let began = Instant::now();
-    let tested = match links::open(app, &source) {
+    let tested = match app.handles.open(&source) {
         Ok(connector) => match tokio::time::timeout(PATIENCE, connector.test()).await {
             Ok(Ok(())) => None,
             Ok(Err(fault)) => {
@@ -104,32 +92,8 @@ pub async fn keep_health(app: &App, source: &Source, healthy: bool) -> Result<bo
 /// A source a caller may see, inside a deed.
 pub fn seen(tx: &mut Tx<'_>, caller: &Caller, id: &SourceId) -> Result<Source, Error> {
     tx.source(id)?
-        .filter(|source| only_own(caller).is_none_or(|owner| source.owner_id.as_str() == owner))
+        .filter(|source| {
+            caller.only_own_sources().is_none_or(|owner| source.owner_id.as_str() == owner)
+        })
         .ok_or(Error::NotFound("source"))
-}
-
-/// With the names of what it refers to.
-pub fn describe(tx: &mut Tx<'_>, source: Source) -> Result<Described, Error> {
-    let owner = tx.identity(&source.owner_id)?.map(|person| person.name);
-    let policy = match &source.policy_id {
-        Some(id) => tx.policy(id)?.map(|policy| (policy.id, policy.name)),
-        None => None,
-    };
-    Ok(Described { source, owner, policy })
-}
-
-/// Sub-administrators see the sources they own, and what is about them: whose those must be.
-pub fn only_own(caller: &Caller) -> Option<&str> {
-    let of_all = [
-        Level::OrgAdmin,
-        Level::SourceAdmin,
-        Level::Helpdesk,
-        Level::CertAdmin,
-        Level::ReportAdmin,
-        Level::RoleAdmin,
-    ];
-    match &caller.identity_id {
-        Some(person) if !caller.has_level(&of_all) => Some(person.as_str()),
-        Some(_) | None => None,
-    }
 }

@@ -7,10 +7,11 @@
 use rekey_connectors::{Difference, Reach};
 use serde_json::{Map, Value};
 
-use super::Source;
 use crate::{
     Error,
     access::{Caller, ENDPOINT},
+    connector::kind,
+    model::source::Source,
 };
 
 /// Members of a source beside its connector attributes that decide whose accounts are whose.
@@ -39,7 +40,7 @@ pub struct Changed {
 pub fn check(by: By<'_>, old: Option<&Source>, new: &Source) -> Result<Changed, Error> {
     let none = Map::new();
     let attributes = old.map_or(&none, |old| &old.connector_attributes.0);
-    let kind = super::kind(&new.connector)?;
+    let kind = kind(&new.connector)?;
     let differences = kind.differences(attributes, &new.connector_attributes.0);
     let members = members(old, new);
     if let By::Caller(caller) = by {

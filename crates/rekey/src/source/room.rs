@@ -3,7 +3,12 @@
 use rekey_connectors::Listed;
 use serde_json::{Map, Value};
 
-use crate::{Error, account::Account, config::Limits, id::SourceId, store::Tx};
+use crate::{
+    Error,
+    config::Limits,
+    model::{account::Account, id::SourceId},
+    store::Tx,
+};
 
 /// What may be added to the accounts of a source.
 #[derive(Clone, Copy, Debug)]

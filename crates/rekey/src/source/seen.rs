@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rekey_connectors::Listed;
 
-use crate::account::Account;
+use crate::model::account::Account;
 
 /// Characters of a name that are shown in what a task says.
 const SHOWN: usize = 100;

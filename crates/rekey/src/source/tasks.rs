@@ -1,17 +1,20 @@
 //! Looking at tasks: the jobs about sources.
 
-use super::{only_own, seen};
+use super::seen;
 use crate::{
     App, Error,
     access::Caller,
-    id::JobId,
-    store::{Asked, Job, Listing, Message, Page},
+    model::{
+        id::JobId,
+        job::{Job, Message},
+    },
+    store::{Asked, Listing, Page},
 };
 
 /// The tasks a caller may see: those about the sources they may see.
 pub async fn tasks(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Job>, Error> {
     let mut listing = Listing::of_jobs(asked)?;
-    if let Some(owner) = only_own(caller) {
+    if let Some(owner) = caller.only_own_sources() {
         listing = listing.only_owned(owner);
     }
     let (jobs, count) =
@@ -26,7 +29,7 @@ pub async fn task(app: &App, caller: &Caller, id: JobId) -> Result<Job, Error> {
         .read(move |tx| {
             let job = tx.job(&id)?.ok_or(Error::NotFound("task"))?;
             match &job.source_id {
-                _ if only_own(&caller).is_none() => {}
+                _ if caller.only_own_sources().is_none() => {}
                 Some(source) => {
                     seen(tx, &caller, source).map_err(|_| Error::NotFound("task"))?;
                 }

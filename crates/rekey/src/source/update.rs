@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{
-    Source,
     aggregation::{self, AGGREGATION},
     change::{UNCHECKED, check_attributes, check_features, check_name, check_references},
     creator::{check_number, most_of},
@@ -12,12 +11,21 @@ use super::{
 use crate::{
     App, Error,
     access::Caller,
+    connector::{
+        kind,
+        secrets::{self, Equal},
+    },
     error::BadRequest,
-    id::SourceId,
-    identity::name_key,
-    keys::{self, SourceKey},
-    secrets::{self, Equal},
-    store::{Audit, Json, Tx},
+    keys,
+    model::{
+        column::Json,
+        id::SourceId,
+        identity::name_key,
+        source::{IDENTITY_NOW, Source},
+        source_key::SourceKey,
+    },
+    password::state::cancelled,
+    store::{Audit, Tx},
 };
 
 /// How often a change is tried again when another came first.
@@ -70,11 +78,11 @@ pub fn prepare_update(
     old: Source,
     mut new: Source,
 ) -> Result<Update, Error> {
-    let entry = super::kind(&old.connector)?;
+    let entry = kind(&old.connector)?;
     if new.name != old.name {
         new.name = check_name(&new.name, &new.connector)?;
     }
-    if name_key(&old.name) == name_key(super::IDENTITY_NOW) && old.name != new.name {
+    if name_key(&old.name) == name_key(IDENTITY_NOW) && old.name != new.name {
         return Err(Error::bad(BadRequest::IllegalUpdate, "IdentityNow keeps its name"));
     }
     new.features = Json(check_features(entry.features, entry.display_name, new.features.0)?);
@@ -149,7 +157,7 @@ impl Update {
         if self.changed.moved
             || switched_on && !app.store.read(move |tx: &mut Tx<'_>| tx.has_keys(&id)).await?
         {
-            self.keys = keys::generate_needed(app, &self.new).await?;
+            self.keys = keys::generate_needed(&app.keys, &self.new).await?;
         }
         Ok(())
     }
@@ -173,10 +181,14 @@ impl Update {
             check_number(tx, &self.new.owner_id, 0, most)?;
         }
         let mut new = self.new.clone();
-        new.modified = now.max(crate::clock::Micros(self.old.modified.0 + 1));
+        new.modified = now.max(crate::model::time::Micros(self.old.modified.0 + 1));
         tx.update_source(&new)?;
         if self.changed.moved {
-            tx.cancel_changes(&new.id, "the source reaches another system now: ask again")?;
+            tx.cancel_changes(
+                &new.id,
+                "the source reaches another system now: ask again",
+                cancelled,
+            )?;
         }
         if self.changed.moved || !self.keys.is_empty() {
             keys::rotate(tx, &new.id, &self.keys, Duration::ZERO)?;

@@ -3,12 +3,11 @@
 use super::{
     Asked, Listing, Page, Result, Tx,
     field::{Field, Kind, NOTHING, prefix},
-    from_row,
-    row::One,
+    listing::InvalidListing,
 };
-use crate::{
-    Error,
+use crate::model::{
     account::{Account, NOBODY},
+    column::{One, from_row},
     id::{AccountId, IdentityId, SourceId},
     identity::Identity,
     source::Source,
@@ -196,7 +195,10 @@ impl Tx<'_> {
         let sql = "UPDATE account SET name = $2, disabled = $3, modified = $4, name_prefix = $6
                    WHERE identity_id = $1 AND source_id IN (SELECT id FROM source WHERE connector = $5)";
         let Identity { id, name, enabled, modified, .. } = who;
-        self.run(sql, &[id, name, &!enabled, modified, &crate::builtin::NAME, &prefix(name)])
+        self.run(
+            sql,
+            &[id, name, &!enabled, modified, &crate::model::source::BUILT_IN, &prefix(name)],
+        )
     }
 
     /// Keeps what an aggregation found anew.
@@ -315,7 +317,7 @@ impl Tx<'_> {
 
 impl Listing {
     /// Of accounts (docs/contract.md#accounts).
-    pub fn of_accounts(asked: &Asked) -> std::result::Result<Self, Error> {
+    pub fn of_accounts(asked: &Asked) -> std::result::Result<Self, InvalidListing> {
         const PERSON: &str = "(SELECT i.name FROM identity i WHERE i.id = identity_id)";
         const STATE: &str = "(SELECT CASE WHEN i.enabled THEN 'ACTIVE' ELSE 'INACTIVE_SHORT_TERM' END FROM identity i WHERE i.id = identity_id)";
         const SOURCE: &str = "(SELECT s.name FROM source s WHERE s.id = source_id)";

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
-use super::{Error, Result, Store, Tx, from_row, row::One, tx::Query};
-use crate::{
+use super::{Error, Result, Store, Tx, tx::Query};
+use crate::model::{
     audit::{
         Address, Addresses, Content, Event, Hash, Origin, Personal, UNKNOWN,
         personal::{Known, MEMBER},
     },
-    clock::Micros,
+    column::{One, Param, from_row},
+    time::Micros,
 };
 
 /// Links written by one statement, from the most down.
@@ -226,7 +227,7 @@ impl Tx<'_> {
                  WHERE commitment IN ({})",
                 places.join(", ")
             );
-            let params: Vec<&dyn super::Param> = some.iter().map(|text| text as _).collect();
+            let params: Vec<&dyn Param> = some.iter().map(|text| text as _).collect();
             let found: Vec<Personal> = self.all(&sql, &params)?;
             known.extend(found.into_iter().map(|found| (found.commitment.clone(), found)));
         }
@@ -255,9 +256,9 @@ impl Tx<'_> {
                 "INSERT INTO audit_chain (position, seq, hash) VALUES {}",
                 places.join(", ")
             );
-            let mut params: Vec<&dyn super::Param> = Vec::with_capacity(3 * some.len());
+            let mut params: Vec<&dyn Param> = Vec::with_capacity(3 * some.len());
             for (position, seq, hash) in some {
-                params.extend([*position as &dyn super::Param, *seq, hash]);
+                params.extend([*position as &dyn Param, *seq, hash]);
             }
             let written = self.run(&sql, &params)?;
             if usize::try_from(written) != Ok(some.len()) {

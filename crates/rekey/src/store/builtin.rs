@@ -1,7 +1,12 @@
 //! The verifiers of built-in sources.
 
-use super::{Result, Tx, from_row, row::One};
-use crate::{id::SourceId, identity::name_key, source::IDENTITY_NOW};
+use super::{Result, Tx};
+use crate::model::{
+    column::{One, from_row},
+    id::SourceId,
+    identity::name_key,
+    source::IDENTITY_NOW,
+};
 
 struct Stored {
     verifier: String,

@@ -1,12 +1,13 @@
 //! Personal access tokens and API clients.
 
-use super::{Json, Result, Tx, from_row, row::One};
-use crate::{
-    access::Level,
+use super::{Result, Tx};
+use crate::model::{
     client::{Client, ClientKind},
-    clock::Micros,
+    column::{Json, One, from_row},
     id::{ClientId, IdentityId},
     identity::name_key,
+    level::Level,
+    time::Micros,
 };
 
 const COLUMNS: &str = "id, kind, name, secret_digest, identity_id, scope, grant_types, redirect_uris, validity, enabled,

@@ -1,9 +1,10 @@
 //! Authorization codes: only their SHA-256 is kept.
 
-use super::{Json, Result, Tx, from_row};
-use crate::{
-    clock::Micros,
+use super::{Result, Tx};
+use crate::model::{
+    column::{Json, from_row},
     id::{ClientId, IdentityId},
+    time::Micros,
 };
 
 /// An authorization code as the store has it (RFC 6749, section 4.1.2; RFC 7636).

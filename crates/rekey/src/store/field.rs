@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::clock::Micros;
+use crate::model::time::Micros;
 
 /// A field that lists may be filtered or sorted by.
 pub struct Field {

@@ -1,27 +1,12 @@
 //! Sync groups.
 
-use super::{Result, Tx, from_row, row::One};
-use crate::{
-    clock::Micros,
-    id::{PolicyId, SourceId, SyncGroupId},
+use super::{Result, Tx};
+use crate::model::{
+    column::One,
+    id::{SourceId, SyncGroupId},
     identity::name_key,
+    sync_group::SyncGroup,
 };
-
-/// Sources whose accounts share one password.
-#[derive(Clone, Debug)]
-pub struct SyncGroup {
-    /// Rekey's name for it: a dashed UUID.
-    pub id: SyncGroupId,
-    /// The name people read.
-    pub name: String,
-    /// The policy of all its sources.
-    pub policy_id: PolicyId,
-    /// When it was made.
-    pub created: Micros,
-    /// When it was last changed.
-    pub modified: Micros,
-}
-from_row!(SyncGroup { id, name, policy_id, created, modified });
 
 impl Tx<'_> {
     /// The group a source is in.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Result, Tx, changes::IN_PROGRESS, from_row};
+use super::{Result, Tx, changes::IN_PROGRESS};
+use crate::model::column::from_row;
 
 /// A change that has not ended so long after its deadline is stuck: no worker looks at it.
 const STUCK: Duration = Duration::from_secs(30);

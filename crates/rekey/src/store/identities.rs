@@ -3,10 +3,10 @@
 use super::{
     Asked, Listing, Page, Result, Tx,
     field::{Field, Kind, prefix},
-    row::One,
+    listing::InvalidListing,
 };
-use crate::{
-    Error,
+use crate::model::{
+    column::One,
     id::IdentityId,
     identity::{Identity, name_key},
 };
@@ -103,7 +103,7 @@ impl Tx<'_> {
     /// them; those on built-in sources go with them.
     pub fn remove_identity(&mut self, who: &Identity) -> Result<()> {
         let built_in = "source_id IN (SELECT id FROM source WHERE connector = $2)";
-        let connector = crate::builtin::NAME;
+        let connector = crate::model::source::BUILT_IN;
         let sql = format!("DELETE FROM builtin_password WHERE native_identity = $1 AND {built_in}");
         self.run(&sql, &[&who.alias, &connector])?;
         let sql = format!("DELETE FROM account WHERE identity_id = $1 AND {built_in}");
@@ -117,7 +117,7 @@ impl Tx<'_> {
 
 impl Listing {
     /// Of people (docs/contract.md#identities).
-    pub fn of_identities(asked: &Asked) -> std::result::Result<Self, Error> {
+    pub fn of_identities(asked: &Asked) -> std::result::Result<Self, InvalidListing> {
         const STATUS: &str = "CASE WHEN enabled THEN 'ACTIVE' ELSE 'DISABLED' END";
         let fields = [
             Field::new("id", "id", Kind::Id).filter("eq in").sort(),

@@ -1,10 +1,11 @@
 //! Source keys and signing keys.
 
-use super::{Result, Tx, changes::IN_PROGRESS, from_row, row::One};
-use crate::{
-    clock::Micros,
+use super::{Result, Tx, changes::IN_PROGRESS};
+use crate::model::{
+    column::{One, from_row},
     id::{KeyId, SourceId},
-    keys::{KeyPadding, SourceKey},
+    source_key::{KeyPadding, SourceKey},
+    time::Micros,
 };
 
 /// A key access tokens are signed with, as the store has it.

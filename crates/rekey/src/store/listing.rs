@@ -1,12 +1,11 @@
 //! A page of a collection: which rows, in which order.
 
 use super::{
-    Param, Result, Tx,
+    Result, Tx,
     field::{Field, Kind, after, prefix, span, time},
     filter::{Expression, Operator, parse},
-    row::{FromRow, One},
 };
-use crate::error::BadRequest;
+use crate::model::column::{FromRow, One, Param};
 
 /// The most values in one filter: both databases bound the length of a statement.
 const MOST: usize = 500;
@@ -27,6 +26,11 @@ pub struct Listing {
     offset: i64,
     count: bool,
 }
+
+/// The filters or sorters of a caller cannot be used; says why, for the caller.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidListing(String);
 
 /// What a caller wants of a collection.
 #[derive(Clone, Debug)]
@@ -71,9 +75,8 @@ impl Listing {
         fields: &[Field],
         asked: &Asked,
         default_order: &str,
-    ) -> std::result::Result<Self, crate::Error> {
-        Self::read(fields, asked, default_order)
-            .map_err(|why| crate::Error::bad(BadRequest::IllegalValue, why))
+    ) -> std::result::Result<Self, InvalidListing> {
+        Self::read(fields, asked, default_order).map_err(InvalidListing)
     }
 
     fn read(

@@ -67,7 +67,7 @@ impl Lists {
         };
         match self.crew.told(work).await {
             Err(error) if error.store().is_some_and(Error::is_interrupted) => {
-                Err(Error::TooLong.into())
+                Err(Error::TooLong(TIME).into())
             }
             done => done,
         }

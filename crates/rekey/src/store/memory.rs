@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::task::yield_now;
 
 use super::{Error, Fail, Result, Tx, sqlite::prepare_once};
-use crate::clock::Clock;
+use crate::model::time::Clock;
 
 #[derive(Clone)]
 pub(super) struct Memory(Arc<Mutex<Connection>>);

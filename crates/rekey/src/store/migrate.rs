@@ -2,7 +2,8 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{Error, Result, Tx, from_row};
+use super::{Error, Result, Tx};
+use crate::model::column::from_row;
 
 struct Migration {
     number: i64,

@@ -12,7 +12,10 @@ use std::{
 
 use aws_lc_rs::hmac;
 
-use crate::{audit::Addresses, clock::Clock, metrics::Metrics};
+use crate::{
+    metrics::Metrics,
+    model::{audit::Addresses, time::Clock},
+};
 
 mod accounts;
 mod audit;
@@ -38,13 +41,11 @@ mod policies;
 mod postgres;
 mod readers;
 mod recovery;
-mod row;
 mod server;
 mod settings;
 mod sources;
 mod sqlite;
 mod tx;
-mod value;
 mod writer;
 
 pub use self::{
@@ -56,15 +57,12 @@ pub use self::{
     },
     clients::Standing,
     codes::AuthorizationCode,
-    groups::SyncGroup,
     health::QueueHealth,
-    jobs::{Job, Message},
     keys::SigningKey,
-    listing::{Asked, Listing, Page},
+    listing::{Asked, InvalidListing, Listing, Page},
     migrate::schema,
-    row::{Error, Fail, FromRow, Param, Result, Row},
+    sources::DescribedSource,
     tx::Tx,
-    value::Json,
 };
 use self::{
     crew::{Crew, Queue},
@@ -76,10 +74,7 @@ use self::{
     server::Server,
     sqlite::Sqlite,
 };
-pub(crate) use self::{
-    row::from_row,
-    value::{column_value, number_value, text_value},
-};
+pub use crate::model::column::{Error, Fail, Result};
 
 /// The database; cheap to clone.
 #[derive(Clone)]

@@ -2,8 +2,9 @@
 
 use rekey_vault::Policy;
 
-use super::{Json, Result, Tx, row::One};
-use crate::{
+use super::{Result, Tx};
+use crate::model::{
+    column::{Json, One},
     id::{PolicyId, SourceId, SyncGroupId},
     identity::name_key,
     policy::PasswordPolicy,

@@ -17,14 +17,16 @@ use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, error::SqlState
 use super::{
     Error, Result, Tx,
     crew::{Queue, Work},
-    row::in_words,
     server::{CONNECT, Server},
     tx::Query,
     writer::Session,
 };
 use crate::{
-    clock::{Clock, Micros},
     metrics::Metrics,
+    model::{
+        column::in_words,
+        time::{Clock, Micros},
+    },
     proof,
 };
 

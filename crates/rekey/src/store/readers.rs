@@ -14,7 +14,7 @@ use super::{
     lists,
     sqlite::prepare_once,
 };
-use crate::clock::Clock;
+use crate::model::time::Clock;
 
 /// Idle connections kept.
 const KEPT: usize = 16;

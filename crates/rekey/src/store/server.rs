@@ -49,7 +49,7 @@ impl Server {
             None
         } else {
             config.ssl_mode(SslMode::Require);
-            Some(tls::client().map_err(|e| Error::Open(e.to_string()))?)
+            Some(tls::client().map_err(Error::Open)?)
         };
         Ok(Self { config, tls, is_here })
     }

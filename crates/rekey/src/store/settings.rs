@@ -1,6 +1,7 @@
 //! Single values: the tenant's id, the dictionary.
 
-use super::{Result, Tx, row::One};
+use super::{Result, Tx};
+use crate::model::column::One;
 
 impl Tx<'_> {
     /// A setting's value.

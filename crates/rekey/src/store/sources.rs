@@ -3,19 +3,31 @@
 use super::{
     Asked, Listing, Page, Result, Tx,
     field::{Field, Kind, NOTHING},
-    row::One,
+    listing::InvalidListing,
 };
-use crate::{
-    Error,
-    clock::Micros,
-    id::{IdentityId, SourceId},
+use crate::model::{
+    column::One,
+    id::{IdentityId, PolicyId, SourceId},
     identity::name_key,
-    source::{self, IDENTITY_NOW, Source},
+    source::{IDENTITY_NOW, Source},
+    time::Micros,
 };
+use rekey_connectors::Entry;
 
 pub(super) const COLUMNS: &str =
     "id, name, description, connector, owner_id, features, connector_attributes, extra, policy_id,
      deadline, version, generation, healthy, status, created, modified";
+
+/// A source with the names of what it refers to.
+#[derive(Clone, Debug)]
+pub struct DescribedSource {
+    /// The source.
+    pub source: Source,
+    /// Its owner's name; none if they are gone.
+    pub owner: Option<String>,
+    /// Its own policy, by id and name.
+    pub policy: Option<(PolicyId, String)>,
+}
 
 impl Tx<'_> {
     /// A source by its id.
@@ -131,8 +143,10 @@ impl Tx<'_> {
                      AND NOT EXISTS (SELECT 1 FROM job j WHERE j.source_id = s.id AND j.kind = $1
                            AND (j.completed IS NULL OR j.launcher = $2 AND j.created > $3))
                    ORDER BY s.id";
-        let found =
-            self.all::<One<SourceId>>(sql, &[&kind, &launcher, &before, &crate::builtin::NAME])?;
+        let found = self.all::<One<SourceId>>(
+            sql,
+            &[&kind, &launcher, &before, &crate::model::source::BUILT_IN],
+        )?;
         Ok(found.into_iter().map(|One(id)| id).collect())
     }
 
@@ -147,6 +161,16 @@ impl Tx<'_> {
             self.run(&format!("DELETE FROM {table} WHERE source_id = $1"), &[id])?;
         }
         self.run_one("DELETE FROM source WHERE id = $1", &[id])
+    }
+
+    /// A source with the names of what it refers to.
+    pub fn describe_source(&mut self, source: Source) -> Result<DescribedSource> {
+        let owner = self.identity(&source.owner_id)?.map(|person| person.name);
+        let policy = match &source.policy_id {
+            Some(id) => self.policy(id)?.map(|policy| (policy.id, policy.name)),
+            None => None,
+        };
+        Ok(DescribedSource { source, owner, policy })
     }
 
     /// The sources a listing asks for.
@@ -176,12 +200,17 @@ impl Tx<'_> {
 
 impl Listing {
     /// Of sources (docs/contract.md#sources); without the one people sign in to, unless asked.
-    pub fn of_sources(asked: &Asked, with_identity_now: bool) -> std::result::Result<Self, Error> {
+    pub fn of_sources(
+        asked: &Asked,
+        kinds: impl Iterator<Item = &'static Entry>,
+        with_identity_now: bool,
+    ) -> std::result::Result<Self, InvalidListing> {
         let all = "eq in ge gt le lt ne isnull sw";
+        let display_name = display_name(kinds);
         let fields = [
             Field::new("id", "id", Kind::Id).filter(all).sort(),
             Field::new("name", "name", Kind::Text).filter("co eq in sw ge gt ne isnull").sort(),
-            Field::new("type", display_name(), Kind::Text)
+            Field::new("type", display_name.clone(), Kind::Text)
                 .filter("eq in ge gt ne isnull sw")
                 .sort(),
             Field::new("owner.id", "owner_id", Kind::Id).filter(all).sort(),
@@ -212,7 +241,7 @@ impl Listing {
             Field::new("managerCorrelationRule.id", NOTHING, Kind::Text).sort(),
             Field::new("managerCorrelationRule.name", NOTHING, Kind::Text).sort(),
             Field::new("managerCorrelationRule.type", NOTHING, Kind::Text).sort(),
-            Field::new("connectorName", display_name(), Kind::Text)
+            Field::new("connectorName", display_name, Kind::Text)
                 .filter("eq ge gt in ne isnull sw")
                 .sort(),
         ];
@@ -222,8 +251,8 @@ impl Listing {
 }
 
 /// The name people read of a source's connector.
-fn display_name() -> String {
-    let cases = source::kinds().map(|kind| {
+fn display_name(kinds: impl Iterator<Item = &'static Entry>) -> String {
+    let cases = kinds.map(|kind| {
         format!("WHEN '{}' THEN '{}'", kind.name, kind.display_name.replace('\'', "''"))
     });
     format!("CASE connector {} ELSE connector END", cases.collect::<Vec<_>>().join(" "))

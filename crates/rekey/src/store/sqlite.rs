@@ -26,7 +26,7 @@ use super::{
     recovery,
     writer::Session,
 };
-use crate::{clock::Clock, metrics::Metrics, proof};
+use crate::{metrics::Metrics, model::time::Clock, proof};
 
 /// How long deeds are added to a transaction while the disk has nothing to do: each commit costs
 /// what a dozen deeds do.

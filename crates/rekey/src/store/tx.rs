@@ -1,12 +1,14 @@
 //! A transaction, and how a query is run in it.
 
 use super::{
-    Error, FromRow, Param, Result, Row,
+    Error, Result,
     audit::Scribe,
     postgres::{self, NOW},
-    row::{One, in_name},
 };
-use crate::clock::{Clock, Micros};
+use crate::model::{
+    column::{FromRow, One, Param, Row, in_name},
+    time::{Clock, Micros},
+};
 
 /// A transaction: every query is a method on it.
 pub struct Tx<'a> {

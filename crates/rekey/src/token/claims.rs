@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, hex};
+use super::Grant;
 use crate::{
-    access::Level,
-    clock::Micros,
-    id::{ClientId, IdentityId},
+    model::{
+        id::{ClientId, IdentityId},
+        level::Level,
+        time::Micros,
+    },
     store::Standing,
 };
 
@@ -100,7 +102,7 @@ impl Claims {
             jti: uuid::Uuid::new_v4().to_string(),
             client_generation: client.generation,
             identity_generation: identity.map(|identity| identity.generation),
-            code: code.as_ref().map(|code| hex(&code.digest)),
+            code: code.as_ref().map(|code| rekey_vault::hex(&code.digest)),
             auth_time: code.as_ref().map(|code| code.signed_in.seconds()),
             sign_in_generation: code.as_ref().map(|code| code.sign_in_generation),
         }

@@ -15,8 +15,11 @@ use rekey_vault::{Purpose, Sealer};
 
 use super::{Claims, invalid};
 use crate::{
-    ACTOR, Error,
-    clock::{Clock, Micros},
+    Error,
+    model::{
+        audit::ACTOR,
+        time::{Clock, Micros},
+    },
     store::{Audit, SigningKey, Store, Tx},
 };
 

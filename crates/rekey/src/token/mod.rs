@@ -3,7 +3,7 @@
 //! A token says who it speaks for and when it ends. Whether it still may is asked of the store at
 //! every request, so that a revoked one is dead at once; so are the levels of its person.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -15,13 +15,15 @@ pub use self::claims::Claims;
 pub(crate) use self::claims::DEPLOYMENT;
 use self::keys::Keys;
 use crate::{
-    App, Error,
+    Error,
     access::Caller,
-    audit::{Attempt, Party, attempted},
-    client::Client,
-    clock::{Clock, Micros},
-    id::{ClientId, IdentityId},
-    identity::Identity,
+    audit::{Attempt, Party, Trail, attempted},
+    model::{
+        client::Client,
+        id::{ClientId, IdentityId},
+        identity::Identity,
+        time::{Clock, Micros},
+    },
     store::{Standing, Store, Tx},
 };
 
@@ -41,6 +43,9 @@ pub struct Tokens {
     tenant_id: String,
     keys: Keys,
     verified: Cache<[u8; 32], Arc<Claims>>,
+    store: Store,
+    clock: Clock,
+    audit: Arc<Trail>,
 }
 
 /// What a token is issued for.
@@ -65,16 +70,24 @@ pub struct Code {
     pub sign_in_generation: i64,
 }
 
+/// The tenant's id: a UUID, made at the first start.
+pub async fn tenant_id(store: &Store) -> Result<String, Error> {
+    let tenant = uuid::Uuid::new_v4().to_string();
+    Ok(store.write(move |tx: &mut Tx<'_>| tx.settle_setting(TENANT, &tenant)).await?)
+}
+
 impl Tokens {
-    /// Reads the signing keys, the pepper and the tenant's id, and makes the first ones.
-    pub async fn load(store: &Store, sealer: &Sealer, clock: &Clock) -> Result<Self, Error> {
+    /// Reads the signing keys and the pepper, and makes the first ones.
+    pub async fn load(
+        store: Store,
+        sealer: &Sealer,
+        clock: Clock,
+        audit: Arc<Trail>,
+        tenant_id: String,
+    ) -> Result<Self, Error> {
         let pepper: [u8; 32] = random()?;
         let pepper = BASE64_STANDARD.encode(sealer.seal(Purpose::TokenPepper, PEPPER, &pepper)?);
-        let tenant = uuid::Uuid::new_v4().to_string();
-        let deed = move |tx: &mut Tx<'_>| -> Result<_, Error> {
-            Ok((tx.settle_setting(PEPPER, &pepper)?, tx.settle_setting(TENANT, &tenant)?))
-        };
-        let (pepper, tenant_id) = store.write(deed).await?;
+        let pepper = store.write(move |tx| tx.settle_setting(PEPPER, &pepper)).await?;
         let pepper = BASE64_STANDARD
             .decode(pepper)
             .map_err(|_| Error::Setup(format!("the setting {PEPPER} is not base64")))?;
@@ -84,6 +97,9 @@ impl Tokens {
             tenant_id,
             keys: Keys::load(store.clone(), sealer.clone(), clock.clone()).await?,
             verified: Cache::new(REMEMBERED),
+            store,
+            clock,
+            audit,
         })
     }
 
@@ -146,14 +162,14 @@ impl Tokens {
     }
 }
 
-impl App {
+impl Tokens {
     /// Whose token this is.
     ///
     /// Fails with [`Error::Unauthenticated`] and the contract's text if it is not valid, or no
     /// longer.
     pub async fn caller(&self, token: &str) -> Result<Caller, Error> {
         let now = self.clock.now();
-        let claims = self.tokens.verify(token, now).await?;
+        let claims = self.verify(token, now).await?;
         let asked = claims.clone();
         let standing: Option<Standing> = self
             .store
@@ -185,7 +201,7 @@ impl App {
     }
 }
 
-impl App {
+impl Tokens {
     /// Records the use of a token that rekey has issued and that no longer holds: somebody may
     /// have stolen it. One that has merely expired is no event.
     fn record_dead_token(&self, claims: &Claims, why: &'static str) {
@@ -198,21 +214,13 @@ impl App {
             detail: serde_json::json!({}),
             party: Party::Known(client.to_owned()),
         };
-        attempted(self, attempt);
+        attempted(&self.audit, attempt);
     }
 }
 
 /// 64 lower-case hex digits: 256 bits of chance.
 pub(crate) fn random_hex() -> Result<String, Error> {
-    Ok(hex(&random::<32>()?))
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(rekey_vault::hex(&random::<32>()?))
 }
 
 fn invalid(why: &str) -> Error {

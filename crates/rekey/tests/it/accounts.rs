@@ -2,11 +2,11 @@
 
 use hyper::StatusCode;
 use rekey::{
-    id::SourceId,
+    account::correlation::Correlator,
+    model::id::SourceId,
     source::{
         NewSource,
         aggregation::{Counted, remove_unseen, settle},
-        correlation::Correlator,
         seen::Seen,
     },
 };
@@ -179,11 +179,11 @@ dictionary: "word\n"
 sources: [{name: B, connector: rekey, owner: admin, policy: Strong}]
 "#;
     let here = std::path::Path::new(".");
-    let plan = rekey::apply::plan(&site.app, file, here, false).await.unwrap();
-    rekey::apply::run(&site.app, plan).await.unwrap();
+    let plan = rekey::ops::apply::plan(&site.app, file, here, false).await.unwrap();
+    rekey::ops::apply::run(&site.app, plan).await.unwrap();
     let file = "sources: [{name: B, features: [PASSWORD]}]\nsyncGroups: [{name: G, policy: Strong, sources: [B, IdentityNow]}]";
-    let plan = rekey::apply::plan(&site.app, file, here, false).await.unwrap();
-    rekey::apply::run(&site.app, plan).await.unwrap();
+    let plan = rekey::ops::apply::plan(&site.app, file, here, false).await.unwrap();
+    rekey::ops::apply::run(&site.app, plan).await.unwrap();
 
     let old = site.get("/v3/password-policies").token(&token).send().await.body;
     assert!(old[0]["dateCreated"].is_string());

@@ -5,9 +5,9 @@ use std::path::Path;
 use hyper::StatusCode;
 use rekey::{
     Error,
-    access::Level,
-    apply,
     identity::{self, NewIdentity},
+    model::{level::Level, source::Source},
+    ops::apply,
     policy, source,
     store::Tx,
 };
@@ -126,7 +126,7 @@ async fn a_new_endpoint_costs_the_stored_secret(site: Site) {
             .store
             .read(|tx| -> Result<_, Error> {
                 let source = tx.source_named("Directory")?.unwrap();
-                let padding = rekey::keys::KeyPadding(rekey_vault::Padding::Pkcs1v15);
+                let padding = rekey::model::source_key::KeyPadding(rekey_vault::Padding::Pkcs1v15);
                 let key = tx.active_source_key(&source.id, padding)?.unwrap();
                 Ok((source, key.id))
             })
@@ -135,7 +135,7 @@ async fn a_new_endpoint_costs_the_stored_secret(site: Site) {
     };
     let (before, key) = read().await;
     let move_to = |host: &'static str| {
-        move |old: &source::Source| {
+        move |old: &Source| {
             let mut new = old.clone();
             new.connector_attributes.0.insert("host".into(), host.into());
             Ok(new)
@@ -243,7 +243,7 @@ async fn a_client_is_known_by_its_name_however_it_is_written(site: Site) {
     let again = file.replace("Portal", "\" pORTAL \"");
     assert_eq!(lines(&site, &again, folder.path(), true).await, Vec::<String>::new());
 
-    let grants = vec![rekey::client::GrantType::ClientCredentials];
+    let grants = vec![rekey::model::client::GrantType::ClientCredentials];
     let second = rekey::client::create_api_client(
         &site.app,
         "portal",

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use futures_util::future::join_all;
 use rekey::{
     Error,
-    id::SourceId,
-    password::{State, accept},
+    model::{change::State, id::SourceId},
+    password::accept,
     store::Tx,
 };
 use rekey_vault::Policy;
@@ -55,8 +55,8 @@ async fn release(held: mpsc::Sender<()>) {
 }
 
 async fn changes_accepted_at_once_have_one_order_on_every_account(site: Quiet) {
-    let other = site.source("Other", rekey::builtin::NAME, json!({})).await;
-    let third = site.source("Third", rekey::builtin::NAME, json!({})).await;
+    let other = site.source("Other", rekey::model::source::BUILT_IN, json!({})).await;
+    let third = site.source("Third", rekey::model::source::BUILT_IN, json!({})).await;
     site.group(Policy::default(), &[&site.login, &other, &third]).await;
     let mut asks = Vec::new();
     for alias in ["abby", "bert", "cora"] {
@@ -133,7 +133,7 @@ async fn a_deed_that_fails_spoils_no_other(site: Quiet) {
                     // Its own reason, one of the database, and one that it keeps to itself.
                     3 => Err(Error::Internal(name)),
                     5 => Ok(tx.set_source_health(&SourceId::new(), 1, true, "x").map(|_| ())?),
-                    7 => Ok(tx.delete_client(&rekey::id::ClientId::new())?),
+                    7 => Ok(tx.delete_client(&rekey::model::id::ClientId::new())?),
                     9 => panic!("{name}"),
                     _ => Ok(()),
                 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use futures_util::future::poll_immediate;
 use hyper::StatusCode;
 use rekey::{
-    access::Level,
-    audit::{Event, attempts_written},
+    audit::attempts_written,
     client::{self, Created},
-    id::ClientId,
+    model::{audit::Event, id::ClientId, level::Level},
     sign_in::Network,
     store::Tx,
 };
@@ -36,7 +35,7 @@ on_both_stores!(
 
 /// The rows with this action, the first one first.
 pub(crate) async fn rows(site: &Site, action: &str) -> Vec<Event> {
-    attempts_written(&site.app).await;
+    attempts_written(&site.app.audit).await;
     let look = |tx: &mut Tx<'_>| -> rekey::store::Result<Vec<Event>> {
         // In this order a row that gets its place meanwhile is read twice, not never.
         let mut rows = tx.unchained(i64::MIN, 10_000)?;
@@ -81,7 +80,12 @@ async fn junk_clients(site: &Site, count: usize) {
 }
 
 async fn sign_in(site: &Site, name: &str, clear: &str) -> bool {
-    site.app.sign_in(Network::LOCAL, name, Password::new(clear.into())).await.unwrap().is_some()
+    site.app
+        .sign_ins
+        .sign_in(Network::LOCAL, name, Password::new(clear.into()))
+        .await
+        .unwrap()
+        .is_some()
 }
 
 async fn a_flood_of_junk_hides_no_failed_sign_in_of_an_administrator(site: Site) {
@@ -109,7 +113,7 @@ async fn a_flood_of_junk_hides_no_failed_sign_in_of_an_administrator(site: Site)
 async fn an_attempt_whose_client_goes_away_is_counted_and_recorded(site: Site) {
     let abby = site.person("abby", &[]).await;
     site.give_password("abby", "correct horse").await;
-    let attempt = site.app.sign_in(Network::LOCAL, "abby", Password::new("wrong".into()));
+    let attempt = site.app.sign_ins.sign_in(Network::LOCAL, "abby", Password::new("wrong".into()));
     assert!(poll_immediate(attempt).await.is_none(), "it was over before the client went away");
     let recorded = async {
         while rows(&site, "USER_SIGN_IN").await.is_empty() {

@@ -327,8 +327,8 @@ pub(crate) fn beside(site: &Site, arguments: &[&str]) -> Output {
 
 /// Every entry of the trail.
 pub(crate) async fn exported(site: &Site) -> Vec<Value> {
-    attempts_written(&site.app).await;
-    Chainer::default().finish(&site.app).await.unwrap();
+    attempts_written(&site.app.audit).await;
+    Chainer::default().finish(&site.app.audit).await.unwrap();
     let lines = String::from_utf8(beside(site, &["audit", "export"]).stdout).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -343,7 +343,7 @@ pub(crate) async fn changed(site: &Site) -> String {
 
 async fn an_entry_is_shown_beside_a_running_server(site: Site) {
     let id = changed(&site).await;
-    Chainer::default().finish(&site.app).await.unwrap();
+    Chainer::default().finish(&site.app.audit).await.unwrap();
     let shown = beside(&site, &["audit", "prove", &id, "--json"]);
     let shown: Value =
         serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{shown:?}"));

@@ -2,7 +2,7 @@
 //! kind of client, on every route, about their own, somebody else's, and what is not there.
 
 use hyper::{Method, StatusCode, header};
-use rekey::{access::Level, api};
+use rekey::{http::api, model::level::Level};
 use serde_json::json;
 
 use self::{

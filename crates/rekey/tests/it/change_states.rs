@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use rekey::{
-    builtin::BuiltIn,
-    password::{State, status},
-    store::Error,
-};
+use rekey::{connector::built_in::BuiltIn, model::change::State, password::status, store::Error};
 use rekey_connectors::{
     Account, Change, Connector, Fault, FaultKind, Listed, Observed, Outcome, Stamp, Verdict,
     Verification,
@@ -80,7 +76,7 @@ async fn a_conflict_is_no_failure_of_the_source(site: Quiet) {
     ] {
         let source = site.source(name, "ldap", json!({ "host": "127.0.0.1", "port": 1 })).await;
         let connector = Arc::new(Refusing(kind));
-        site.app.links.plug(&site.app, &source, Verification::Exact, connector);
+        site.app.handles.plug(&source, Verification::Exact, connector);
         let mut changes = Vec::new();
         for n in 0..6 {
             let who = site.person(&format!("{name}-{n}"), &[&source]).await;
@@ -90,7 +86,7 @@ async fn a_conflict_is_no_failure_of_the_source(site: Quiet) {
         for change in &changes {
             site.assert_ended(change, State::InProgress).await;
         }
-        let breakers = site.app.links.breakers();
+        let breakers = site.app.handles.breakers();
         let (_, _, is_open) = breakers.iter().find(|(id, ..)| *id == source.0).unwrap();
         assert_eq!(*is_open, opens, "{name}");
     }

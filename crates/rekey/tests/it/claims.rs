@@ -7,12 +7,16 @@ use std::{
 
 use rekey::{
     Error,
-    id::SourceId,
+    connector::SourceHandle,
     jobs::{
         change_password,
         worker::{Free, Taken, claim},
     },
-    password::{State, TargetState, accept::Accepted, links::Link},
+    model::{
+        change::{State, TargetState},
+        id::SourceId,
+    },
+    password::accept::Accepted,
     store::{Room, Tx},
 };
 use rekey_connectors::{Fault, FaultKind};
@@ -34,7 +38,7 @@ quiet_on_both_stores!(
 const IDLE: Free = Free { workers: 64, ends: 4 };
 
 async fn source(site: &Quiet, name: &str) -> SourceId {
-    site.source(name, rekey::builtin::NAME, json!({})).await
+    site.source(name, rekey::model::source::BUILT_IN, json!({})).await
 }
 
 /// One change each of so many people on a source.
@@ -117,10 +121,10 @@ async fn a_group_needs_a_permit_of_every_member(site: Quiet) {
 }
 
 /// A source's link, as changes use it.
-async fn link(site: &Quiet, source: &SourceId) -> Arc<Link> {
+async fn link(site: &Quiet, source: &SourceId) -> Arc<SourceHandle> {
     let id = source.clone();
     let source = site.app.store.read(move |tx| tx.source(&id)).await.unwrap().unwrap();
-    site.app.links.link(&site.app, &source).unwrap()
+    site.app.handles.get(&source).unwrap()
 }
 
 async fn a_source_that_failed_gets_one_change_until_it_answers(site: Quiet) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hyper::StatusCode;
-use rekey::{config::Config, serve::Bounds};
+use rekey::{config::Config, http::serve::Bounds};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -33,8 +33,8 @@ async fn trusting(site: &Site, networks: &[&str]) -> Site {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let router = rekey::api::router(site.app.clone());
-    tokio::spawn(rekey::serve::answer(router, listener, Bounds::of(&config), stopped));
+    let router = rekey::http::api::router(site.app.clone());
+    tokio::spawn(rekey::http::serve::answer(router, listener, Bounds::of(&config), stopped));
     Site::behind(base, site.app.clone(), site.store_url.clone(), site.folder.clone(), stop)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use rekey::api;
+use rekey::http::api;
 use serde_json::Value;
 
 #[test]

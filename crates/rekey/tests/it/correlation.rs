@@ -9,16 +9,19 @@ use std::{
 use async_trait::async_trait;
 use hyper::{Method, StatusCode};
 use rekey::{
-    access::Level,
-    account::{Account, Correlated},
-    id::{IdentityId, SourceId},
-    password::State,
+    account::{Correlated, correlation::Correlator},
+    model::{
+        account::Account,
+        change::State,
+        column::Json,
+        id::{IdentityId, SourceId},
+        level::Level,
+        source::Source,
+    },
     source::{
         aggregation::{count_unseen, reconfirm, remove_unseen, settle},
-        correlation::Correlator,
         seen::Seen,
     },
-    store::Json,
 };
 use rekey_connectors::{
     Account as Known, Change, Connector, Fault, Listed, Observed, Outcome, Stamp, Verdict,
@@ -159,7 +162,7 @@ pub(crate) async fn source(
     let id = site.source(name, kind, attributes).await;
     let system = System::default();
     let connector = Arc::new(system.clone());
-    site.app.links.plug(&site.app, &id, Verification::Exact, connector);
+    site.app.handles.plug(&id, Verification::Exact, connector);
     (id, system)
 }
 
@@ -402,7 +405,7 @@ async fn a_correlation_with_null_members_is_read(site: Quiet) {
     grant(&site, &bob).await;
     let read = site.write(|tx| {
         let sources = tx.sources()?;
-        sources.iter().map(rekey::source::Source::correlation).collect::<Result<Vec<_>, _>>()
+        Ok(sources.iter().map(Source::correlation).collect::<Result<Vec<_>, _>>()?)
     });
     let read = read.await;
     assert_eq!(read.iter().flatten().count(), 1);
@@ -416,9 +419,10 @@ async fn who_gains_capabilities_loses_accounts(site: Quiet) {
     read(&site, &id, &system).await;
     assert_eq!(owner(&site, &id, "cn=1").await, Some(bob.clone()));
     let file = "identities: [{alias: bob, capabilities: [HELPDESK]}]";
-    let plan = rekey::apply::plan(&site.app, file, std::path::Path::new("."), false).await.unwrap();
+    let plan =
+        rekey::ops::apply::plan(&site.app, file, std::path::Path::new("."), false).await.unwrap();
     assert_eq!(plan.lines(), ["~ identity bob: capabilities (loses cn=1 on Directory)"]);
-    rekey::apply::run(&site.app, plan).await.unwrap();
+    rekey::ops::apply::run(&site.app, plan).await.unwrap();
     assert_eq!(owner(&site, &id, "cn=1").await, None);
     assert_eq!(recorded(&site, "ACCOUNT_OWNER_CHANGE").await, 1);
     read(&site, &id, &system).await;
@@ -658,7 +662,7 @@ async fn a_name_is_compared_by_one_rule(site: Quiet) {
     let id = site.source("Badges", "postgresql", attributes).await;
     let system = System::default();
     let connector = Arc::new(system.clone());
-    site.app.links.plug(&site.app, &id, Verification::Exact, connector);
+    site.app.handles.plug(&id, Verification::Exact, connector);
     let abby = site.person("abby", &[]).await;
     let badge = async |badge: &'static str| {
         let who = abby.clone();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use rekey::{
-    id::SourceId,
+    model::id::SourceId,
     store::{Store, Tx},
 };
 use serde_json::{Value, json};

@@ -1,15 +1,17 @@
 //! What callers learn about the network around a source.
 
 use hyper::StatusCode;
-use rekey::access::Level;
+use rekey::model::level::Level;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
-use crate::site::{Site, on_both_stores};
-use crate::sources::{admin, ended, made};
+use crate::{
+    site::{Site, on_both_stores},
+    sources::{admin, ended, made},
+};
 
 on_both_stores!(only_an_administrator_learns_why_a_source_cannot_be_reached);
 

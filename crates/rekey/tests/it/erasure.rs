@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rekey::{
     Error,
-    audit::{Origin, attempts_written, chain::Chainer},
+    audit::{attempts_written, chain::Chainer},
+    model::audit::Origin,
     store::{Audit, Tx},
 };
 use serde_json::{Value, json};
@@ -28,8 +29,8 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 async fn exported(site: &Site) -> Vec<Value> {
-    attempts_written(&site.app).await;
-    Chainer::default().finish(&site.app).await.unwrap();
+    attempts_written(&site.app.audit).await;
+    Chainer::default().finish(&site.app.audit).await.unwrap();
     lines(&String::from_utf8(beside(site, &["audit", "export"]).stdout).unwrap())
 }
 

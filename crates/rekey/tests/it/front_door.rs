@@ -2,7 +2,7 @@
 //! contract's error bodies whatever is sent.
 
 use hyper::{Method, StatusCode};
-use rekey::{access::ALL, api, client, client::GrantType};
+use rekey::{access::ALL, client, http::api, model::client::GrantType};
 use serde_json::{Value, json};
 
 use crate::site::{Answer, Site, change_body, encrypt, on_both_stores};

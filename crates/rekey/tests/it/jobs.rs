@@ -4,19 +4,24 @@ use std::time::Duration;
 
 use rekey::{
     Error,
-    id::{IdentityId, SourceId},
+    account::correlation::Correlator,
     jobs::{
         queue::{LEASE, carry_out},
         sweep::sweep,
     },
-    source::{self, correlation::Correlator},
-    store::{Job, Message},
+    model::{
+        id::{IdentityId, SourceId},
+        job::{Job, Message},
+    },
+    source,
 };
 use rekey_connectors::Listed;
 use serde_json::{Map, json};
 
-use crate::directory::{Directory, Manners};
-use crate::quiet::{Quiet, keep_all, quiet_on_both_stores};
+use crate::{
+    directory::{Directory, Manners},
+    quiet::{Quiet, keep_all, quiet_on_both_stores},
+};
 
 quiet_on_both_stores!(
     a_source_has_one_aggregation_at_a_time,
@@ -238,7 +243,7 @@ async fn a_source_keeps_no_more_than_it_may(mut site: Quiet) {
 async fn descriptions(site: &Quiet, id: &SourceId) -> Vec<usize> {
     let id = id.clone();
     let accounts = site.app.store.read(move |tx| tx.accounts_after(&id, "", 1000)).await.unwrap();
-    let length = |account: &rekey::account::Account| {
+    let length = |account: &rekey::model::account::Account| {
         let described = account.attributes.0.get("description");
         described.map_or(0, |value| value.to_string().trim_matches(['[', '"', ']']).len())
     };

@@ -3,10 +3,9 @@
 use futures_util::future::join_all;
 use hyper::StatusCode;
 use rekey::{
-    access::{ALL, ENDPOINT, Level},
+    access::{ALL, ENDPOINT},
     client::Created,
-    id::SourceId,
-    identity::Identity,
+    model::{id::SourceId, identity::Identity, level::Level},
 };
 use serde_json::{Value, json};
 

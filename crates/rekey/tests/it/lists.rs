@@ -8,9 +8,8 @@ use std::{
 use futures_util::future::join_all;
 use hyper::StatusCode;
 use rekey::{
-    id::IdentityId,
-    identity::Identity,
-    store::{Error, Json, Tx},
+    model::{column::Json, id::IdentityId, identity::Identity},
+    store::{Error, Tx},
 };
 use serde_json::{Map, json};
 
@@ -32,7 +31,7 @@ const ENDLESS: &str = "WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT va
 const NOBODY: &str = "SELECT count(*) AS value FROM identity";
 
 fn someone(alias: &str, name: &str) -> Identity {
-    let at = rekey::clock::Micros(1);
+    let at = rekey::model::time::Micros(1);
     let mut attributes = Map::new();
     attributes.insert("firstname".into(), json!(name));
     Identity {
@@ -145,7 +144,7 @@ fn is_busy(answer: &Answer) {
 async fn a_list_that_takes_too_long_is_ended(site: Site) {
     let ask =
         |sql: &'static str| site.app.store.list("caller", move |tx: &mut Tx<'_>| tx.count(sql));
-    assert!(matches!(ask(ENDLESS).await, Err(Error::TooLong)));
+    assert!(matches!(ask(ENDLESS).await, Err(Error::TooLong(_))));
     // Its connection serves the next one.
     for _ in 0..4 {
         assert_eq!(ask(NOBODY).await.unwrap(), 0);
@@ -166,7 +165,7 @@ async fn one_caller_leaves_room_for_another(site: Site) {
     };
     let (flooded, other) = tokio::join!(flood, other);
     let busy = flooded.iter().filter(|done| matches!(done, Err(Error::Busy))).count();
-    let ended = flooded.iter().filter(|done| matches!(done, Err(Error::TooLong))).count();
+    let ended = flooded.iter().filter(|done| matches!(done, Err(Error::TooLong(_)))).count();
     assert_eq!((busy, ended), (12, 8), "eight may wait, one after the other");
     assert!(other < Duration::from_secs(2), "{other:?}: another caller has a thread");
 }

@@ -21,7 +21,7 @@ async fn scrape(site: &Site) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let serving = tokio::spawn(rekey::serve::metrics(site.app.clone(), listener, stopped));
+    let serving = tokio::spawn(rekey::http::serve::metrics(site.app.clone(), listener, stopped));
     let text = tokio::task::spawn_blocking(move || {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         let ask = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

@@ -10,10 +10,10 @@ use http_body_util::BodyExt;
 use hyper::{Request, StatusCode};
 use rekey::{
     App,
-    access::Level,
-    client::{self, Created, GrantType},
+    client::{self, Created},
     config::Config,
     grant::{self, Credentials},
+    model::{client::GrantType, level::Level},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -298,7 +298,7 @@ async fn nodes_that_start_at_once_agree(site: Site) {
     let credentials = Credentials { id, secret: Some(secret) };
     let issued = grant::client_credentials(&two, &credentials, None).await.unwrap();
     for app in [one, two, three] {
-        assert_eq!(app.caller(&issued.token).await.unwrap().client_id, credentials.id);
+        assert_eq!(app.tokens.caller(&issued.token).await.unwrap().client_id, credentials.id);
         assert_eq!(app.tokens.tenant_id(), issued.claims.tenant_id);
     }
 }
@@ -306,7 +306,7 @@ async fn nodes_that_start_at_once_agree(site: Site) {
 async fn a_client_has_its_rate(site: Site) {
     let app = &site.app;
     let app = App::new(Config::default(), app.store.clone(), app.sealer.clone(), app.clock.clone());
-    let router = rekey::api::router(app.await.unwrap());
+    let router = rekey::http::api::router(app.await.unwrap());
     let portal = site.api_client().await;
     let token = site.token_of(&portal).await;
     let ask = || {

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use rekey::{
     account::{Correlated, hold, keep_correlated},
-    id::{AccountId, IdentityId, SourceId},
-    password::State,
+    model::{
+        change::State,
+        id::{AccountId, IdentityId, SourceId},
+    },
     source::aggregation::reconfirm,
 };
 use rekey_connectors::{
@@ -75,7 +77,7 @@ async fn watched(site: &Quiet) -> (SourceId, System, Arc<Barrier>, IdentityId) {
     read(site, &id, &system).await;
     let barrier = Arc::new(Barrier::new(2));
     let connector = Watched { system: system.clone(), pause: Mutex::new(Some(barrier.clone())) };
-    site.app.links.plug(&site.app, &id, Verification::Exact, Arc::new(connector));
+    site.app.handles.plug(&id, Verification::Exact, Arc::new(connector));
     (id, system, barrier, abby)
 }
 
@@ -142,8 +144,8 @@ async fn an_account_taken_from_a_privileged_person_during_a_look_is_not_written(
     let file = "identities: [{alias: abby, capabilities: [HELPDESK]}]";
     let grant = async {
         let here = std::path::Path::new(".");
-        let plan = rekey::apply::plan(&site.app, file, here, false).await.unwrap();
-        rekey::apply::run(&site.app, plan).await.unwrap();
+        let plan = rekey::ops::apply::plan(&site.app, file, here, false).await.unwrap();
+        rekey::ops::apply::run(&site.app, plan).await.unwrap();
     };
     work_with(&site, &barrier, grant).await;
     assert_eq!(owner(&site, &id, "cn=1").await, None);

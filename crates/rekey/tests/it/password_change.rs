@@ -5,7 +5,8 @@ use std::time::Duration;
 use rekey::{
     error::BadRequest,
     jobs::change_password::LEASE,
-    password::{State, TargetState, accept},
+    model::change::{State, TargetState},
+    password::{accept, state::cancelled},
     store::{Claimed, Intent, Tx},
 };
 use rekey_vault::Policy;
@@ -109,9 +110,12 @@ async fn a_write_that_may_have_happened_is_not_repeated(site: Quiet) {
     let change = site.change(&abby, &site.login, "the second one").await;
     let dead = site.claim("dead").await.remove(0);
     let (salt, login) = ([7_u8; 16], site.login.clone());
-    let verifier = rekey::builtin::hash(&rekey_vault::Password::new("the second one".into()), salt)
-        .await
-        .unwrap();
+    let verifier = rekey::connector::built_in::hash(
+        &rekey_vault::Password::new("the second one".into()),
+        salt,
+    )
+    .await
+    .unwrap();
     site.write(move |tx| {
         tx.announce("dead", &dead, LEASE, &[intent(&dead, "1")])?;
         assert!(tx.set_builtin_password(&login, "abby", &verifier, 1)?);
@@ -188,7 +192,7 @@ async fn a_late_write_of_an_older_change_is_repaired(site: Quiet) {
         let login = site.login.clone();
         if late {
             let first = rekey_vault::Password::new("the first one".into());
-            let verifier = rekey::builtin::hash(&first, [7; 16]).await.unwrap();
+            let verifier = rekey::connector::built_in::hash(&first, [7; 16]).await.unwrap();
             site.write(move |tx| {
                 assert!(tx.set_builtin_password(&login, alias, &verifier, 2)?);
                 Ok(())
@@ -230,7 +234,7 @@ async fn a_group_that_moves_keeps_the_lease_of_its_other_members(site: Quiet) {
     let abby = site.person("abby", &[&site.login, &other]).await;
     let change = site.change(&abby, &site.login, "correct horse").await;
     announced(&site, "0").await;
-    site.write(move |tx| Ok(tx.cancel_changes(&other, "moved")?)).await;
+    site.write(move |tx| Ok(tx.cancel_changes(&other, "moved", cancelled)?)).await;
     assert_eq!(site.work().await, 0, "its worker may be writing");
     site.app.clock.turn(Duration::from_secs(26));
     assert_eq!(site.work().await, 1);
@@ -264,7 +268,7 @@ async fn a_ciphertext_serves_one_caller_only(site: Quiet) {
     accept::accept(&site.app, &site.client, ask.clone()).await.unwrap();
 
     let mut other = site.client.clone();
-    other.client_id = rekey::id::ClientId::new();
+    other.client_id = rekey::model::id::ClientId::new();
     let refused = accept::accept(&site.app, &other, ask.clone()).await.unwrap_err();
     assert!(refused.to_string().contains("already used"), "{refused}");
     let mut stolen = ask;
@@ -441,7 +445,7 @@ async fn a_source_that_moved_gets_nothing_that_was_accepted_before(site: Quiet) 
     )
     .unwrap();
     site.write(move |tx| {
-        tx.cancel_changes(&login, "the source reaches another system now: ask again")?;
+        tx.cancel_changes(&login, "the source reaches another system now: ask again", cancelled)?;
         rekey::keys::rotate(tx, &login, std::slice::from_ref(&pair), Duration::ZERO)
     })
     .await;

@@ -2,13 +2,12 @@
 
 use hyper::StatusCode;
 use rekey::{
-    access::Level,
-    builtin,
-    client::{self, Created, GrantType},
-    id::IdentityId,
-    identity::{self, Identity, NewIdentity},
+    client::{self, Created},
+    connector::built_in,
+    identity::{self, NewIdentity},
+    model::{client::GrantType, column::Json, id::IdentityId, identity::Identity, level::Level},
     source,
-    store::{Json, Tx},
+    store::Tx,
 };
 use rekey_vault::Password;
 use serde_json::Map;
@@ -38,7 +37,7 @@ impl Site {
     /// Gives a person the password they sign in with.
     pub(crate) async fn give_password(&self, alias: &str, clear: &str) {
         let login = source::ensure_identity_now(&self.app).await.unwrap().id;
-        let verifier = builtin::hash(&Password::new(clear.into()), [7; 16]).await.unwrap();
+        let verifier = built_in::hash(&Password::new(clear.into()), [7; 16]).await.unwrap();
         let alias = alias.to_owned();
         self.write(move |tx| Ok(tx.set_builtin_password(&login, &alias, &verifier, 0)?)).await;
     }

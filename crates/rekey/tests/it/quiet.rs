@@ -6,27 +6,32 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey::{
     App, Error,
     access::Caller,
-    account::Account,
-    builtin::{self, BuiltIn},
-    clock::Clock,
+    account::correlation::Correlator,
     config::{Config, Limits},
-    id::{ClientId, IdentityId, PolicyId, SourceId, SyncGroupId},
-    identity::Identity,
+    connector::built_in::BuiltIn,
     jobs::change_password,
     keys,
+    model::{
+        account::Account,
+        change::State,
+        column::Json,
+        id::{ClientId, IdentityId, PolicyId, SourceId, SyncGroupId},
+        identity::Identity,
+        policy::PasswordPolicy,
+        source::{BUILT_IN, IDENTITY_NOW, Source},
+        source_key::KeyPadding,
+        sync_group::SyncGroup,
+        time::Clock,
+    },
     password::{
-        State,
         accept::{self, Accepted, Ask},
         status::{self, Status},
     },
-    policy::PasswordPolicy,
     source::{
-        IDENTITY_NOW, Source,
         aggregation::{Counted, keep},
-        correlation::Correlator,
         room::Room,
     },
-    store::{self, Claimed, Json, Store, SyncGroup, Tx},
+    store::{self, Claimed, Store, Tx},
 };
 use rekey_connectors::Listed;
 use rekey_vault::{Kek, Padding, Password, Policy, PublicKey, Sealer};
@@ -104,7 +109,7 @@ impl Quiet {
             folder: Arc::new(folder),
             url: url.to_owned(),
         };
-        quiet.login = quiet.source(IDENTITY_NOW, builtin::NAME, json!({})).await;
+        quiet.login = quiet.source(IDENTITY_NOW, BUILT_IN, json!({})).await;
         quiet
     }
 
@@ -121,11 +126,11 @@ impl Quiet {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
-        let router = rekey::api::router(self.app.clone());
-        tokio::spawn(rekey::serve::answer(
+        let router = rekey::http::api::router(self.app.clone());
+        tokio::spawn(rekey::http::serve::answer(
             router,
             listener,
-            rekey::serve::Bounds::default(),
+            rekey::http::serve::Bounds::default(),
             stopped,
         ));
         Site::behind(base, self.app.clone(), self.url.clone(), self.folder.clone(), stop)
@@ -228,11 +233,11 @@ impl Quiet {
         &self,
         source: &SourceId,
         clear: &[u8],
-    ) -> (rekey::id::KeyId, String) {
+    ) -> (rekey::model::id::KeyId, String) {
         let source = source.clone();
         let key = self
             .write(move |tx| {
-                let padding = keys::KeyPadding(Padding::Pkcs1v15);
+                let padding = KeyPadding(Padding::Pkcs1v15);
                 Ok(tx.active_source_key(&source, padding)?.unwrap())
             })
             .await;
@@ -275,7 +280,7 @@ impl Quiet {
 
     /// Carries out a claimed change.
     pub(crate) async fn carry_out(&self, change: Claimed) {
-        let permit = self.app.links.hold(&change.source_set);
+        let permit = self.app.handles.hold(&change.source_set);
         change_password::run(&self.app, change, Some(permit)).await;
     }
 

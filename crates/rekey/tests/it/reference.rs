@@ -1,8 +1,8 @@
 //! The reference page of the connectors says what the kinds declare.
 
+use rekey::connector::kinds;
 use std::{fmt::Write, fs, path::Path};
 
-use rekey::source;
 use rekey_connectors::{
     Attribute, Entry, Reach,
     attribute::{Group, OF_EVERY_KIND, Shape},
@@ -27,7 +27,7 @@ fn the_page_of_the_connectors_says_what_they_declare() {
 
 fn tables() -> String {
     let mut text = String::new();
-    for Entry { name, display_name, attributes, .. } in source::kinds() {
+    for Entry { name, display_name, attributes, .. } in kinds() {
         let _ = write!(text, "\n## `{name}`: {display_name}\n");
         text.push_str(&if attributes.is_empty() {
             "\nIt has no attributes of its own.\n".to_owned()

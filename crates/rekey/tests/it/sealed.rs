@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use rekey::{App, config::Config, id::SourceId, password::State, source, store::Param};
+use rekey::{
+    App,
+    config::Config,
+    model::{change::State, column::Param, id::SourceId},
+    source,
+};
 use serde_json::json;
 
 use crate::quiet::{Quiet, quiet_on_both_stores};
@@ -67,7 +72,7 @@ async fn swapped_private_keys_change_nothing(quiet: Quiet) {
         let source = if name == "fine" {
             quiet.login.clone()
         } else {
-            quiet.source(name, rekey::builtin::NAME, json!({})).await
+            quiet.source(name, rekey::model::source::BUILT_IN, json!({})).await
         };
         let person = quiet.person(name, &[&source]).await;
         let ask = quiet.ask(&person, &source, clear.as_bytes()).await;

@@ -7,8 +7,8 @@ use form_urlencoded::Serializer;
 use hyper::StatusCode;
 use rekey::{
     bootstrap,
-    client::{self, Created, GrantType},
-    identity::Identity,
+    client::{self, Created},
+    model::{client::GrantType, identity::Identity},
     sign_in::Network,
 };
 use rekey_vault::Password;
@@ -67,7 +67,7 @@ async fn a_person_signs_in_for_a_public_application(site: Site) {
     assert_eq!(token.body["identity_id"], abby.id.as_str());
     assert_eq!(token.body["expires_in"], 750);
     let token = token.body["access_token"].as_str().unwrap();
-    let caller = site.app.caller(token).await.unwrap();
+    let caller = site.app.tokens.caller(token).await.unwrap();
     assert_eq!((caller.identity_id, caller.name.as_str()), (Some(abby.id), "abby"));
     let word = format!("client_id={}&grant_type=client_credentials", app.id);
     let none = site.post("/oauth/token").text(FORM, word).send().await;
@@ -150,6 +150,7 @@ async fn a_name_that_fails_is_locked_for_a_moment(site: Site) {
     let mut abby = abby(&site).await;
     let says = async |word: &str| {
         site.app
+            .sign_ins
             .sign_in(Network::LOCAL, "abby", Password::new(word.into()))
             .await
             .unwrap()
@@ -172,6 +173,7 @@ async fn whoever_may_not_sign_in_is_told_so_on_the_beat(site: Site) {
         let asked = Instant::now();
         assert!(
             site.app
+                .sign_ins
                 .sign_in(Network::LOCAL, who, Password::new(word.into()))
                 .await
                 .unwrap()

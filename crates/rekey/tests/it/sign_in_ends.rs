@@ -5,9 +5,10 @@ use std::time::Duration;
 use hyper::StatusCode;
 use rekey::{
     App,
-    client::{self, Created, GrantType},
+    client::{self, Created},
     config::Config,
-    serve::Bounds,
+    http::serve::Bounds,
+    model::client::GrantType,
     source::{self, NewSource},
 };
 use serde_json::Map;
@@ -62,7 +63,7 @@ async fn a_new_password_elsewhere_ends_none(site: Site) {
     let elsewhere = NewSource {
         name: "Elsewhere".into(),
         description: None,
-        connector: rekey::builtin::NAME.into(),
+        connector: rekey::model::source::BUILT_IN.into(),
         owner_id: abby.id.clone(),
         features: vec!["PASSWORD".into()],
         connector_attributes: Map::new(),
@@ -113,8 +114,8 @@ async fn node(site: &Site, mut config: Config) -> Site {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = watch::channel(false);
-    let router = rekey::api::router(app.clone());
-    tokio::spawn(rekey::serve::answer(router, listener, Bounds::default(), stopped));
+    let router = rekey::http::api::router(app.clone());
+    tokio::spawn(rekey::http::serve::answer(router, listener, Bounds::default(), stopped));
     Site::behind(base, app, site.store_url.clone(), site.folder.clone(), stop)
 }
 

@@ -10,7 +10,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rekey::{App, clock::Clock, config::Config, store::Store};
+use rekey::{App, config::Config, model::time::Clock, store::Store};
 use rekey_vault::{Kek, Padding, PublicKey, Sealer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -70,7 +70,7 @@ impl Site {
         let sealer = Sealer::new(Kek::create(&folder.path().join("master.key")).unwrap());
         let app = App::new(config, store, sealer, clock).await.unwrap();
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(rekey::serve::run(app.clone(), listener, stopped));
+        tokio::spawn(rekey::http::serve::run(app.clone(), listener, stopped));
         Self::behind(base, app, url.to_owned(), Arc::new(folder), stop)
     }
 
@@ -85,7 +85,7 @@ impl Site {
         let (base, clock) = (config.base_url(), self.app.clock.clone());
         let app = App::new(config, store, sealer, clock).await.unwrap();
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(rekey::serve::run(app.clone(), listener, stopped));
+        tokio::spawn(rekey::http::serve::run(app.clone(), listener, stopped));
         Self::behind(base, app, self.store_url.clone(), self.folder.clone(), stop)
     }
 

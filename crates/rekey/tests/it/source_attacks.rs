@@ -7,8 +7,9 @@ use std::sync::{
 
 use hyper::StatusCode;
 use rekey::{
-    access::{ALL, ENDPOINT, Level},
-    client::{GrantType, create_api_client},
+    access::{ALL, ENDPOINT},
+    client::create_api_client,
+    model::{client::GrantType, level::Level},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -31,7 +32,7 @@ on_both_stores!(
 );
 
 /// A sub-administrator who owns a source, and their token.
-async fn owner(site: &Site) -> (rekey::id::IdentityId, String) {
+async fn owner(site: &Site) -> (rekey::model::id::IdentityId, String) {
     let owner = site.person("owner", &[Level::SourceSubadmin]).await;
     let token = site.token_of(&site.personal_access_token(&owner).await).await;
     (owner.id, token)
@@ -174,7 +175,7 @@ async fn an_owner_cannot_make_accounts_theirs_inside_of_a_group(site: Site) {
         patch(&site, &token, &source["id"], change).await.assert(StatusCode::OK);
     }
     let (now, tasks) =
-        read(&site, &rekey::id::SourceId(source["id"].as_str().unwrap().into())).await;
+        read(&site, &rekey::model::id::SourceId(source["id"].as_str().unwrap().into())).await;
     assert_eq!((now.generation, tasks), (1, 0));
 }
 
@@ -193,7 +194,7 @@ async fn what_another_system_listed_is_not_believed_after_the_way_back(site: Sit
     };
     let body = json!({ "features": ["PASSWORD"], "connectorAttributes": with(&other) });
     let source = made(&site, &admin, body).await.body;
-    let id = rekey::id::SourceId(source["id"].as_str().unwrap().into());
+    let id = rekey::model::id::SourceId(source["id"].as_str().unwrap().into());
     let path = format!("/v2024/sources/{id}/load-accounts");
     let begun = site.post(&path).token(&admin.1).send().await;
     let task = ended(&site, &admin.1, &begun).await;

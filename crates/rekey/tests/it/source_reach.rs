@@ -2,13 +2,18 @@
 
 use hyper::StatusCode;
 use rekey::{
-    access::{ALL, ENDPOINT, Level},
-    client::{Client, GrantType, create_api_client, create_personal_access_token},
-    id::{IdentityId, SourceId},
-    identity::Identity,
-    secrets::Equal,
-    source::{self, Source},
-    store::Json,
+    access::{ALL, ENDPOINT},
+    client::{create_api_client, create_personal_access_token},
+    connector::{kinds, secrets::Equal},
+    model::{
+        client::{Client, GrantType},
+        column::Json,
+        id::{IdentityId, SourceId},
+        identity::Identity,
+        level::Level,
+        source::Source,
+    },
+    source,
     token::Grant,
 };
 use rekey_connectors::{Attribute, Reach, attribute::Shape};
@@ -151,8 +156,14 @@ pub(crate) async fn put(
     attributes: &Map<String, Value>,
 ) -> Source {
     let id = SourceId::new();
-    let sealed =
-        rekey::secrets::seal(&site.app.sealer, &id, kind, attributes.clone(), None, Equal::Renewed);
+    let sealed = rekey::connector::secrets::seal(
+        &site.app.sealer,
+        &id,
+        kind,
+        attributes.clone(),
+        None,
+        Equal::Renewed,
+    );
     let source = Source {
         name: format!("{kind} {id}"),
         id,
@@ -222,7 +233,7 @@ async fn every_attribute_may_be_written_by_whom_its_reach_says(site: Site) {
     let (owner, writers) = writers(&site).await;
     let mut wrong = Vec::new();
     let mut cells = 0;
-    for kind in source::kinds() {
+    for kind in kinds() {
         let declared = kind.declared();
         let base = whole(&declared);
         for (path, attribute) in each(&declared, "") {
@@ -300,9 +311,9 @@ fn with(base: &Map<String, Value>, path: &str, value: &Value) -> Map<String, Val
 
 pub(crate) async fn applied(site: &Site, file: &Value) -> Result<(), String> {
     let (text, folder) = (file.to_string(), std::path::Path::new("."));
-    let plan = rekey::apply::plan(&site.app, &text, folder, false).await;
+    let plan = rekey::ops::apply::plan(&site.app, &text, folder, false).await;
     let plan = plan.map_err(|error| error.to_string())?;
-    rekey::apply::run(&site.app, plan).await.map(drop).map_err(|error| error.to_string())
+    rekey::ops::apply::run(&site.app, plan).await.map(drop).map_err(|error| error.to_string())
 }
 
 async fn create(site: &Site, writer: &Writer, name: &str, body: Value) -> Answer {
@@ -320,7 +331,7 @@ async fn a_new_source_gets_what_its_creator_may_write(site: Site) {
             "authoritative": false, "credentialProviderEnabled": false, "features": [], "cluster": null,
         })
     };
-    for kind in source::kinds().filter(|kind| !kind.attributes.is_empty()) {
+    for kind in kinds().filter(|kind| !kind.attributes.is_empty()) {
         let declared = kind.declared();
         let whole = Value::Object(whole(&declared));
         for writer in &writers {
@@ -365,7 +376,7 @@ async fn a_new_source_gets_what_its_creator_may_write(site: Site) {
     }
     let names = "SELECT count(*) AS value FROM source WHERE features LIKE '%PROVISIONING%'";
     let made = site.write(move |tx| Ok(tx.count(names)?)).await;
-    let kinds = source::kinds().filter(|kind| !kind.attributes.is_empty()).count();
+    let kinds = kinds().filter(|kind| !kind.attributes.is_empty()).count();
     let direct = writers.iter().filter(|writer| writer.directs).count();
     assert_eq!(usize::try_from(made).unwrap(), kinds * direct, "a refused source is there");
 }

@@ -2,8 +2,8 @@
 
 use hyper::StatusCode;
 use rekey::{
-    access::Level,
-    identity::{Identity, NewIdentity},
+    identity::NewIdentity,
+    model::{identity::Identity, level::Level},
 };
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Sources: made, listed, patched, checked, and their accounts read.
 
 use hyper::{Method, StatusCode};
-use rekey::{access::Level, identity::Identity};
+use rekey::model::{identity::Identity, level::Level};
 use serde_json::{Value, json};
 
 use crate::site::{Answer, Site, on_both_stores};

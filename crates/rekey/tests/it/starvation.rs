@@ -11,12 +11,12 @@ use std::{
 
 use async_trait::async_trait;
 use rekey::{
-    id::SourceId,
     jobs::{
         change_password,
         worker::{self, Free, claim},
     },
-    password::{State, accept::Accepted},
+    model::{change::State, id::SourceId},
+    password::accept::Accepted,
 };
 use rekey_connectors::{
     Account, Change, Connector, Fault, FaultKind, Listed, Observed, Outcome, Rejection, Stamp,
@@ -38,7 +38,7 @@ quiet_on_both_stores!(
 const ONE: Free = Free { workers: 1, ends: 0 };
 
 async fn source(site: &Quiet, name: &str) -> SourceId {
-    site.source(name, rekey::builtin::NAME, json!({})).await
+    site.source(name, rekey::model::source::BUILT_IN, json!({})).await
 }
 
 async fn a_source_whose_changes_are_all_blocked_holds_no_worker(site: Quiet) {
@@ -127,7 +127,7 @@ impl Connector for Hostile {
 
 fn plug(site: &Quiet, source: &SourceId, hostile: Hostile) -> Arc<Hangs> {
     let hangs = hostile.hangs.clone();
-    site.app.links.plug(&site.app, source, Verification::Exact, Arc::new(hostile));
+    site.app.handles.plug(source, Verification::Exact, Arc::new(hostile));
     hangs
 }
 

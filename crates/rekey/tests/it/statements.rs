@@ -2,7 +2,7 @@
 //! is asked as much for what is there as for what is not.
 
 use hyper::StatusCode;
-use rekey::{access::Level, id::sortable};
+use rekey::model::{id::sortable, level::Level};
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,7 +18,7 @@ async fn cost(site: &Site, ask: Ask<'_>) -> (StatusCode, String, u64) {
     let before = statements.get();
     let mut answer = ask.send().await;
     // What is recorded of a refusal counts, too.
-    rekey::audit::attempts_written(&site.app).await;
+    rekey::audit::attempts_written(&site.app.audit).await;
     if let Value::Object(body) = &mut answer.body {
         body.remove("trackingId");
     }

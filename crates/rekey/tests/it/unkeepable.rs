@@ -82,7 +82,7 @@ async fn an_account_stays_when_it_cannot_be_kept(site: Site) {
     directory.lists_these(&[("ann", "ann"), ("bob", "bob")]);
     assert_eq!(aggregated(&site, &token, &source).await.0, "SUCCESS");
     let owner = async || {
-        let id = rekey::id::SourceId(source["id"].as_str().unwrap().into());
+        let id = rekey::model::id::SourceId(source["id"].as_str().unwrap().into());
         let accounts = site.write(move |tx| Ok(tx.accounts_after(&id, "", 10)?)).await;
         let account = accounts.iter().find(|account| account.name == "ann").unwrap();
         (account.identity_id.clone(), account.generation)

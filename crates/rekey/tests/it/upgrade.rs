@@ -7,12 +7,11 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use rekey::{
     App,
-    account::Account,
-    clock::Clock,
+    account::correlation::Correlator,
     config::Config,
+    model::{account::Account, time::Clock},
     source::{
         aggregation::{confirm_waiting, settle},
-        correlation::Correlator,
         seen::Seen,
     },
     store::{Store, Tx},
@@ -168,7 +167,7 @@ async fn roles_wait_with_bare_oids(site: Quiet) {
 }
 
 async fn check(old: Old) {
-    let verified = rekey::audit::verify::verify(&old.app, None).await.unwrap();
+    let verified = rekey::audit::verify::verify(&old.app.audit, None).await.unwrap();
     let wrong: Vec<_> = verified.findings.iter().map(|finding| &finding.what).collect();
     assert!(wrong.is_empty(), "the audit trail no longer verifies: {wrong:?}");
 

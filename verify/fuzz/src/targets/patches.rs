@@ -6,8 +6,8 @@ use crate::words;
 pub fn run(bytes: &[u8]) {
     let mut parts = words(bytes).into_iter();
     let (Some(document), Some(patch)) = (parts.next(), parts.next()) else { return };
-    let Some(document) = rekey::fuzz::body(document) else { return };
-    if let Some(patched) = rekey::fuzz::patched(document, patch) {
+    let Some(document) = rekey::testing::body(document) else { return };
+    if let Some(patched) = rekey::testing::patched(document, patch) {
         assert!(patched.to_string().len() <= 256 * 1024);
     }
 }

@@ -4,9 +4,9 @@
 /// Tries it.
 pub fn run(bytes: &[u8]) {
     let [cut, rest @ ..] = bytes else { return };
-    let whole = rekey::fuzz::repaired(&[rest]);
+    let whole = rekey::testing::repaired(&[rest]);
     let (head, tail) = rest.split_at(usize::from(*cut).min(rest.len()));
-    assert_eq!(whole, rekey::fuzz::repaired(&[head, tail]));
+    assert_eq!(whole, rekey::testing::repaired(&[head, tail]));
     let quotes = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("%22", "\"");
     assert_eq!(quotes(&whole), quotes(rest));
 }

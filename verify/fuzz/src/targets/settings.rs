@@ -13,5 +13,5 @@ pub fn run(bytes: &[u8]) {
     while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
         environment.push((os(name), os(value)));
     }
-    rekey::fuzz::config(&text, environment);
+    rekey::testing::config(&text, environment);
 }

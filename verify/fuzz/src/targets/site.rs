@@ -3,5 +3,5 @@
 /// Tries it.
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    rekey::fuzz::site(text);
+    rekey::testing::site(text);
 }

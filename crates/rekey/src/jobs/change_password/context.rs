@@ -8,11 +8,9 @@ use rekey_vault::{About, Dictionary, Judgement, Policy, Purpose};
 use super::target::{Owner, Target};
 use crate::{
     App, Error,
-    account::Account,
-    identity::Identity,
-    keys::SourceKey,
+    connector::kind,
+    model::{account::Account, identity::Identity, source::Source, source_key::SourceKey},
     policy,
-    source::{self, Source},
     store::{ChangeParties, Claimed, ClaimedTarget, Sourced, Tx},
 };
 
@@ -55,7 +53,7 @@ impl ChangeContext {
                 Some(source) if !source.has_password() => {
                     Err("the source no longer offers password changes".to_owned())
                 }
-                Some(source) => app.links.link(app, source).map_err(|error| {
+                Some(source) => app.handles.get(source).map_err(|error| {
                     tracing::error!(source.id = %source.id, error = &error as &dyn StdError, "a source cannot be opened");
                     "the source is not configured correctly".to_owned()
                 }),
@@ -113,7 +111,7 @@ fn owner(
     Ok(Some(Owner {
         value: identity.attribute(&correlation.identity_attribute).unwrap_or_default(),
         attribute: correlation.account_attribute,
-        ignores_case: source::kind(&source.connector)?.ignores_case,
+        ignores_case: kind(&source.connector)?.ignores_case,
     }))
 }
 
@@ -128,7 +126,7 @@ pub(super) async fn judge(
         return Err(Error::Internal("a change without payload or key".into()));
     };
     let ciphertext = app.sealer.open(Purpose::PasswordChange, &change.bound_to(), payload)?;
-    let private = app.keys.open(&app.sealer, key)?;
+    let private = app.keys.open(key)?;
     let policy = context.policy.clone();
     let dictionary = context.dictionary.as_deref().map(Dictionary::parse).transpose();
     let dictionary = dictionary.map_err(Error::Internal)?;

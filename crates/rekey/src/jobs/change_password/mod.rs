@@ -14,12 +14,15 @@ use self::target::{Target, hold_back, observe, write};
 pub use self::{context::ChangeContext, times::LEASE};
 use crate::{
     App, Error,
-    keys::SourceKey,
+    connector::Permit,
+    model::{
+        change::{TargetState, superseded_by},
+        source_key::SourceKey,
+    },
     password::{
         payload_invalid,
-        permits::Permit,
-        state::{Effect, Event, Illegal, TargetState},
-        superseded_by, verdict,
+        state::{Effect, Event, Illegal},
+        verdict,
     },
     proof,
     store::{Claimed, Intent, TargetResult, Tx, is_lost},
@@ -193,11 +196,15 @@ async fn record(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
         })
         .await?;
     if let Some(outcome) = outcome {
-        app.ended(change, outcome);
+        let made = change.id.made().unwrap_or(app.clock.now());
+        let micros = u64::try_from(app.clock.now().0 - made.0).unwrap_or(0);
+        let kind = app.handles.kind(&change.source_id);
+        tracing::Span::current().record("state", outcome.label());
+        app.metrics().ended(&kind, outcome.label(), std::time::Duration::from_micros(micros));
     }
     proof::crash_at("settle.committed");
     if let Some(outcome) = outcome {
-        app.waiting.tell(&change.id, outcome.state());
+        app.waiters.notify(&change.id, outcome.state());
     }
     Ok(())
 }

@@ -12,14 +12,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::times::{self, VERIFIED_BY, WRITE_BY};
 use crate::{
-    clock::Micros,
+    account::correlation::is_equal,
+    connector::SourceHandle,
+    model::{change::TargetState, time::Micros},
     password::{
-        links::Link,
-        state::{Effect, Event, Illegal, TargetState, group_event},
+        state::{Effect, Event, Illegal, group_event},
         verdict,
     },
     proof,
-    source::correlation::is_equal,
     store::{Claimed, ClaimedTarget},
 };
 
@@ -38,7 +38,7 @@ pub(super) struct Target {
     /// How long it asked to be left alone.
     pub(super) asked: Option<Duration>,
     /// The way to it, or why there is none.
-    pub(super) link: Result<Arc<Link>, String>,
+    pub(super) link: Result<Arc<SourceHandle>, String>,
     /// What it must show to be the person's.
     pub(super) owner: Option<Owner>,
     /// Whether its source's last aggregation confirmed whose it is.
@@ -109,7 +109,7 @@ impl Target {
         self.apply(verdict::not_observed(fault), fault.public().to_owned()).map(drop)
     }
 
-    fn failed(&mut self, link: &Link, fault: &Fault) {
+    fn failed(&mut self, link: &SourceHandle, fault: &Fault) {
         self.asked = self.asked.max(fault.retry_after);
         if fault.is_outage() {
             link.failed(fault);
@@ -320,7 +320,7 @@ fn verified_by(announced: Instant) -> Instant {
 
 /// Verifies what the source confirmed: the event, and why where it is a bad one.
 async fn confirm(
-    link: &Link,
+    link: &SourceHandle,
     target: &Target,
     change: &Change<'_>,
 ) -> (Event, Option<&'static str>) {

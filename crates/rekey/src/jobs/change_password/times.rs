@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Micros;
+use crate::model::time::Micros;
 
 /// How long a claim lasts unless it is renewed, as it is when a write is announced. With the next
 /// poll and the time it takes to say so, what is left behind still ends within 30 s of its

@@ -9,10 +9,10 @@ use super::{
         NotHappened, NotInForce, NotObserved, OlderMayArrive, RecheckOverdue, Refused, Replaced,
         Reused, Settled,
     },
-    TargetState::{
-        self, Applied, Attempting, AwaitingRecheck, Failed, Queued, Restoring, Rewriting,
-        Superseded, Writing,
-    },
+};
+use crate::model::change::TargetState::{
+    self, Applied, Attempting, AwaitingRecheck, Failed, Queued, Restoring, Rewriting, Superseded,
+    Writing,
 };
 
 type Row = (&'static [TargetState], Event, TargetState, Effect);

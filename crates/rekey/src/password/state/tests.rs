@@ -1,3 +1,4 @@
+use crate::model::change::{Outcome, State};
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::*;

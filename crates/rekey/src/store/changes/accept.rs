@@ -5,8 +5,12 @@ use super::{
     Target, source_set,
 };
 use crate::{
-    id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
-    store::{Param, Result, Tx, from_row, row::One},
+    model::{
+        change::TargetState,
+        column::{One, Param, from_row},
+        id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
+    },
+    store::{Result, Tx},
 };
 
 /// A change whose place a newer one takes.
@@ -164,12 +168,13 @@ impl Tx<'_> {
     }
 
     /// Lets a newer change take the place of older ones of this account that no worker holds and
-    /// that have written nothing there; the kinds of the sources of those that it ended.
+    /// that have written nothing there: they become `state`. Returns the kinds of the sources of those that it ended.
     pub fn supersede_older(
         &mut self,
         account: &AccountId,
         seq: i64,
         newer: &ChangeId,
+        state: TargetState,
     ) -> Result<Vec<String>> {
         // The first condition on `t.state` is the one of the partial index.
         let sql = format!(
@@ -184,7 +189,7 @@ impl Tx<'_> {
         let sql = if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql };
         let mut ended = Vec::new();
         for Older { seq, source_kind } in self.all(&sql, &[account, &seq])? {
-            self.supersede_target(seq, account, newer)?;
+            self.supersede_target(seq, account, newer, state)?;
             if self.end_if_done(seq)?.is_some() {
                 ended.push(source_kind);
             }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use crate::{
+    model::column::One,
     proof,
-    store::{Result, Tx, row::One},
+    store::{Result, Tx},
 };
 
 /// How long some wait after they have drawn: long enough for a later one to be done.

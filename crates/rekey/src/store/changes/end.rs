@@ -4,9 +4,12 @@ use std::sync::LazyLock;
 
 use super::{EndedTarget, IN_PROGRESS};
 use crate::{
-    id::{AccountId, ChangeId, SourceId},
-    password::{Outcome, State, TargetState, line, state::Event, superseded_by},
-    store::{Audit, Json, Result, Tx, audit::Entry, row::One},
+    model::{
+        change::{Outcome, State, TargetState, line, superseded_by},
+        column::{Json, One},
+        id::{AccountId, ChangeId, SourceId},
+    },
+    store::{Audit, Result, Tx, audit::Entry},
 };
 
 /// Ends a change that has not ended, and shreds its payload.
@@ -30,14 +33,14 @@ pub(super) static SET_TARGET: LazyLock<String> = LazyLock::new(|| {
 pub(super) type Reason<'a> = (&'a SourceId, TargetState, Option<&'a str>);
 
 impl Tx<'_> {
-    /// Lets a newer change replace a queued one on an account.
+    /// Lets a newer change replace a queued one on an account, whose state becomes `state`.
     pub(super) fn supersede_target(
         &mut self,
         seq: i64,
         account: &AccountId,
         newer: &ChangeId,
+        state: TargetState,
     ) -> Result<()> {
-        let (state, _) = TargetState::Queued.next(Event::NewerAccepted)?;
         let why = superseded_by(newer.as_str());
         let none: Option<i64> = None;
         self.run_one(&SET_TARGET, &[&seq, account, &state, &none, &why])

@@ -1,19 +1,19 @@
 //! Password changes: what is kept of them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use rekey_vault::Policy;
 
-use super::{Error, FromRow, Json, Result, Row, Tx, from_row, row::One};
-use crate::{
+use super::{Error, Result, Tx};
+use crate::model::{
     account::Account,
-    app::App,
-    clock::Micros,
+    change::{State, TargetState},
+    column::{FromRow, Json, One, Row, from_row},
     id::{AccountId, ChangeId, IdentityId, KeyId, SourceId},
     identity::Identity,
-    keys::SourceKey,
-    password::{State, TargetState, state::Event},
     source::Source,
+    source_key::SourceKey,
+    time::Micros,
 };
 
 mod accept;
@@ -41,21 +41,6 @@ pub struct ChangeSource {
     pub deadline: Option<i64>,
 }
 from_row!(ChangeSource { name, features, deadline });
-
-impl ChangeSource {
-    /// Whether passwords may be changed on it.
-    pub fn has_password(&self) -> bool {
-        self.name == crate::source::IDENTITY_NOW
-            || self.features.0.iter().any(|feature| feature.eq_ignore_ascii_case("PASSWORD"))
-    }
-
-    /// How long a change on it may take.
-    pub fn deadline(&self, app: &App) -> Duration {
-        self.deadline
-            .and_then(|micros| u64::try_from(micros).ok())
-            .map_or(app.config.changes.deadline, Duration::from_micros)
-    }
-}
 
 /// What accepting needs to know of what was asked.
 pub struct AcceptContext {
@@ -443,8 +428,13 @@ impl Tx<'_> {
     }
 
     /// Fails what is unfinished on a source: it is reached in another way now, and what was
-    /// encrypted for it must not be sent there. A worker that holds such a change loses its claim.
-    pub fn cancel_changes(&mut self, source: &SourceId, why: &str) -> Result<()> {
+    /// encrypted for it must not be sent there. A worker that holds such a change loses its claim. `next` is the state of a target that is cancelled.
+    pub fn cancel_changes(
+        &mut self,
+        source: &SourceId,
+        why: &str,
+        next: fn(TargetState) -> Result<TargetState>,
+    ) -> Result<()> {
         let sql = format!(
             "SELECT c.seq AS value FROM password_change c WHERE c.state = {IN_PROGRESS} AND EXISTS (
                        SELECT 1 FROM password_change_target t
@@ -463,7 +453,7 @@ impl Tx<'_> {
                  WHERE change_seq = $1 AND source_id = $2 AND state < {FIRST_ENDED}"
             );
             for OpenTarget { account_id, state } in self.all(&sql, &[&seq, source])? {
-                let (state, _) = state.next(Event::Cancelled)?;
+                let state = next(state)?;
                 let sql = "UPDATE password_change_target SET state = $3, error = $4
                            WHERE change_seq = $1 AND account_id = $2";
                 self.run_one(sql, &[&seq, &account_id, &state, &why])?;

@@ -9,16 +9,15 @@ use super::{
     source_set,
 };
 use crate::{
-    builtin,
-    clock::Micros,
-    id::{AccountId, ChangeId},
-    password::Outcome,
+    model::{
+        change::Outcome,
+        column::{Json, One, Param, part_of},
+        id::{AccountId, ChangeId},
+        source::BUILT_IN,
+        time::Micros,
+    },
     store::{
-        Error, Json, Param, Result, Tx, accounts, identities, keys,
-        policies::in_force,
-        row::{One, part_of},
-        sources,
-        tx::Query,
+        Error, Result, Tx, accounts, identities, keys, policies::in_force, sources, tx::Query,
     },
 };
 
@@ -220,7 +219,7 @@ impl Tx<'_> {
         for Intent { account_id, state, salt, stamp } in intents {
             let who = &change.identity_id;
             let params: Vec<&dyn Param> =
-                vec![&change.seq, account_id, salt, stamp, &now, state, who, &builtin::NAME];
+                vec![&change.seq, account_id, salt, stamp, &now, state, who, &BUILT_IN];
             writes.push((&intend, params));
         }
         self.run_each(&writes)

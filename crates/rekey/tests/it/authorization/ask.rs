@@ -83,7 +83,9 @@ impl World {
             ("POST /set-password", _) => {
                 let mut body = match about {
                     "other" => self.change(&other.identity, &other.alias),
-                    "unknown" => self.change(&rekey::id::IdentityId(nobody.clone()), &nobody),
+                    "unknown" => {
+                        self.change(&rekey::model::id::IdentityId(nobody.clone()), &nobody)
+                    }
                     _ => self.change(&own.identity, &own.alias),
                 };
                 match about {

@@ -1,7 +1,7 @@
 //! Who may do what: the expected answer to everyone, for everything, and the checks on the table
 //! itself. It is written down here, and not derived from the code it judges.
 
-use rekey::access::Level;
+use rekey::model::level::Level;
 
 /// A column is a caller with every scope: a person of one level, or an API client. `user` is a
 /// person without a level, and one of a level that gives nothing here ([`column`]). A route stands

@@ -4,8 +4,8 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hyper::StatusCode;
 use rekey::{
     App,
-    clock::{Clock, Micros},
     config::Config,
+    model::time::{Clock, Micros},
     store::Store,
     token::Grant,
 };
@@ -61,7 +61,7 @@ async fn ended(site: &Site) -> Vec<(&'static str, String)> {
         "of a person who is gone",
     ] {
         let mut person =
-            site.person(&what.replace(' ', "-"), &[rekey::access::Level::OrgAdmin]).await;
+            site.person(&what.replace(' ', "-"), &[rekey::model::level::Level::OrgAdmin]).await;
         let made = site.personal_access_token(&person).await;
         let mut client = site.write(move |tx| Ok(tx.client(&made.id)?.unwrap())).await;
         let now = site.app.clock.now();
@@ -95,7 +95,7 @@ async fn ended(site: &Site) -> Vec<(&'static str, String)> {
 
 /// Tokens that this installation never made.
 async fn forged(site: &Site) -> Vec<(&'static str, String)> {
-    let person = site.person("forger", &[rekey::access::Level::OrgAdmin]).await;
+    let person = site.person("forger", &[rekey::model::level::Level::OrgAdmin]).await;
     let made = site.personal_access_token(&person).await;
     let good = site.token_of(&made).await;
     let client = site.write(move |tx| Ok(tx.client(&made.id)?.unwrap())).await;

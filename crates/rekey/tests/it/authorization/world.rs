@@ -2,14 +2,22 @@
 
 use hyper::StatusCode;
 use rekey::{
-    access::{ALL, Level},
-    account::Account,
-    client::{Client, GrantType, create_api_client},
-    id::{AccountId, IdentityId, JobId, PolicyId, SourceId, SyncGroupId},
-    identity::{self, Identity, NewIdentity},
-    policy::PasswordPolicy,
-    source::{Source, aggregation::AGGREGATION},
-    store::{Job, Json, SyncGroup},
+    access::ALL,
+    client::create_api_client,
+    identity::{self, NewIdentity},
+    model::{
+        account::Account,
+        client::{Client, GrantType},
+        column::Json,
+        id::{AccountId, IdentityId, JobId, PolicyId, SourceId, SyncGroupId},
+        identity::Identity,
+        job::Job,
+        level::Level,
+        policy::PasswordPolicy,
+        source::Source,
+        sync_group::SyncGroup,
+    },
+    source::aggregation::AGGREGATION,
     token::Grant,
 };
 use serde_json::{Map, Value, json};
@@ -304,7 +312,7 @@ async fn other_key(site: &Site, owner: &IdentityId) -> Value {
         deadline: None,
     };
     let source = rekey::source::create(&site.app, new, "test").await.unwrap();
-    let padding = rekey::keys::KeyPadding(rekey_vault::Padding::Pkcs1v15);
+    let padding = rekey::model::source_key::KeyPadding(rekey_vault::Padding::Pkcs1v15);
     let key = site.write(move |tx| Ok(tx.active_source_key(&source.id, padding)?.unwrap())).await;
     json!({ "sourceId": key.source_id, "publicKeyId": key.id })
 }

@@ -1,0 +1,200 @@
+//! Why the store refused.
+
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Too many lists wait.
+    #[error("too many lists are asked for at once")]
+    Busy,
+    /// The transaction could not be made durable.
+    #[error("the transaction could not be kept: {0}")]
+    Commit(String),
+    /// The store is shutting down, or a deed broke.
+    #[error("the store is closed")]
+    Closed,
+    /// A value in the store is not what it must be.
+    #[error("the store holds a value that cannot be read: {0}")]
+    Corrupt(String),
+    /// A sentence for the operator, about opening the store.
+    #[error("{0}")]
+    Open(String),
+    /// PostgreSQL's reason.
+    #[error("{}", in_words(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// A write touched more or fewer rows than it must.
+    #[error("{0} rows written where 1 was due")]
+    Rows(u64),
+    /// SQLite's reason.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// A list took too long.
+    #[error("the list takes longer than {} s", .0.as_secs())]
+    TooLong(Duration),
+    /// The connection to PostgreSQL ended before the answer to the commit came, or a sync failed.
+    #[error("whether the transaction was kept is not known: {0}")]
+    Unanswered(String),
+    /// No connection to be had.
+    #[error("the store cannot be reached: {0}; check store.url and that PostgreSQL runs")]
+    Unreachable(String),
+}
+
+pub(crate) fn in_words(error: &tokio_postgres::Error) -> String {
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |db| format!("{} ({})", db.message(), db.code().code()))
+}
+
+impl Error {
+    /// Whether a row with this key is there already.
+    pub fn is_unique_violation(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+            }
+            Self::Postgres(error) => error.code() == Some(&SqlState::UNIQUE_VIOLATION),
+            Self::Busy
+            | Self::Closed
+            | Self::Commit(_)
+            | Self::Corrupt(_)
+            | Self::Open(_)
+            | Self::Rows(_)
+            | Self::TooLong(_)
+            | Self::Unanswered(_)
+            | Self::Unreachable(_) => false,
+        }
+    }
+
+    /// Whether somebody else has SQLite's file open who must not.
+    pub(crate) fn is_locked(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        let Self::Sqlite(error) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+    }
+
+    /// Whether the store cannot hold a value that it was given: PostgreSQL's class 22 is about data,
+    /// 54 about its own limits.
+    pub fn refuses_value(&self) -> bool {
+        use rusqlite::ErrorCode::{TooBig, TypeMismatch};
+        if let Self::Sqlite(error) = self {
+            return matches!(error.sqlite_error_code(), Some(TooBig | TypeMismatch));
+        }
+        let Self::Postgres(error) = self else { return false };
+        error
+            .code()
+            .is_some_and(|state| ["22", "54"].iter().any(|class| state.code().starts_with(class)))
+    }
+
+    /// Whether the same deed may succeed when done again at once.
+    pub(crate) fn is_transient(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        [Some(&SqlState::T_R_SERIALIZATION_FAILURE), Some(&SqlState::T_R_DEADLOCK_DETECTED)]
+            .contains(&error.code())
+    }
+
+    /// The same for each of those whose transaction ended with it.
+    pub(crate) fn for_each(&self) -> Self {
+        match self {
+            Self::Unanswered(why) => Self::Unanswered(why.clone()),
+            Self::Unreachable(why) => Self::Unreachable(why.clone()),
+            Self::Commit(why) => Self::Commit(why.clone()),
+            Self::Busy
+            | Self::Closed
+            | Self::Corrupt(_)
+            | Self::Open(_)
+            | Self::Postgres(_)
+            | Self::Rows(_)
+            | Self::Sqlite(_)
+            | Self::TooLong(_) => Self::Commit(self.to_string()),
+        }
+    }
+
+    /// Whether it came with the end of the connection to PostgreSQL.
+    pub(crate) fn is_lost_connection(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        error.is_closed()
+            || error.code().is_none_or(|state| {
+                ["08", "57P"].iter().any(|class| state.code().starts_with(class))
+            })
+    }
+
+    /// Whether a query was ended by its time limit.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted)
+            }
+            Self::Postgres(error) => error.code() == Some(&SqlState::QUERY_CANCELED),
+            Self::Busy
+            | Self::Closed
+            | Self::Commit(_)
+            | Self::Corrupt(_)
+            | Self::Open(_)
+            | Self::Rows(_)
+            | Self::TooLong(_)
+            | Self::Unanswered(_)
+            | Self::Unreachable(_) => false,
+        }
+    }
+
+    /// Whether the deed may be kept although it failed.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self, Self::Unanswered(_))
+    }
+
+    /// Whether the store as a whole cannot be used just now: full, read-only, gone or closed.
+    pub fn is_unavailable(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, PermissionDenied, ReadOnly,
+            SystemIoFailure,
+        };
+        match self {
+            Self::Closed
+            | Self::Commit(_)
+            | Self::Open(_)
+            | Self::Unanswered(_)
+            | Self::Unreachable(_) => true,
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DatabaseBusy
+                        | DatabaseLocked
+                        | DiskFull
+                        | PermissionDenied
+                        | ReadOnly
+                        | SystemIoFailure
+                )
+            ),
+            // Class 53 is lack of resources, 57 operator intervention and time limits, 25006 a
+            // read-only server, 55P03 a lock that somebody holds too long: a node that stands still.
+            Self::Postgres(error) => {
+                error.is_closed()
+                    || error.code().is_none_or(|state| {
+                        let state = state.code();
+                        ["08", "53", "57", "58"].iter().any(|class| state.starts_with(class))
+                            || ["25006", "55P03"].contains(&state)
+                    })
+            }
+            Self::Busy | Self::Corrupt(_) | Self::Rows(_) | Self::TooLong(_) => false,
+        }
+    }
+}
+
+/// An error a deed may end with: the store's own, or one that can hold it.
+pub trait Fail: From<Error> {
+    /// The store's error inside, if that is what it is.
+    fn store(&self) -> Option<&Error>;
+}
+
+impl Fail for Error {
+    fn store(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
+
+/// What the store answers.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,30 @@
+//! A `202` before the commit, on purpose: only in a proof build, and only when it is asked for.
+
+use tokio::sync::mpsc;
+
+use crate::{
+    Error,
+    store::{Store, Tx},
+};
+
+/// Runs a transaction and returns its result before it is committed.
+pub(super) async fn early<T: Clone + Send + 'static>(
+    store: &Store,
+    deed: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let store = store.clone();
+    let whole = tokio::spawn(async move {
+        store
+            .write(move |tx| {
+                let done = deed(tx)?;
+                let _ = tell.send(done.clone());
+                Ok::<_, Error>(done)
+            })
+            .await
+    });
+    match told.recv().await {
+        Some(done) => Ok(done),
+        None => whole.await.map_err(|error| Error::Internal(error.to_string()))?,
+    }
+}
