@@ -148,9 +148,10 @@ impl Imports {
 
 impl<'ast> Visit<'ast> for Imports {
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        match &item.tree {
-            UseTree::Path(path) if path.ident == "crate" => self.add_tree(&path.tree),
-            _ => {}
+        if let UseTree::Path(path) = &item.tree
+            && path.ident == "crate"
+        {
+            self.add_tree(&path.tree);
         }
     }
 
