@@ -2,15 +2,16 @@
 //!
 //! Read it along one request, `POST /set-password`:
 //!
-//! 1. [`api`] reads the request and names the caller;
+//! 1. [`http::api`] reads the request and names the caller;
 //! 2. [`password::accept`] decides on public facts only, and takes the request's place in the
 //!    order of acceptance, in one durable transaction: the `202`;
 //! 3. [`store`] keeps it, in SQLite or in PostgreSQL;
 //! 4. [`jobs::change_password`] decrypts, judges, announces, writes, verifies and ends it;
 //! 5. `rekey_connectors` speaks to the system that holds the account.
 //!
-//! The modules at this level are the vocabulary; they know no SQL and no HTTP. `api` and `jobs`
-//! call them; they call `store`, which knows their shapes and none of their rules.
+//! The modules at this level stand on floors, from [`model`], which uses no other, to [`ops`]: each
+//! imports only from those below it. ARCHITECTURE.md has the table, and `tests/it/layers.rs` holds
+//! every import against it.
 
 pub mod access;
 pub mod account;
