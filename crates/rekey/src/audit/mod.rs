@@ -8,7 +8,8 @@
 //!    key that follows from the master key: who has the database alone cannot make another trail.
 //!    The log tells every such checkpoint, so that whoever keeps the log is a witness, and a trail
 //!    whose end was cut off does not fit what the witness has.
-//! 4. What rows say of people stands apart from them ([`personal`]), so that a person can be erased.
+//! 4. What rows say of people stands apart from them ([`crate::model::audit::personal`]), so that a
+//!    person can be erased.
 //! 5. [`verify`] looks at all of it and names what is wrong; [`prove`] shows a request's entries
 //!    with the way from each to a signed root.
 

@@ -2,7 +2,7 @@
 //!
 //! A change has one target for each account that it is for. Workers and the store report what
 //! happened to a target as an [`Event`], and carry out the [`Effect`] that [`TargetState::next`]
-//! returns with the next state. A change ends when all its targets have ended: [`Outcome::of`].
+//! returns with the next state. A change ends when all its targets have ended: [`crate::model::change::Outcome::of`].
 //! Nothing in here does I/O or reads a clock.
 
 pub use self::event::{Effect, Event};
