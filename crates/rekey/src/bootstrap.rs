@@ -1,5 +1,5 @@
-//! The very first start: the administrator, the source people sign in to, the default policy,
-//! and the first credentials, in one transaction and one file.
+//! The first start of a new installation: the administrator, the source that people sign in to, the
+//! default policy and the first credentials, in one transaction and one file.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -35,42 +35,42 @@ use crate::{
     store::{self, Audit, Fail, Tx},
 };
 
-/// The setting that says the first start has been, and on which node.
+/// The setting that records that the first start was made, and on which node.
 const FIRST_START: &str = "first_start";
-/// The setting that names the person whose first password stands in [`FILE`].
+/// The setting with the id of the person whose first password is in [`FILE`].
 const FIRST_PASSWORD: &str = "first_password";
 /// The file of the first credentials.
 pub const FILE: &str = "bootstrap.json";
 /// The administrator's login name.
 pub const ADMIN: &str = "admin";
 
-/// What [`FILE`] says.
+/// The content of [`FILE`].
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bootstrap {
-    /// Where it is reached.
+    /// The URL that clients use.
     pub base_url: String,
-    /// The administrator's personal access token.
+    /// The id of the administrator's personal access token.
     pub client_id: String,
-    /// Its secret.
+    /// The secret of the personal access token.
     pub client_secret: String,
-    /// An API client, which may change anyone's password and configure any source.
+    /// The id of an API client that may change anyone's password and configure any source.
     pub api_client_id: String,
-    /// Its secret.
+    /// The secret of the API client.
     pub api_client_secret: String,
     /// The administrator's login name.
     pub admin_user: String,
-    /// Their first password.
+    /// The administrator's first password.
     pub admin_password: String,
 }
 
-/// Where the first credentials stand.
+/// Returns the path of the file with the first credentials.
 pub fn file(app: &App) -> PathBuf {
     app.config.store.folder.join(FILE)
 }
 
-/// Makes what a new store needs and writes [`FILE`]; nothing if that has been done, here or on
-/// another node.
+/// Initializes a new store and writes [`FILE`]. `None` if this node or another one has done so
+/// before.
 pub async fn first_start(app: &App) -> Result<Option<Bootstrap>, Error> {
     if let Some(node) = app.store.read(|tx| tx.setting(FIRST_START)).await? {
         finish(app, &node);
@@ -78,8 +78,8 @@ pub async fn first_start(app: &App) -> Result<Option<Bootstrap>, Error> {
     }
     let first = First::new(app).await?;
     let bootstrap = first.bootstrap.clone();
-    // The credentials are on disk before the store knows them, and get their name afterwards: so
-    // they are lost in no crash, and in no race with another node's.
+    // The credentials are written to a draft before the transaction, and the draft is renamed after
+    // it: so neither a crash nor a race with another node loses them.
     let draft = draft(app, &app.node);
     write(&draft, &bootstrap).map_err(|error| {
         Error::Setup(format!(
@@ -101,7 +101,7 @@ pub async fn first_start(app: &App) -> Result<Option<Bootstrap>, Error> {
     Ok(Some(bootstrap))
 }
 
-/// Whether the person signs in with the password that stands in [`FILE`].
+/// Whether the person's password is still the one in [`FILE`].
 pub async fn is_first_password(app: &App, who: &Identity) -> Result<bool, Error> {
     let who = who.clone();
     app.store
@@ -116,13 +116,14 @@ pub async fn is_first_password(app: &App, who: &Identity) -> Result<bool, Error>
         .await
 }
 
-/// Whether the store may have kept the deed all the same: the answer to its commit was lost.
+/// Whether the transaction may have been committed although it returned an error: the answer to the
+/// commit was lost.
 fn may_be_done(error: &Error) -> bool {
     error.store().is_some_and(store::Error::may_be_done)
 }
 
-/// Whether this node's credentials are the store's, after an answer that was lost. They are thrown
-/// away only where they are certainly not: a commit may still be under way.
+/// Whether this node's credentials are in the store, after the answer to the commit was lost. The
+/// draft is deleted only if they are certainly not: the commit may still be under way.
 async fn after_all(app: &App, draft: &Path, error: &Error) -> Result<bool, Error> {
     match app.store.read(|tx: &mut Tx<'_>| tx.setting(FIRST_START)).await {
         Ok(Some(node)) => Ok(node == app.node),
@@ -137,7 +138,7 @@ fn draft(app: &App, node: &str) -> PathBuf {
     app.config.store.folder.join(format!("{FILE}.{node}"))
 }
 
-/// Gives the first credentials their name, if that is still to be done.
+/// Renames the draft of the first credentials to its final name, if that was not done yet.
 fn finish(app: &App, node: &str) {
     let draft = draft(app, node);
     if draft.exists() {
@@ -160,7 +161,7 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Everything the first start enters into the store.
+/// The data that the first start writes to the store.
 struct First {
     policy: PasswordPolicy,
     admin: Identity,
@@ -202,7 +203,7 @@ impl First {
         })
     }
 
-    /// Whether it was this node that did it.
+    /// Writes the data, in the caller's transaction. Returns false if another node was first.
     fn enter(&self, tx: &mut Tx<'_>, node: &str) -> Result<bool, Error> {
         if tx.settle_setting(FIRST_START, node)? != node {
             return Ok(false);
@@ -229,7 +230,7 @@ fn administrator() -> Result<Identity, Error> {
     })
 }
 
-/// The source people sign in to.
+/// The built-in source that people sign in to.
 fn identity_now(owner: &Identity) -> NewSource {
     NewSource {
         name: IDENTITY_NOW.into(),
@@ -244,8 +245,8 @@ fn identity_now(owner: &Identity) -> NewSource {
     }
 }
 
-/// What a new policy asks in ISC's own user interface: eight characters, among them a letter and
-/// a digit.
+/// The rules that ISC's own user interface gives a new policy: eight characters, among them a
+/// letter and a digit.
 fn default_policy() -> PasswordPolicy {
     PasswordPolicy {
         id: PolicyId::new(),
@@ -258,8 +259,8 @@ fn default_policy() -> PasswordPolicy {
     }
 }
 
-/// Twenty characters that are hard to confuse, 100 random bits, in groups of five: letters and
-/// digits are both among them.
+/// Returns a password of twenty characters that are hard to confuse, in groups of five: 100 random
+/// bits. It contains letters and digits.
 pub fn generated_password() -> Result<String, Error> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     loop {
@@ -268,6 +269,7 @@ pub fn generated_password() -> Result<String, Error> {
             if at > 0 && at % 5 == 0 {
                 text.push('-');
             }
+            // 256 is a multiple of 32, so every character is equally likely.
             text.push(char::from(*LETTERS.get(usize::from(byte % 32)).unwrap_or(&b'x')));
         }
         let (letter, digit) = (|c: char| c.is_ascii_lowercase(), |c: char| c.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! The settings. The commented default file is their documentation.
+//! The settings. The commented default file documents them.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -18,27 +18,27 @@ mod value;
 /// The commented default file.
 pub const DEFAULT: &str = include_str!("../config.default.toml");
 
-/// Everything that can be set, with its default.
+/// All settings, with their defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How it is reached.
+    /// How clients reach rekey.
     pub server: Server,
-    /// Where everything lasts.
+    /// Where rekey stores its data.
     pub store: StoreSettings,
-    /// How changes are carried out.
+    /// How changes are executed.
     pub changes: Changes,
-    /// Which systems it may reach.
+    /// Which systems rekey may reach.
     pub egress: EgressSettings,
-    /// How much is too much.
+    /// Limits on the load and the data.
     pub limits: Limits,
-    /// How source keys are kept.
+    /// How long source keys are used.
     pub keys: KeySettings,
-    /// What it writes down.
+    /// The log.
     pub log: Log,
-    /// Who may read what it counts.
+    /// Where metrics are served.
     pub metrics: MetricsSettings,
-    /// Who is told where the time goes.
+    /// Where traces are exported.
     pub traces: Traces,
 }
 
@@ -46,13 +46,13 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Address and port.
+    /// The address and port on which rekey listens.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// The URL clients use, without a trailing slash; empty for `http://LISTEN`.
     #[serde(deserialize_with = "web_url")]
     pub base_url: String,
-    /// The networks of the proxies whose word on a client's address counts; empty for none.
+    /// The networks of the proxies that are trusted to report a client's address; empty for none.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -73,9 +73,9 @@ impl Default for Server {
 pub struct StoreSettings {
     /// The folder of the master key, `bootstrap.json` and, by default, the store.
     pub folder: PathBuf,
-    /// A file, or a `postgres://` URL; empty for `rekey.db` in the folder.
+    /// The path of a file, or a `postgres://` URL; empty for `rekey.db` in the folder.
     pub url: String,
-    /// The file the URL is read from instead: it may hold a password.
+    /// The file from which the URL is read instead, since it may contain a password.
     #[serde(deserialize_with = "file")]
     pub url_file: Option<PathBuf>,
     /// The file of the key encryption key; empty for `master.key` in the folder.
@@ -98,17 +98,17 @@ impl Default for StoreSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Changes {
-    /// How long a change may take until it fails, 1 s to 24 h; a source may have its own.
+    /// Deadline of a change, 1 s to 24 h; a source may have its own.
     #[serde(deserialize_with = "deadline")]
     pub deadline: Duration,
-    /// How many changes this node carries out at once, 0 to 4096; 0 for a node that only accepts.
+    /// How many changes this node executes at once, 0 to 4096; 0 for a node that only accepts.
     #[serde(deserialize_with = "workers")]
     pub workers: usize,
-    /// How many of them on one source, 1 to 4096.
+    /// How many of these may be on one source, 1 to 4096.
     #[serde(deserialize_with = "crowd")]
     pub per_source: usize,
-    /// How old the sign-in behind a token may be that changes its person's password, 1 s to 24 h; 0
-    /// for no limit.
+    /// Maximum age, 1 s to 24 h, of the sign-in behind a token that changes its own person's
+    /// password; 0 for no limit.
     #[serde(deserialize_with = "no_or_deadline")]
     pub self_change_requires_recent_auth: Duration,
 }
@@ -138,21 +138,21 @@ pub struct EgressSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Requests per client and API version in 10 s; 0 for none.
+    /// Requests per client and API version in 10 s; 0 for no limit.
     pub requests_per_10s: u32,
-    /// Connections at once from one IPv4 address or one /64 of IPv6; 0 for no such limit.
+    /// Concurrent connections from one IPv4 address or one /64 of IPv6; 0 for no limit.
     pub connections_per_network: usize,
-    /// Accounts that a source may list, and that are kept of it, 1 to 100,000,000.
+    /// Accounts that a source may list, and that are stored of it, 1 to 100,000,000.
     #[serde(deserialize_with = "accounts")]
     pub accounts_per_source: usize,
-    /// MiB of names, ids and attributes that are kept of a source, 1 to 1,000,000.
+    /// MiB of names, ids and attributes that are stored of a source, 1 to 1,000,000.
     #[serde(deserialize_with = "megabytes")]
     pub megabytes_per_source: usize,
-    /// How long a source may take to list them, 1 s to 24 h.
+    /// Time in which a source must list its accounts, 1 s to 24 h.
     #[serde(deserialize_with = "deadline")]
     pub aggregation_time: Duration,
-    /// Sources that one person owns, or one caller created; 0 for no limit. No limit for an
-    /// `ORG_ADMIN`.
+    /// Sources that one person may own, or one caller may create; 0 for no limit. An `ORG_ADMIN`
+    /// has no limit.
     pub sources_per_owner: u32,
     /// Password changes of one account in 24 h; 0 for no limit.
     pub changes_per_account_per_day: u32,
@@ -176,10 +176,10 @@ impl Default for Limits {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeySettings {
-    /// How long a key is given out until it is rotated, 1 hour to 400 days.
+    /// Age at which a key is rotated, 1 hour to 400 days.
     #[serde(deserialize_with = "lifetime")]
     pub lifetime: Duration,
-    /// How long a rotated key still decrypts, 1 s to 90 days.
+    /// Time in which a rotated key still decrypts, 1 s to 90 days.
     #[serde(deserialize_with = "grace")]
     pub grace: Duration,
 }
@@ -210,7 +210,7 @@ impl Default for Log {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsSettings {
-    /// Address and port of `/metrics`; none for no metrics.
+    /// The address and port of `/metrics`; `None` for no metrics.
     #[serde(deserialize_with = "no_or_address")]
     pub listen: Option<SocketAddr>,
 }
@@ -219,13 +219,13 @@ pub struct MetricsSettings {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Traces {
-    /// Where an OpenTelemetry collector takes spans over OTLP/HTTP; empty for no traces.
+    /// The URL at which an OpenTelemetry collector takes spans over OTLP/HTTP; empty for no traces.
     #[serde(deserialize_with = "collector")]
     pub endpoint: String,
 }
 
 impl Config {
-    /// The URL clients use.
+    /// Returns the URL that clients use, without a trailing slash.
     pub fn base_url(&self) -> String {
         if self.server.base_url.is_empty() {
             format!("http://{}", self.server.listen)
@@ -234,12 +234,12 @@ impl Config {
         }
     }
 
-    /// The file of the master key.
+    /// Returns the file of the master key.
     pub fn master_key_file(&self) -> PathBuf {
         self.store.master_key_file.clone().unwrap_or_else(|| self.store.folder.join("master.key"))
     }
 
-    /// The store: a file, or a `postgres://` URL.
+    /// Returns the location of the store: the path of a file, or a `postgres://` URL.
     pub fn store_url(&self) -> Result<String, crate::Error> {
         if let Some(file) = &self.store.url_file {
             let text = std::fs::read_to_string(file).map_err(|error| {

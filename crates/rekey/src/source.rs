@@ -1,4 +1,4 @@
-//! A connected system.
+//! Sources: the connected systems.
 
 pub mod aggregation;
 mod change;

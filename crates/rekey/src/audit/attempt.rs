@@ -1,4 +1,4 @@
-//! Rows about attempts that change nothing in the store: refusals, and reads that only
+//! Audit rows about attempts that change nothing in the store: refusals, and reads that only
 //! administrators may do.
 
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use crate::{
     store::{self, Audit, Tx},
 };
 
-/// Rows being written at once.
+/// Most rows that are being written at once.
 const AT_ONCE: u32 = 1000;
 
-/// An attempt.
+/// An attempt that changes nothing in the store.
 pub struct Attempt<'a> {
-    /// Who tried.
+    /// The party that made the attempt.
     pub actor: &'a str,
-    /// What.
+    /// The action.
     pub action: &'static str,
-    /// To what.
+    /// The object of the action.
     pub object: &'a str,
-    /// Why it was refused; none for what was allowed.
+    /// The reason of a refusal; `None` if the attempt was allowed.
     pub why: Option<&'static str>,
-    /// More: see [`Audit::detail`].
+    /// Further members: see [`Audit::detail`].
     pub detail: Value,
-    /// Whose budget it draws on.
+    /// The party whose budget pays for the row.
     pub party: Party,
 }
 
-/// The attempts on one node that have rows, or are counted for one.
+/// The budgets and the pending rows of one node.
 pub struct Attempts {
     budgets: Budgets,
     writing: Arc<Semaphore>,
@@ -46,10 +46,10 @@ impl Default for Attempts {
     }
 }
 
-/// Records an attempt, or counts it where its budget is spent.
+/// Records an attempt, or counts it if its budget is spent.
 ///
-/// The row is written behind the answer: otherwise the answer's time would tell whose budget is
-/// spent, and so whether a name or a client exists.
+/// The row is written after the answer. Otherwise the time of the answer would reveal whose budget
+/// is spent, and so whether a name or a client exists.
 pub fn attempted(trail: &Trail, attempt: Attempt<'_>) {
     let Attempt { actor, action, object, why, detail, party } = attempt;
     if let Some(why) = why {
@@ -82,18 +82,18 @@ fn record(tx: &mut Tx<'_>, row: Audit<'_>, why: Option<&str>) -> store::Result<(
     }
 }
 
-/// Writes a row for each count whose budget has room for it.
+/// Writes a row for each count whose budget has a row again.
 pub async fn report_missed(trail: &Trail) -> store::Result<()> {
     write_missed(trail, trail.attempts.budgets.due(trail.clock.now(), false)).await
 }
 
-/// Waits until the attempts so far have their rows.
+/// Waits until the rows of all attempts so far are written.
 pub async fn attempts_written(trail: &Trail) {
-    // Each row that is being written holds a permit.
+    // Each pending row holds a permit, so that all permits are free only when no row is pending.
     let _ = trail.attempts.writing.acquire_many(AT_ONCE).await;
 }
 
-/// Writes what is still to be written, at the end of the process.
+/// Writes the pending rows and counts, at shutdown.
 pub async fn finish_attempts(trail: &Trail) -> store::Result<()> {
     attempts_written(trail).await;
     write_missed(trail, trail.attempts.budgets.due(trail.clock.now(), true)).await

@@ -1,9 +1,9 @@
 //! Budgets for audit rows about attempts that change nothing in the store: refusals and reads.
 //!
-//! Without a budget, a flood of them would fill the store; with one budget for all, a flood of one
-//! kind would hide every other kind. So each action has a budget for each party. A budget holds a
-//! burst of rows and regains them one by one. Attempts beyond it are counted, and the count becomes
-//! one row as soon as the budget has a row again.
+//! Without a budget, a flood of such attempts would fill the store; with a single budget, a flood
+//! of one kind would hide every other kind. Therefore each action has one budget for each party. A
+//! budget allows a burst of rows, and regains them one by one. Attempts beyond it are counted, and
+//! the count becomes one row as soon as the budget has a row again.
 
 use std::{
     collections::HashMap,
@@ -13,26 +13,26 @@ use std::{
 
 use crate::model::time::Micros;
 
-/// Budgets in use at once, about 300 bytes each. Parties beyond share the strangers' budget.
+/// Most budgets in use at once, about 300 bytes each. Further parties share the strangers' budget.
 const MOST: usize = 10_000;
 
 /// The party whose budget an attempt draws on. Attackers must not be able to invent parties: every
 /// variant but `Strangers` holds an id that rekey has given out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
-    /// A person with capabilities. The burst is more than the failures for which the sign-in
-    /// throttle judges a password in a day, so that each of them has its row.
+    /// A person with capabilities. The burst exceeds the number of passwords that the sign-in
+    /// throttle checks in a day, so that each failed sign-in has its row.
     Administrator(String),
-    /// Somebody or something that exists.
+    /// A person or a client that exists.
     Known(String),
-    /// A caller who reads, and the kind of what is read: one row an hour.
+    /// A caller who reads, and the kind of the data that they read: one row an hour.
     Reader(String, String),
-    /// Everybody whom rekey does not know.
+    /// All parties that rekey does not know.
     Strangers,
 }
 
 impl Party {
-    /// Rows at once, and the time in which one of them comes back.
+    /// Returns the size of the burst in rows, and the time in which one row is regained.
     const fn allowance(&self) -> (u32, Duration) {
         match self {
             Self::Administrator(_) => (2000, Duration::from_mins(1)),
@@ -43,47 +43,47 @@ impl Party {
     }
 }
 
-/// What an attempt has in common with others that share its budget.
+/// The properties that all attempts on one budget share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    /// As in the row.
+    /// The action, as in the row.
     pub action: &'static str,
-    /// The reason of a refusal; none for a read.
+    /// The reason of a refusal; `None` for a read.
     pub why: Option<&'static str>,
-    /// Whose budget.
+    /// The party that owns the budget.
     pub party: Party,
 }
 
-/// Attempts beyond a budget, which one row stands for.
+/// Attempts beyond a budget, which one row sums up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Missed {
-    /// What they have in common.
+    /// The budget of the attempts.
     pub key: Key,
     /// The actor of all of them; `several` if they differ.
     pub actor: String,
     /// The object of all of them; `several` if they differ.
     pub object: String,
-    /// How many they are.
+    /// The number of attempts.
     pub count: u64,
-    /// The time of the first.
+    /// The time of the first attempt.
     pub from: Micros,
-    /// The time of the last.
+    /// The time of the last attempt.
     pub until: Micros,
 }
 
-/// One node's budgets.
+/// The budgets of one node.
 #[derive(Default)]
 pub(super) struct Budgets(Mutex<HashMap<Key, State>>);
 
 struct State {
-    /// The time from which on the budget is whole again.
+    /// The time at which the budget will be full again.
     whole: Micros,
     missed: Option<Missed>,
 }
 
 impl Budgets {
-    /// Takes a row from the budget, or counts the attempt; whether it may be recorded. Without
-    /// `room` for another row it is counted.
+    /// Takes a row from the budget, or counts the attempt. Returns whether the attempt may be
+    /// recorded; without `room` for another pending row it is counted.
     pub(super) fn draw(
         &self,
         mut key: Key,
@@ -93,14 +93,14 @@ impl Budgets {
         room: bool,
     ) -> bool {
         let mut states = self.states();
-        // Administrators are as few as the store has, and keep a budget of their own.
+        // Administrators are few, and keep a budget of their own.
         let is_administrator = matches!(key.party, Party::Administrator(_));
         if states.len() >= MOST && !is_administrator && !states.contains_key(&key) {
             key.party = Party::Strangers;
         }
         let state = states.entry(key.clone()).or_insert_with(|| State { whole: now, missed: None });
-        // A count that waits for its row goes before: under a flood that does not end, attempts
-        // would take every row that comes back, and the count would never be written.
+        // A pending count takes the next row: during a continuous flood, attempts would otherwise
+        // take every row that is regained, and the count would never be written.
         if room && state.missed.is_none() && state.take(&key.party, now) {
             return true;
         }
@@ -116,7 +116,7 @@ impl Budgets {
         false
     }
 
-    /// The counts whose budgets have a row for them; with `all`, every count.
+    /// Takes the counts whose budgets have a row again; with `all`, every count.
     pub(super) fn due(&self, now: Micros, all: bool) -> Vec<Missed> {
         let mut due = Vec::new();
         self.states().retain(|key, state| {

@@ -1,8 +1,9 @@
-//! Gives the committed rows their places, and signs checkpoints over them.
+//! Gives the committed rows their places in the chain, and signs checkpoints over them.
 //!
-//! Rows get their numbers before they are committed, so the order of numbers has gaps that fill
-//! later. Here one node at a time appends what it finds to an order of its own. What was read is
-//! written only if the head is still the one that was read: of two nodes at once one does nothing.
+//! Rows get their numbers before they are committed, so that the order of numbers has gaps that
+//! fill later. This module therefore appends committed rows to an order of its own. A batch is
+//! written only if the head of the chain is still the one that was read: of two nodes at once, one
+//! writes nothing.
 
 use std::time::Duration;
 
@@ -18,15 +19,15 @@ use crate::{
     store::Tx,
 };
 
-/// The setting that keeps the head.
+/// The setting that stores the head.
 const HEAD: &str = "audit_head";
-/// Rows in one round.
+/// Most rows in one round.
 const BATCH: i64 = 1000;
-/// A checkpoint is due after so many entries, or so long after the last one.
+/// A signed checkpoint is due after this many entries, or this long after the last one.
 const ENTRIES: u64 = 1000;
 const EVERY: Duration = Duration::from_secs(10);
-/// On PostgreSQL, how far below the highest number a row may still turn up: in most rounds, and in
-/// the first and every sixtieth.
+/// On PostgreSQL, how far below the highest chained number a round searches for rows that were
+/// committed late: `FAR_BACK` in the first round and every sixtieth, `BACK` in the others.
 const BACK: i64 = 2_000;
 const FAR_BACK: i64 = 100_000;
 const FAR: u64 = 60;
@@ -38,7 +39,7 @@ struct Head {
     tree: Tree,
     /// The highest number among the chained rows.
     seq: i64,
-    /// How many entries the last checkpoint covers, and when it was signed.
+    /// How many entries the last signed checkpoint covers, and when it was signed.
     checkpoint: u64,
     signed: Micros,
 }
@@ -50,30 +51,31 @@ impl Default for Head {
     }
 }
 
-/// One node's chaining; it remembers where the chain ended, and is a witness as long as it runs.
+/// The chaining of one node. It remembers the end of the chain, and so notices a rewritten chain as
+/// long as the process runs.
 #[derive(Default)]
 pub struct Chainer {
     rounds: u64,
     last: Option<(i64, Hash)>,
 }
 
-/// What a round found.
+/// The rows and the head that a round read.
 struct Found {
     text: String,
     head: Head,
     events: Vec<Event>,
-    /// Whether the chain no longer holds what this node has seen in it.
+    /// Whether the chain no longer contains an entry that this node has seen in it.
     cut: bool,
 }
 
 impl Chainer {
-    /// Chains up to `BATCH` rows, and signs a checkpoint if one is due; whether to come again at
-    /// once.
+    /// Chains up to `BATCH` rows, and signs a checkpoint if one is due. Returns whether the next
+    /// round should follow immediately.
     pub async fn round(&mut self, trail: &Trail) -> Result<bool, Error> {
         self.step(trail, false).await
     }
 
-    /// Chains all that waits and signs a checkpoint over it.
+    /// Chains all pending rows and signs a checkpoint over them.
     pub async fn finish(&mut self, trail: &Trail) -> Result<(), Error> {
         while self.step(trail, true).await? {}
         Ok(())
@@ -117,7 +119,7 @@ impl Chainer {
             Ok(true)
         };
         if !trail.store.write(deed).await? {
-            // Another node was faster.
+            // Another node has chained rows meanwhile: read again.
             return Ok(true);
         }
         self.last = last;
@@ -153,7 +155,7 @@ impl Chainer {
     }
 }
 
-/// The very first round: rows from before rows carried a digest get one.
+/// Begins the chain in its very first round. Rows of versions that wrote no digest get one.
 async fn begin(trail: &Trail) -> Result<(), Error> {
     let key = trail.store.audit_key()?.clone();
     let head = encoded(&Head::default())?;
@@ -177,7 +179,8 @@ async fn begin(trail: &Trail) -> Result<(), Error> {
 }
 
 impl Head {
-    /// Gives each event the next place: its position, number and hash.
+    /// Gives each event the next place. Returns the position, the row's number and the hash for
+    /// each.
     fn append(&mut self, events: &[Event]) -> Vec<(i64, i64, Hash)> {
         let mut links = Vec::with_capacity(events.len());
         for event in events {
@@ -190,7 +193,7 @@ impl Head {
         links
     }
 
-    /// Whether a checkpoint is to be signed.
+    /// Whether a signed checkpoint is due.
     fn due(&self, now: Micros, finish: bool) -> bool {
         let new = self.tree.size() - self.checkpoint.min(self.tree.size());
         new > 0 && (finish || new >= ENTRIES || now >= self.signed.plus(EVERY))

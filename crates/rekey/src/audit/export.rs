@@ -1,4 +1,5 @@
-//! The trail for others: a line of JSON for each entry, or the files of a C2SP `tlog-tiles` log.
+//! Exports the trail: as one line of JSON for each entry, or as the files of a C2SP `tlog-tiles`
+//! log.
 
 use std::{
     fs,
@@ -15,12 +16,12 @@ use crate::{
     store::{self, Tx},
 };
 
-/// Rows read at once.
+/// Rows that one transaction reads.
 const PAGE: i64 = 1000;
-/// Hashes, or entries, in a whole tile.
+/// Hashes, or entries, in a full tile.
 const WIDTH: usize = 256;
 
-/// Tells `line` every chained entry, in order.
+/// Calls `line` with every chained entry, in order.
 pub async fn lines(trail: &Trail, mut line: impl FnMut(serde_json::Value)) -> Result<(), Error> {
     let mut next = 0;
     loop {
@@ -44,8 +45,8 @@ pub async fn lines(trail: &Trail, mut line: impl FnMut(serde_json::Value)) -> Re
     }
 }
 
-/// Writes the checkpoint, the tiles and the entries into `folder`, for a web server to serve; how
-/// many entries that were.
+/// Writes the signed checkpoint, the tiles and the entries into `folder`, for a web server to
+/// serve. Returns the number of entries.
 pub async fn tiles(trail: &Trail, folder: &Path) -> Result<usize, Error> {
     let Covered { note, entries, .. } = covered(trail).await?;
     let tile = folder.join("tile");
@@ -62,12 +63,12 @@ pub async fn tiles(trail: &Trail, folder: &Path) -> Result<usize, Error> {
         hashes = hashes.chunks_exact(WIDTH).map(tree::root).collect();
         level += 1;
     }
-    // The last, so that no checkpoint stands there without what it covers.
+    // The checkpoint is written last, so that the entries it covers are always there.
     write(&folder.join("checkpoint"), note.as_bytes())?;
     Ok(entries.len())
 }
 
-/// Each entry after its length as two bytes.
+/// Encodes an entry bundle: each entry follows its length, as two bytes in big-endian order.
 fn bundle(entries: &[String]) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     for entry in entries {
@@ -82,7 +83,8 @@ fn bundle(entries: &[String]) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// `x001/x234/067` for 1234067, with `.p/W` behind it where the tile is `width` wide only.
+/// Returns the path of a tile: `x001/x234/067` for number 1234067, with the suffix `.p/W` if the
+/// tile has only `width` entries.
 fn place(folder: &Path, number: usize, width: usize) -> PathBuf {
     let mut name = format!("{:03}", number % 1000);
     let mut rest = number / 1000;

@@ -1,17 +1,18 @@
-//! The audit trail: who did what, in a form in which nothing can be altered unnoticed.
+//! The audit trail: a record of actions in a form in which alterations are noticed.
 //!
-//! 1. A deed writes its row in its own transaction ([`crate::store::Audit`]), with a digest that
-//!    nobody can make without the master key: a row that was edited or forged is known by it.
+//! 1. A transaction also writes the audit row of its action ([`crate::store::Audit`]), with a
+//!    digest that cannot be made without the master key. The digest reveals a row that was edited
+//!    or forged.
 //! 2. [`chain`] gives each committed row the next place in an order without gaps, and a hash over
-//!    the link before it: a row that was removed, moved or squeezed in is known by that.
-//! 3. Every ten seconds the root of a Merkle tree over all places is signed ([`Signer`]) with a
-//!    key that follows from the master key: who has the database alone cannot make another trail.
-//!    The log tells every such checkpoint, so that whoever keeps the log is a witness, and a trail
-//!    whose end was cut off does not fit what the witness has.
-//! 4. What rows say of people stands apart from them ([`crate::model::audit::personal`]), so that a
-//!    person can be erased.
-//! 5. [`verify`] looks at all of it and names what is wrong; [`prove`] shows a request's entries
-//!    with the way from each to a signed root.
+//!    the entry before it. These reveal a row that was removed, moved or inserted.
+//! 3. Every ten seconds the root of a Merkle tree over all places is signed ([`Signer`]) with a key
+//!    that is derived from the master key: database access alone is not enough to make another
+//!    trail. Every such checkpoint is logged, so that a stored log is a witness: a trail whose end
+//!    was cut off contradicts it.
+//! 4. Personal data in rows is stored separately ([`crate::model::audit::personal`]), so that it can
+//!    be erased.
+//! 5. [`verify`] checks all of this and names each fault; [`prove`] returns a request's entries,
+//!    each with its path to a signed root.
 
 use aws_lc_rs::hmac;
 use rekey_vault::Sealer;
@@ -32,7 +33,7 @@ pub use self::{
     note::{Checkpoint, Signer},
 };
 
-/// The trail of this installation, as a node appends to it and reads it.
+/// The trail of this installation, for one node that appends to it and reads it.
 pub struct Trail {
     store: Store,
     clock: Clock,
@@ -41,7 +42,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// The trail in `store`. `tenant_id` is part of its name.
+    /// Opens the trail in `store`. `tenant_id` is part of the trail's name.
     pub fn new(
         store: Store,
         clock: Clock,
@@ -52,13 +53,13 @@ impl Trail {
         Ok(Self { store, clock, signer, attempts: Attempts::default() })
     }
 
-    /// What others verify its checkpoints with.
+    /// Returns the public key with which others verify the signed checkpoints.
     pub fn verifier_key(&self) -> String {
         self.signer.verifier_key()
     }
 }
 
-/// The key of the rows' digests.
+/// Derives the key of the rows' digests.
 pub fn row_key(sealer: &Sealer) -> Result<hmac::Key, Error> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, sealer.derived("audit row")?.as_ref()))
 }

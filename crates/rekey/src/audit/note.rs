@@ -1,5 +1,5 @@
-//! Checkpoints: the size and the root of the trail's tree, signed (C2SP `tlog-checkpoint` in a
-//! C2SP `signed-note`, Ed25519).
+//! Signed checkpoints: the size and the root of the trail's tree (C2SP `tlog-checkpoint` in a C2SP
+//! `signed-note`, Ed25519).
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -7,42 +7,42 @@ use rekey_vault::{Sealer, sha256};
 
 use crate::{Error, model::audit::tree::Hash};
 
-/// Ed25519 among the types of signatures of a note.
+/// The signature type of Ed25519 in a signed note.
 const ED25519_NOTE: u8 = 1;
-/// What the signing key is derived with.
+/// The label from which the signing key is derived.
 const LABEL: &str = "audit checkpoint";
 
-/// Signs checkpoints, and knows its own signatures.
+/// Signs checkpoints, and verifies its own signatures.
 pub struct Signer {
     key: Ed25519KeyPair,
-    /// The trail's name, and the key's.
+    /// The name of the trail, which is also the name of the key.
     name: String,
 }
 
-/// What a checkpoint says.
+/// The content of a signed checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// How many entries it covers.
+    /// The number of entries that it covers.
     pub size: u64,
-    /// The root over them.
+    /// The root of the Merkle tree over these entries.
     pub root: Hash,
 }
 
 impl Signer {
-    /// The signer of this installation.
+    /// Derives the signer of this installation.
     pub fn new(sealer: &Sealer, tenant_id: &str) -> Result<Self, Error> {
         let key = Ed25519KeyPair::from_seed_unchecked(sealer.derived(LABEL)?.as_ref())
             .map_err(|error| Error::Internal(format!("the audit key: {error}")))?;
         Ok(Self { key, name: format!("rekey/audit/{tenant_id}") })
     }
 
-    /// What others verify with, as Go's and C2SP's tools take it.
+    /// Returns the public key in the format of Go's and C2SP's tools.
     pub fn verifier_key(&self) -> String {
         let id = rekey_vault::hex(&self.key_id());
         format!("{}+{id}+{}", self.name, BASE64_STANDARD.encode(self.typed_key()))
     }
 
-    /// A signed note, with the line feed at its end.
+    /// Returns the signed note, which ends with a line feed.
     pub fn sign(&self, checkpoint: &Checkpoint) -> String {
         let text = format!("{}\n{}\n{}\n", self.name, checkpoint.size, checkpoint.root);
         let signature = self.key.sign(text.as_bytes());
@@ -50,7 +50,7 @@ impl Signer {
         format!("{text}\n— {} {signature}\n", self.name)
     }
 
-    /// What a note says, if this installation signed it; else a sentence.
+    /// Returns the content of a note if this installation signed it, or an error text.
     pub fn open(&self, note: &str) -> Result<Checkpoint, String> {
         let (text, signatures) = note.rsplit_once("\n\n").ok_or("it is not a signed note")?;
         let mut lines = text.lines();
@@ -126,7 +126,7 @@ mod tests {
         let key = signer.verifier_key();
         let parts: Vec<_> = key.split('+').collect();
         assert_eq!((parts[0], parts[1].len()), ("rekey/audit/abc", 8));
-        // Standard base64 may hold a plus itself.
+        // Standard base64 may contain a plus itself.
         let public = BASE64_STANDARD.decode(parts[2..].join("+")).unwrap();
         assert_eq!((public[0], public.len()), (1, 33));
     }

@@ -1,4 +1,5 @@
-//! Shows that entries are in the trail: the way from each to a signed root (C2SP `tlog-proof`).
+//! Proves that entries are in the trail, by the path from each to a signed root (C2SP
+//! `tlog-proof`).
 
 use std::fmt::Write;
 
@@ -11,31 +12,31 @@ use crate::{
     store::{KeptCheckpoint, Tx},
 };
 
-/// Rows read at once.
+/// Rows that one transaction reads.
 const PAGE: i64 = 1000;
 
-/// Entries and the checkpoint they are shown by.
+/// Proofs for entries, and the checkpoint that they lead to.
 pub struct Proven {
     /// The signed note.
     pub note: String,
-    /// Each entry about the object that the checkpoint covers.
+    /// One proof for each entry about the object that the checkpoint covers.
     pub proofs: Vec<Proof>,
-    /// How many more are not covered yet.
+    /// How many further entries about the object are not covered yet.
     pub uncovered: usize,
 }
 
-/// One entry's.
+/// The proof of one entry.
 pub struct Proof {
-    /// Its place.
+    /// The position of the entry in the chain.
     pub position: i64,
-    /// Its bytes.
+    /// The text of the entry.
     pub entry: String,
-    /// From the leaf to the root, from below.
+    /// The sibling hashes on the path from the leaf to the root, in that order.
     pub way: Vec<Hash>,
 }
 
 impl Proof {
-    /// A `tlog-proof`, the entry in its `extra` line.
+    /// Returns the proof as a `tlog-proof`, with the entry in its `extra` line.
     pub fn text(&self, note: &str) -> String {
         let mut text = format!(
             "c2sp.org/tlog-proof@v1\nextra {}\nindex {}\n",
@@ -49,15 +50,15 @@ impl Proof {
     }
 }
 
-/// The trail up to its newest checkpoint.
+/// The trail up to its newest signed checkpoint.
 pub(super) struct Covered {
     pub(super) note: String,
     pub(super) root: Hash,
-    /// Every entry, by its place.
+    /// Every entry, in order of position.
     pub(super) entries: Vec<String>,
 }
 
-/// Shows the entries about `object`, a request's id, and has checked what it shows.
+/// Proves the entries about `object`, a request's id. Each proof is verified before it is returned.
 pub async fn prove(trail: &Trail, object: &str) -> Result<Proven, Error> {
     let about = object.to_owned();
     let positions = trail.store.read(move |tx| tx.positions_of(&about)).await?;
@@ -92,7 +93,7 @@ pub async fn prove(trail: &Trail, object: &str) -> Result<Proven, Error> {
     Ok(proven)
 }
 
-/// Reads what the newest checkpoint covers.
+/// Reads the entries that the newest signed checkpoint covers.
 pub(super) async fn covered(trail: &Trail) -> Result<Covered, Error> {
     let KeptCheckpoint { size, note } = newest(trail).await?;
     let checkpoint = trail.signer.open(&note).map_err(|why| {
@@ -116,10 +117,11 @@ pub(super) async fn covered(trail: &Trail) -> Result<Covered, Error> {
     Ok(Covered { note, root: checkpoint.root, entries })
 }
 
-/// The newest signed checkpoint.
+/// Returns the newest signed checkpoint.
 pub async fn newest(trail: &Trail) -> Result<KeptCheckpoint, Error> {
     let newest = trail.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?;
-    // It may be another process's, and is kept elsewhere: it must not vanish with the power.
+    // Another process may have committed the checkpoint, and the caller stores it elsewhere: it
+    // must be durable first. A write returns only when all earlier commits are durable.
     trail.store.write(|_| Ok::<_, Error>(())).await?;
     newest.ok_or_else(|| {
         Error::Setup("the audit trail has no checkpoint yet: a running server signs one within ten seconds of an entry".into())

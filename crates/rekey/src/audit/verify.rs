@@ -1,4 +1,4 @@
-//! Looks at the whole trail and names what is wrong with it.
+//! Verifies the whole trail and names each fault.
 
 use std::collections::HashMap;
 
@@ -18,49 +18,49 @@ use crate::{
     store::{self, KeptCheckpoint, Link, Tx},
 };
 
-/// Rows read at once.
+/// Rows that one transaction reads.
 const PAGE: i64 = 1000;
-/// Findings that are kept; the others are counted.
+/// Most findings that are listed; further ones are only counted.
 const NAMED: usize = 1000;
 
-/// What is wrong in one place.
+/// One fault.
 pub struct Finding {
-    /// The place in the chain.
+    /// The position in the chain.
     pub position: Option<i64>,
-    /// The row's number.
+    /// The number of the row.
     pub seq: Option<i64>,
-    /// The row's time.
+    /// The time of the row.
     pub at: Option<Micros>,
-    /// What differs.
+    /// A description of the fault.
     pub what: String,
 }
 
-/// What was looked at and found.
+/// The result of a verification.
 #[derive(Default)]
 pub struct Report {
-    /// Places in the chain.
+    /// The number of places in the chain.
     pub entries: i64,
-    /// Rows that have no place yet.
+    /// Rows that have no place in the chain yet.
     pub waiting: usize,
-    /// Rows that say something of people which was erased.
+    /// Rows whose personal data was erased.
     pub erased: usize,
-    /// Signed checkpoints.
+    /// The number of signed checkpoints.
     pub checkpoints: usize,
-    /// How many entries the newest of them covers.
+    /// How many entries the newest checkpoint covers.
     pub covered: i64,
-    /// What is wrong, in the order of the chain.
+    /// The faults, in the order of the chain.
     pub findings: Vec<Finding>,
-    /// How much more than those.
+    /// The number of further faults.
     pub more: usize,
 }
 
 impl Report {
-    /// How much is wrong.
+    /// Returns the number of faults.
     pub fn wrong(&self) -> usize {
         self.findings.len() + self.more
     }
 
-    /// Something is wrong with the trail as a whole.
+    /// Adds a fault of the trail as a whole.
     fn find(&mut self, what: impl Into<String>) {
         self.add(Finding { position: None, seq: None, at: None, what: what.into() });
     }
@@ -74,7 +74,7 @@ impl Report {
     }
 }
 
-/// Looks at everything; `outside` is a checkpoint that was kept elsewhere.
+/// Verifies everything. `outside` is a signed checkpoint that was stored elsewhere.
 pub async fn verify(trail: &Trail, outside: Option<&str>) -> Result<Report, Error> {
     let newest = trail.store.read(|tx: &mut Tx<'_>| tx.newest_checkpoint()).await?;
     let mut walk = Walk::new(trail, outside, newest.map_or(0, |newest| newest.size))?;
@@ -83,7 +83,7 @@ pub async fn verify(trail: &Trail, outside: Option<&str>) -> Result<Report, Erro
     Ok(walk.report)
 }
 
-/// Looks at the last `count` places only, and at no checkpoint: quick.
+/// Verifies only the last `count` places, and no checkpoint: quick.
 pub async fn tail(trail: &Trail, count: i64) -> Result<Report, Error> {
     let look = move |tx: &mut Tx<'_>| -> Result<_, Error> {
         let start = tx.last_position()?.map_or(0, |last| (last + 1 - count).max(0));
@@ -108,22 +108,22 @@ struct Walk<'a> {
     trail: &'a Trail,
     key: hmac::Key,
     report: Report,
-    /// The next place.
+    /// The next position.
     next: i64,
-    /// The hash before it, as it is kept and as it follows from the rows.
+    /// The hash before that position, as it is stored and as it follows from the rows.
     kept: Hash,
     made: Hash,
-    /// None once an entry is missing: then no root can be made any more.
+    /// `None` once an entry is missing: no further root can be computed.
     tree: Option<Tree>,
-    /// Whether a root differed: then all later ones do.
+    /// Whether a root differed: all later ones then differ, too.
     differs: bool,
-    /// Where each digest was seen first.
+    /// The position at which each digest was seen first, by the first 8 bytes of the digest.
     seen: HashMap<u64, i64>,
     outside: Option<Checkpoint>,
-    /// The kept checkpoints that were not reached yet, the next one last.
+    /// The stored checkpoints that were not reached yet, in reverse order.
     ahead: Vec<KeptCheckpoint>,
-    /// The size of the last one read, and of the newest when this began: later ones are left out,
-    /// since the entries go on growing.
+    /// The size of the last checkpoint that was read, and of the newest one at the start. Later
+    /// checkpoints are left out, since the trail grows during the verification.
     read: i64,
     newest: i64,
 }
@@ -131,7 +131,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(trail: &'a Trail, outside: Option<&str>, newest: i64) -> Result<Self, Error> {
         let mut report = Report::default();
-        // As the log has it, too: in one line.
+        // The note may come from the log, where it is in one line.
         let note = outside.map(|text| {
             let text = text.trim().trim_matches('"').replace("\\n", "\n");
             format!("{}\n", text.trim_end())
@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Every place and every checkpoint, in order.
+    /// Verifies every place and every checkpoint, in order.
     async fn chain(&mut self) -> Result<(), Error> {
         loop {
             self.read_ahead().await?;
@@ -187,7 +187,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The next checkpoints, once there are none.
+    /// Reads the next checkpoints once all earlier ones were reached.
     async fn read_ahead(&mut self) -> Result<(), Error> {
         if !self.ahead.is_empty() || self.read >= self.newest {
             return Ok(());
@@ -236,7 +236,7 @@ impl<'a> Walk<'a> {
         let entry = event.entry();
         let entry = entry.as_bytes();
         let (by_kept, by_made) = (self.kept.chained(entry), self.made.chained(entry));
-        // After a gap nothing can be said about the link.
+        // After a gap nothing can be said about the hash.
         let linked = gap || hash == by_kept || hash == by_made;
         let what = match (linked, event.is_ours(&self.key)) {
             (true, true) => self.copied(position, event),
@@ -259,7 +259,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What a row says of people stands apart from it, and may be gone, but not another.
+    /// Verifies the personal data of a row, which is stored separately: it may be erased, but not
+    /// altered.
     fn personal(&mut self, position: i64, event: &Event, known: &Known) {
         let State { is_altered, is_erased } = State::of(event, known);
         self.report.erased += usize::from(is_erased);
@@ -269,14 +270,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether the very same row was there before: a copy has a digest that is right.
+    /// Reports a row that was seen before: the digest of a copy is valid.
     fn copied(&mut self, position: i64, event: &Event) -> Option<String> {
         let begin = event.mac.as_deref()?.first_chunk()?;
         let first = *self.seen.entry(u64::from_le_bytes(*begin)).or_insert(position);
         (first != position).then(|| format!("inserted: a copy of the row at position {first}"))
     }
 
-    /// The checkpoints that end here.
+    /// Verifies the checkpoints that end at this position.
     fn checkpoints(&mut self) {
         while let Some(kept) = self.ahead.pop_if(|kept| kept.size <= self.next) {
             match self.trail.signer.open(&kept.note) {
@@ -294,6 +295,7 @@ impl<'a> Walk<'a> {
         if self.outside.as_ref().is_some_and(|outside| position(outside.size) <= self.next)
             && let Some(outside) = self.outside.take()
         {
+            // `root` is silent after the first fault, but this checkpoint is always compared.
             self.differs = false;
             self.root(&outside, "the checkpoint you gave,");
         }
@@ -318,7 +320,7 @@ impl<'a> Walk<'a> {
         self.report.find(what);
     }
 
-    /// What should still come when the chain has ended.
+    /// Reports the checkpoints that were not reached when the chain has ended.
     fn end(&mut self) {
         let there = self.next;
         let unreached = std::mem::take(&mut self.ahead);
@@ -347,7 +349,8 @@ impl<'a> Walk<'a> {
         self.report.add(Finding { position, seq: Some(event.seq), at: Some(event.at), what });
     }
 
-    /// Rows without a place: those that were just written, and those that someone put there.
+    /// Verifies the rows without a place: rows that were just written, and rows that someone
+    /// inserted.
     async fn strays(&mut self, from: i64) -> Result<(), Error> {
         let mut after = from;
         loop {

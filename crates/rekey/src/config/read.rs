@@ -1,5 +1,5 @@
-//! Where settings come from: the file, then the environment. Every mistake is told with its
-//! place, one sentence each.
+//! Reads settings from the file, then from the environment. Each mistake is reported with its
+//! place, in one sentence.
 
 use std::{
     ffi::OsString,
@@ -13,16 +13,16 @@ use toml::{Spanned, Table, Value, de::DeTable};
 use super::{Config, DEFAULT};
 use crate::Error;
 
-/// The file that is read when none is named, if it is there.
+/// The file that is read if none is named and this one exists.
 const USUAL: &str = "rekey.toml";
 
-/// Every section and setting with its default: the default file is the one list.
+/// Every section and setting with its default. The default file is the only list of settings.
 static KNOWN: LazyLock<Table> = LazyLock::new(|| {
-    // A test reads the same text.
+    // A test parses the same text, so the fallback to an empty table is never reached.
     uncommented(DEFAULT).parse().unwrap_or_default()
 });
 
-/// A setting as it was found.
+/// A setting as it was given.
 struct Given {
     section: String,
     key: String,
@@ -32,13 +32,14 @@ struct Given {
 }
 
 impl Config {
-    /// Reads the file, `./rekey.toml` if none is named and there is one, and the environment.
+    /// Reads the file and the environment. If no file is named, `./rekey.toml` is read if it
+    /// exists.
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
         let (name, text) = contents(file)?;
         Self::parse(&name, &text, std::env::vars_os()).map_err(Error::Setup)
     }
 
-    /// Every setting as [`Config::load`] has it, without secrets.
+    /// Returns every setting with the value that [`Config::load`] gives it, without secrets.
     pub fn shown(file: Option<&Path>) -> Result<Table, Error> {
         let (name, text) = contents(file)?;
         let mut all = KNOWN.clone();
@@ -51,7 +52,7 @@ impl Config {
         Ok(all)
     }
 
-    /// From a file's text and an environment.
+    /// Parses the text of a file and an environment.
     pub(crate) fn parse(
         file: &str,
         text: &str,
@@ -65,7 +66,7 @@ impl Config {
     }
 }
 
-/// The file's name and text; none is no text.
+/// Returns the name and the text of the file; both are empty without a file.
 fn contents(file: Option<&Path>) -> Result<(String, String), Error> {
     let file = match file {
         Some(file) => Some(file.to_owned()),
@@ -81,7 +82,7 @@ fn contents(file: Option<&Path>) -> Result<(String, String), Error> {
     Ok((file.display().to_string(), text))
 }
 
-/// Every setting that is set, each of them sound.
+/// Returns every setting that is given, after checking each.
 fn given(
     file: &str,
     text: &str,
@@ -90,7 +91,7 @@ fn given(
     let mut given = in_file(file, text)?;
     given.extend(in_environment(environment)?);
     for setting in &given {
-        // Alone, so that what is wrong with it can be told with its place.
+        // Each setting is checked alone, so that a mistake can be reported with its place.
         let mut alone = Table::new();
         put(&mut alone, setting);
         Config::deserialize(alone).map_err(|error| {
@@ -101,8 +102,8 @@ fn given(
     Ok(given)
 }
 
-/// A URL whose password is not readable. One with a forgotten `%` is hidden whole, too: everything
-/// up to the last `@` is the user's.
+/// Hides the password of a URL. A password with an unescaped `@` is hidden completely, too:
+/// everything up to the last `@` belongs to the user.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (user, rest) =
@@ -153,7 +154,8 @@ fn in_file(file: &str, text: &str) -> Result<Vec<Given>, String> {
     Ok(given)
 }
 
-/// `None` for what no setting is: a table, a time, a list of anything but texts.
+/// Converts a parsed value. `None` for types that no setting has: a table, a time, a list with
+/// items other than texts.
 fn owned(value: &Spanned<toml::de::DeValue<'_>>) -> Option<Value> {
     use toml::de::DeValue;
     match value.get_ref() {
@@ -231,7 +233,7 @@ fn no_variable(name: &str) -> String {
     format!("{name}: there is no such setting{nearest}")
 }
 
-/// The nearest of `all`, or else all of them.
+/// Suggests the name in `all` that is nearest to `name`, or lists all of them.
 fn meant(name: &str, what: &str, all: &Table) -> String {
     let nearest = rekey_connectors::nearest(name, all.keys().map(String::as_str));
     if nearest.is_empty() {
@@ -257,7 +259,7 @@ fn line(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// The default file with its settings in force: a comment that reads as a setting loses its `# `.
+/// Enables all settings of the default file: a comment that reads as a setting loses its `# `.
 pub(super) fn uncommented(text: &str) -> String {
     let lines = text.lines().map(|line| match line.strip_prefix("# ") {
         Some(setting) if is_setting(setting) => setting,

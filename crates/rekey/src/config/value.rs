@@ -1,4 +1,4 @@
-//! What may stand in a setting, and every mistake in words.
+//! The values that settings may have, and an error text for each mistake.
 
 use std::{
     fmt::Display,
@@ -15,7 +15,7 @@ use serde::{
     de::{Error as _, IntoDeserializer},
 };
 
-/// `15m`, `24h`, `90s`, `7d`.
+/// Parses a duration such as `90s`, `15m`, `24h` or `7d`.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().or_else(|_| days(text)).map_err(|()| {
         format!("`{text}` is not a length of time: write it like 90s, 15m, 24h or 7d")
@@ -33,7 +33,7 @@ pub(super) fn deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
     span(from, Duration::from_secs(1)..=Duration::from_hours(24), "1s to 24h")
 }
 
-/// `0` for none.
+/// As `deadline`, or `0` for no limit.
 pub(super) fn no_or_deadline<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     if text == "0" {
@@ -140,7 +140,7 @@ pub(super) fn collector<'de, D: Deserializer<'de>>(from: D) -> Result<String, D:
     told(String::deserialize(from)?, cfg!(feature = "otlp")).map_err(D::Error::custom)
 }
 
-/// Whether this build, which can tell traces or not, can tell them there.
+/// Checks the address to which traces are exported. `can` is whether this build exports traces.
 fn told(endpoint: String, can: bool) -> Result<String, String> {
     if endpoint.is_empty() {
         return Ok(endpoint);

@@ -1,7 +1,7 @@
-//! The built-in source: passwords kept in rekey's own store, as Argon2id verifiers.
+//! The built-in source: its passwords are stored in rekey's own store, as Argon2id verifiers.
 //!
-//! Its accounts are the people rekey knows, under their alias. The one named `IdentityNow` is
-//! what people sign in with.
+//! Its accounts are the people that rekey knows, under their alias. People sign in to rekey with
+//! the built-in source named `IdentityNow`.
 
 use std::time::Instant;
 
@@ -23,16 +23,16 @@ use crate::{
     store::{self, Store, Tx},
 };
 
-/// The line beside those of the connectors' crate.
+/// The entry of this kind, beside those of the crate `rekey_connectors`.
 pub const KIND: Entry = Entry::of::<BuiltIn>();
 
-/// Argon2id: 19 MiB, 2 passes, 1 lane (OWASP's first choice).
+/// The parameters of Argon2id: 19 MiB, 2 passes, 1 lane (OWASP's first choice).
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Hashes at once for changes: each takes its 19 MiB. Those for sign-ins have turns of their own, so
-/// that strangers who try to sign in hold up no change.
+/// Most hashes at once for changes: each takes 19 MiB. Sign-ins have a limit of their own, so that
+/// a flood of them does not delay changes.
 static CHANGES: Semaphore = Semaphore::const_new(2);
 
 /// One built-in source.
@@ -42,13 +42,14 @@ pub struct BuiltIn {
 }
 
 impl BuiltIn {
-    /// The source `source` of `store`.
+    /// Opens the built-in source `source` of `store`.
     pub fn new(store: Store, source: SourceId) -> Self {
         Self { store, source }
     }
 
-    /// Whether `password` is the one in force, and the turn. The same work is done whether or not
-    /// there is such an account; a row that is there still takes some microseconds to read.
+    /// Compares `password` with the stored one, and returns the result together with `turn`. The
+    /// work is the same whether or not the account exists; reading a row that exists still takes
+    /// some microseconds longer.
     pub async fn compare<T: Send + 'static>(
         &self,
         native_identity: &str,
@@ -58,6 +59,7 @@ impl BuiltIn {
         let stored = self.stored(native_identity).await?;
         let (verifier, exists) = match &stored {
             Some((verifier, _)) => (verifier.clone(), true),
+            // A missing account gets a fixed salt and no hash, so that the same work is done.
             None => (format!("{}$", BASE64_STANDARD_NO_PAD.encode([0; 16])), false),
         };
         let salt = salt_of(&verifier).unwrap_or_default();
@@ -153,17 +155,19 @@ impl Connector for BuiltIn {
     }
 }
 
-/// The right to make one hash for a change.
+/// Waits for the right to compute one hash for a change.
 async fn turn() -> Result<SemaphorePermit<'static>, Fault> {
     CHANGES.acquire().await.map_err(|_| stopping())
 }
 
-/// `SALT$HASH`, both base64 without padding. Off the threads that serve requests.
+/// Returns the verifier `SALT$HASH`, both in base64 without padding. The hash is computed off the
+/// threads that serve requests.
 pub async fn hash(password: &Password, salt: [u8; 16]) -> Result<String, Fault> {
     Ok(hash_in(password, salt, turn().await?).await?.0)
 }
 
-/// The turn goes with the work: it is not over when a client goes away and nobody waits any more.
+/// Computes a hash. `turn` moves into the task, so that the limit also counts a hash whose client
+/// has gone away.
 async fn hash_in<T: Send + 'static>(
     password: &Password,
     salt: [u8; 16],

@@ -1,5 +1,5 @@
-//! The open handles of sources: kept by source and version, with a breaker each; and how many changes
-//! may be under way on each source.
+//! The open handles of sources, one for each source and version of its configuration, each with a
+//! circuit breaker; and the number of changes that may be under way on each source.
 
 use std::{
     collections::HashMap,
@@ -21,12 +21,12 @@ use crate::{
     store::{DueQueue, Store},
 };
 
-/// Failures in a row that open the breaker.
+/// Consecutive failures that open the breaker.
 const FAILURES: u32 = 5;
-/// How long it stays open before one change may try.
+/// How long the breaker stays open before one change may try the source.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Every handle of this node.
+/// All handles of this node.
 pub struct Handles {
     store: Store,
     sealer: Sealer,
@@ -35,7 +35,7 @@ pub struct Handles {
     permits: Permits,
 }
 
-/// The way to one source, as one version of its configuration has it.
+/// The connection to one source, for one version of its configuration.
 pub struct SourceHandle {
     version: i64,
     kind: String,
@@ -54,13 +54,13 @@ struct Breaker {
 }
 
 impl Handles {
-    /// None is open yet. `egress`: the addresses that connectors may reach.
+    /// Starts without an open handle. `egress` has the addresses that connectors may reach.
     pub fn new(store: Store, sealer: Sealer, egress: Egress) -> Self {
         let (open, permits) = (Mutex::default(), Permits::default());
         Self { store, sealer, egress, open, permits }
     }
 
-    /// Opens a connector with the source's opened secrets.
+    /// Opens a connector with the source's secrets in clear.
     pub fn open(&self, source: &Source) -> Result<Arc<dyn Connector>, Error> {
         if source.is_built_in() {
             return Ok(Arc::new(BuiltIn::new(self.store.clone(), source.id.clone())));
@@ -70,7 +70,8 @@ impl Handles {
         Ok(kind(connector)?.open(attributes, &self.egress)?)
     }
 
-    /// The handle to a source; opened when it is new or its configuration has changed.
+    /// Returns the handle of a source. Opens it if the source is new or its configuration has
+    /// changed.
     pub fn get(&self, source: &Source) -> Result<Arc<SourceHandle>, Error> {
         let mut handles =
             self.open.lock().map_err(|_| Error::Internal("handles are poisoned".into()))?;
@@ -91,8 +92,8 @@ impl Handles {
         Ok(handle)
     }
 
-    /// Puts a connector in the place of the one that the first configuration of a source would
-    /// open: in a simulation.
+    /// Installs a connector in place of the one that version 1 of a source would open, for
+    /// simulations.
     pub fn plug(
         &self,
         source: &SourceId,
@@ -112,7 +113,8 @@ impl Handles {
         }
     }
 
-    /// Every source's id and kind, and whether its breaker is open.
+    /// Returns the id and the kind of every source that has a handle, and whether its breaker is
+    /// open.
     pub fn breakers(&self) -> Vec<(String, String, bool)> {
         let Ok(handles) = self.open.lock() else { return Vec::new() };
         handles
@@ -121,7 +123,7 @@ impl Handles {
             .collect()
     }
 
-    /// The kind of a source that this node has a handle of.
+    /// Returns the kind of a source, or `unknown` if this node has no handle of it.
     pub fn kind(&self, source: &SourceId) -> String {
         let handles = self.open.lock().ok();
         let kind =
@@ -129,24 +131,25 @@ impl Handles {
         kind.unwrap_or_else(|| "unknown".into())
     }
 
-    /// How many changes may be claimed from each queue, `workers` in all and `per_source` on a source
-    /// that answers.
+    /// Returns how many changes may be claimed from each queue: at most `workers` in total, and at
+    /// most `per_source` on a source that answers.
     pub fn room(&self, due: &[DueQueue], workers: usize, per_source: usize) -> Vec<(String, i64)> {
         self.permits.divide(due, workers, |source| self.most(source, per_source))
     }
 
-    /// The permits of a change that [`Handles::room`] made room for.
+    /// Takes the permits of a change that was claimed within the limits of [`Handles::room`].
     pub fn hold(&self, source_set: &str) -> Permit {
         self.permits.hold(source_set)
     }
 
-    /// The permits of any other change, if there is room for it.
+    /// Takes the permits of a change that was claimed without regard to them; `None` if a source is
+    /// full.
     pub fn try_hold(&self, source_set: &str, per_source: usize) -> Option<Permit> {
         self.permits.try_hold(source_set, |source| self.most(source, per_source))
     }
 
-    /// How many changes may be under way on a source: none while its breaker is open, and one after
-    /// that, until it has answered.
+    /// Returns how many changes may be under way on a source: none while its breaker is open, then
+    /// one until the source has answered.
     fn most(&self, source: &SourceId, per_source: usize) -> usize {
         let Ok(handles) = self.open.lock() else { return 0 };
         match handles.get(source) {
@@ -163,12 +166,12 @@ impl SourceHandle {
         breaker.open_until.is_some_and(|until| until > Instant::now())
     }
 
-    /// Whether it failed so often that it must answer one change before it gets more.
+    /// Whether the source failed so often that it must answer one change before it gets more.
     fn is_on_probation(&self) -> bool {
         self.breaker.lock().is_ok_and(|breaker| breaker.open_until.is_some())
     }
 
-    /// Measures a look at the source.
+    /// Measures an observation of the source.
     pub async fn looked<T>(&self, look: impl Future<Output = T>) -> T {
         self.measured("look", look).await
     }
@@ -178,7 +181,7 @@ impl SourceHandle {
         self.measured("write", write).await
     }
 
-    /// Measures one more look, after a write or in its place.
+    /// Measures a verification: a further read, after a write or instead of one.
     pub async fn verified<T>(&self, verify: impl Future<Output = T>) -> T {
         self.measured("verify", verify).await
     }
@@ -191,14 +194,14 @@ impl SourceHandle {
         done
     }
 
-    /// The source answered, whatever it said.
+    /// Records that the source answered, whatever the answer was.
     pub fn answered(&self) {
         if let Ok(mut breaker) = self.breaker.lock() {
             *breaker = Breaker::default();
         }
     }
 
-    /// The source did not answer.
+    /// Records that the source did not answer.
     pub fn failed(&self, fault: &Fault) {
         if let Ok(mut breaker) = self.breaker.lock() {
             breaker.failures += 1;

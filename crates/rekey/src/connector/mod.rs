@@ -1,7 +1,7 @@
-//! How this node reaches the systems: the kinds of connectors, the secrets among their attributes,
-//! and the open handles with a circuit breaker and permits each.
+//! Access to the connected systems: the kinds of connectors, the secrets among their attributes,
+//! and the open handles, each with a circuit breaker and permits.
 //!
-//! What a change means for an account is decided elsewhere; the protocols are in the crate
+//! The effect of an answer on an account is decided elsewhere; the protocols are in the crate
 //! `rekey_connectors`.
 
 pub mod built_in;
@@ -16,12 +16,12 @@ pub use self::{
     permits::Permit,
 };
 
-/// Every kind of connector: those of the connectors' crate, and the built-in source.
+/// Returns every kind of connector: those of the crate `rekey_connectors`, and the built-in source.
 pub fn kinds() -> impl Iterator<Item = &'static Entry> {
     rekey_connectors::KINDS.iter().chain([&built_in::KIND])
 }
 
-/// Finds a kind, or says which there are.
+/// Finds a kind by its name. The error lists the kinds of this build.
 pub fn kind(name: &str) -> Result<&'static Entry, Fault> {
     kinds().find(|entry| entry.name == name).ok_or_else(|| {
         let names: Vec<_> = kinds().map(|entry| entry.name).collect();

@@ -1,11 +1,13 @@
 //! Permits: how many changes are under way on each source, and how many more may begin.
 //!
-//! A claim is divided among the queues of due changes, one change at a time and the longest due
-//! queue first, so that neither a full source nor a long queue takes what others could use. Changes
-//! of several sources need a permit of each at once. They hold at most half of a source's permits,
-//! since one slow member keeps the permits of the others waiting; and one permit of a source is kept
-//! for them while they wait, since a busy source would otherwise never have a free one in the same
-//! moment as the others. A source with a single permit keeps it only from what is due later.
+//! The free workers are divided among the queues of due changes, one change at a time and the queue
+//! that has been due longest first, so that neither a full source nor a long queue takes capacity
+//! that others could use. A change of several sources needs one permit of each at the same time.
+//! Such changes hold at most half of a source's permits, since one slow member keeps the permits of
+//! the others waiting. One permit of a source is reserved for them while they wait, since a busy
+//! source would otherwise never have a free permit at the same moment as the others. The permit of
+//! a source that has only one is reserved against changes that are due later, and against no
+//! others.
 
 use std::{
     collections::HashMap,
@@ -18,34 +20,34 @@ use crate::{model::id::SourceId, store::DueQueue};
 #[derive(Clone, Default)]
 pub(super) struct Permits(Arc<Mutex<HashMap<SourceId, Held>>>);
 
-/// How many changes are under way on a source, and how many of those are on other sources, too.
+/// How many changes are under way on a source, and how many of these are also on other sources.
 #[derive(Clone, Copy, Default)]
 struct Held {
     all: usize,
     shared: usize,
 }
 
-/// A change's permits on its sources; given back when dropped.
+/// The permits of one change on its sources. Dropping it returns them.
 pub struct Permit {
     permits: Permits,
     sources: Vec<SourceId>,
 }
 
-/// What may still begin on a source.
+/// The remaining capacity of a source.
 #[derive(Clone, Copy)]
 struct Free {
-    /// How many changes may be under way at all.
+    /// How many changes may be under way in total.
     most: usize,
     all: usize,
     /// How many of these may be changes of several sources.
     shared: usize,
-    /// How many of these are kept for changes of several sources.
+    /// How many of these are reserved for changes of several sources.
     kept: usize,
 }
 
 impl Permits {
-    /// How many changes each queue may have claimed, `workers` in all; `most` is how many may be
-    /// under way on a source.
+    /// Returns how many changes may be claimed from each queue: at most `workers` in total, and at
+    /// most `most(source)` under way on each source. Queues without room are left out.
     pub(super) fn divide(
         &self,
         due: &[DueQueue],
@@ -73,7 +75,7 @@ impl Permits {
         names.zip(rooms).filter(|(_, room)| *room > 0).collect()
     }
 
-    /// The permits of a change that was claimed as [`Permits::divide`] said.
+    /// Takes the permits of a change that was claimed within the limits of [`Permits::divide`].
     pub(super) fn hold(&self, source_set: &str) -> Permit {
         let sources = sources(source_set);
         let shared = usize::from(sources.len() > 1);
@@ -86,7 +88,8 @@ impl Permits {
         Permit { permits: self.clone(), sources }
     }
 
-    /// The same of a change that was claimed in any case: none if a source is full.
+    /// Takes the permits of a change that was claimed without regard to them; `None` if a source is
+    /// full.
     pub(super) fn try_hold(
         &self,
         source_set: &str,
@@ -120,7 +123,8 @@ impl Permits {
         }
         for sources in queues.iter().filter(|sources| sources.len() > 1) {
             if sources.iter().any(|source| most(source) == 0) {
-                // One of them takes no change at all, so that none of this queue can begin soon.
+                // A member of this queue takes no change now, so that no change of the queue can
+                // begin soon.
                 continue;
             }
             for source in sources {
@@ -154,12 +158,12 @@ impl Drop for Permit {
     }
 }
 
-/// Takes one place on each of the sources of a queue, if every one of them has one.
+/// Takes one place on every source of a queue, if each of them has one.
 fn take(free: &mut HashMap<SourceId, Free>, sources: &[SourceId]) -> bool {
     let shared = sources.len() > 1;
     let fits = |source| {
         free.get(source).is_some_and(|free| {
-            // A single permit that is kept is for another group, which has waited longer.
+            // A reserved single permit belongs to another group, which has waited longer.
             let is_kept = free.most == 1 && free.kept > 0;
             if shared { free.all > 0 && free.shared > 0 && !is_kept } else { free.all > free.kept }
         })
@@ -178,9 +182,10 @@ fn take(free: &mut HashMap<SourceId, Free>, sources: &[SourceId]) -> bool {
     true
 }
 
-/// Keeps the single permits of sources for a group that has to wait for another member: the queues
-/// that come after this are due later, and would take them first for as long as both are busy. A
-/// group that cannot begin soon, or not before an older one, is kept none.
+/// Reserves the single permits of sources for a group that has to wait for another member. The
+/// queues after it are due later, and would otherwise take these permits first for as long as both
+/// sources are busy. Nothing is reserved for a group that cannot begin soon, or not before an older
+/// group.
 fn keep_single(free: &mut HashMap<SourceId, Free>, sources: &[SourceId]) {
     let waits_for_others = |free: &Free| free.most == 0 || (free.most == 1 && free.kept > 0);
     if sources.iter().any(|source| free.get(source).is_none_or(waits_for_others)) {
@@ -193,7 +198,7 @@ fn keep_single(free: &mut HashMap<SourceId, Free>, sources: &[SourceId]) {
     }
 }
 
-/// The sources of a queue.
+/// Splits the name of a queue into its sources.
 fn sources(source_set: &str) -> Vec<SourceId> {
     source_set.split_whitespace().map(|id| SourceId(id.to_owned())).collect()
 }
@@ -247,7 +252,7 @@ mod tests {
         let permits = Permits::default();
         assert_eq!(divided(&permits, &["a b"], 64, 8), [4]);
         assert_eq!(divided(&permits, &["a down", "a"], 64, 8), [0, 8]);
-        // Both groups together.
+        // Both groups share the half of `a`'s permits.
         assert_eq!(divided(&permits, &["a b", "a c"], 64, 8), [2, 2]);
         let slow: Vec<_> = (0..4).map(|_| permits.hold("a b")).collect();
         assert_eq!(divided(&permits, &["a b", "a", "b"], 64, 8), [0, 4, 4]);
@@ -260,13 +265,13 @@ mod tests {
         let full: Vec<_> = (0..8).map(|_| permits.hold("b")).collect();
         assert_eq!(divided(&permits, &["a", "a b", "b"], 64, 8), [7, 0, 0]);
         let others: Vec<_> = (0..7).map(|_| permits.hold("a")).collect();
-        // However often others are looked for, the place is free when the other source has one.
+        // However often the others are divided, the permit is still free when `b` has one, too.
         assert_eq!(divided(&permits, &["a", "a b", "b"], 64, 8), [0, 0, 0]);
         drop(full);
         assert_eq!(divided(&permits, &["a", "a b", "b"], 64, 8), [0, 1, 7]);
         drop(others);
-        // A source with one permit keeps none from its own older changes, and a group that cannot
-        // begin is kept none at all.
+        // A source with one permit does not reserve it against its own older changes, and nothing
+        // is reserved for a group that cannot begin.
         assert_eq!(divided(&permits, &["a"], 64, 1), [1]);
         assert_eq!(divided(&permits, &["a", "a down"], 64, 8), [8, 0]);
         let slow = permits.hold("b");
@@ -279,7 +284,7 @@ mod tests {
         let permits = Permits::default();
         let (one, two) = (permits.hold("a"), permits.hold("b"));
         drop(one);
-        // What is due later waits until both are free, and so does another group.
+        // Changes that are due later wait until both sources are free, and so does another group.
         assert_eq!(divided(&permits, &["a b", "a", "b"], 64, 1), [0, 0, 0]);
         assert_eq!(divided(&permits, &["a b", "a c", "c"], 64, 1), [0, 0, 1]);
         assert_eq!(divided(&permits, &["a", "a b", "b"], 64, 1), [1, 0, 0]);

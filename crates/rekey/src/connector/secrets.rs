@@ -1,5 +1,5 @@
-//! Secrets among connector attributes: sealed in the store, opaque on the wire, kept when the
-//! opaque text is written back.
+//! Secrets among connector attributes: sealed in the store, opaque on the wire, and unchanged when
+//! a client writes the opaque text back.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey_connectors::{Attribute, attribute::Shape};
@@ -10,19 +10,19 @@ use zeroize::Zeroizing;
 
 use crate::{Error, connector::kind, error::BadRequest, model::id::SourceId};
 
-/// How a sealed attribute begins.
+/// The prefix of a sealed attribute.
 const MARK: &str = "rekey:sealed:";
 
-/// Connector attributes that may be kept.
+/// Connector attributes that may be stored.
 pub struct Sealed {
-    /// Every secret among them is sealed.
+    /// The attributes, with every secret sealed.
     pub attributes: Map<String, Value>,
-    /// The secrets that came back as the stored ciphertext, not as themselves: their paths.
+    /// The paths of the secrets that the client sent as the stored ciphertext, not in clear.
     returned: Vec<String>,
 }
 
 impl Sealed {
-    /// Without the secrets that came back as ciphertext.
+    /// Removes the secrets that the client sent as ciphertext.
     pub fn forget_returned(&mut self) {
         for path in &self.returned {
             let (parents, name) = path.rsplit_once('.').unwrap_or(("", path));
@@ -37,18 +37,18 @@ impl Sealed {
     }
 }
 
-/// What becomes of a secret that came in clear and equals the stored one.
+/// The treatment of a secret that was sent in clear and equals the stored one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Equal {
-    /// It keeps its ciphertext, so that nothing changes: for the operator, who applies the same file
+    /// It keeps its ciphertext, so that nothing changes when the operator applies the same file
     /// again.
     Kept,
-    /// It gets another ciphertext, as any other value would: a caller of the API who sends guesses
-    /// cannot distinguish the right one, neither by the answer nor by the time it takes.
+    /// It gets a new ciphertext, as any other value would: an API caller who sends guesses cannot
+    /// recognize the right one, neither by the answer nor by its timing.
     Renewed,
 }
 
-/// Seals the secrets among `attributes`. One that is sealed already must be the very text in
+/// Seals the secrets among `attributes`. A secret that is sealed already must equal the text in
 /// `stored`.
 pub fn seal(
     sealer: &Sealer,
@@ -87,7 +87,7 @@ pub fn seal(
     Ok(done)
 }
 
-/// The attributes with the secrets opened.
+/// Returns the attributes with the secrets in clear.
 pub fn open(
     sealer: &Sealer,
     source: &SourceId,
@@ -105,8 +105,8 @@ pub fn open(
     Ok(Value::Object(open))
 }
 
-/// Calls `with` for every declared attribute that is there, those inside of objects one by one,
-/// with its path.
+/// Calls `with` for every declared attribute that is present, with its path; for an object, once
+/// for each of its members.
 fn visit(
     declared: &[&'static Attribute],
     attributes: &mut Map<String, Value>,
@@ -126,7 +126,7 @@ fn visit(
     Ok(())
 }
 
-/// The text at a path.
+/// Returns the text at a path, with dots between the names.
 fn stored_text<'a>(stored: &'a Map<String, Value>, path: &str) -> Option<&'a str> {
     let mut names = path.split('.');
     let first = stored.get(names.next()?)?;

@@ -1,4 +1,4 @@
-//! Reading every account of a source, in bounded memory.
+//! Reads every account of a source, in bounded memory.
 
 use std::{error::Error as StdError, mem, sync::Arc, time::Duration};
 
@@ -30,22 +30,22 @@ use crate::{
     store::{self, Tx},
 };
 
-/// Accounts looked at in one transaction.
+/// Accounts that one transaction reads.
 pub(super) const PAGE: i64 = 500;
-/// Accounts on their way from the connector: few, since a source decides how large they are.
+/// Accounts in the channel from the connector: few, since the source decides how large they are.
 const CHANNEL: usize = 8;
-/// Why the accounts of a source as it was are not kept.
+/// The error text when the source's configuration changed during the aggregation.
 pub(super) const CHANGED: &str = "the source was changed meanwhile: aggregate again";
-/// Why no account was given to a person.
+/// The error text when not all accounts could be stored, so that none was correlated.
 const UNSETTLED: &str = "not all accounts of the source are kept, so that no account was given to anybody: make room, and aggregate again";
-/// Transactions at once, of all aggregations: the store has others to serve.
+/// Most transactions of all aggregations at once, so that the store stays available to others.
 static WRITING: Semaphore = Semaphore::const_new(4);
-/// So many accounts of a source are remembered in little memory.
+/// Up to this many accounts of a source are remembered without a permit of `LARGE`.
 const MANY: usize = 100_000;
-/// Sources at once of which more accounts are remembered.
+/// Most sources at once of which more than `MANY` accounts are remembered.
 static LARGE: Semaphore = Semaphore::const_new(4);
 
-/// Carries it out; a sentence says why it failed, and warnings what became otherwise than expected.
+/// Executes an aggregation. Returns an error text if it failed; adds to `counts` and `warnings`.
 pub(super) async fn run(
     app: &App,
     job: &Job,
@@ -69,7 +69,7 @@ pub(super) async fn run(
         Err(other) => return Err(other),
     };
     let (sender, accounts) = mpsc::channel(CHANNEL);
-    // Dropped, as when a bound is exceeded, it stops the connector.
+    // Dropping the set, for example when a limit is exceeded, aborts the connector's task.
     let mut listing = JoinSet::new();
     listing.spawn(async move { connector.accounts(sender).await });
     let time = app.config.limits.aggregation_time;
@@ -96,7 +96,7 @@ pub(super) async fn run(
         if let Err(why) = reading.read(accounts).await? {
             return Ok(Err(why));
         }
-        // Only now is it known whether that was all of them.
+        // Only the connector's result shows whether the listing is complete.
         Ok(Ok(listing.join_next().await))
     });
     let read = read.await;
@@ -119,17 +119,17 @@ pub(super) async fn run(
     if !source::keep_health(app, &reading.source, failure.is_none()).await? {
         return Ok(Some(CHANGED.into()));
     }
-    // Accounts of a built-in source come and go with their people.
     if failure.is_some() {
         return Ok(failure);
     }
     let seen = Arc::new(mem::take(&mut reading.seen));
+    // Accounts of a built-in source are created and removed with their people.
     if !reading.source.is_built_in()
         && let Some(why) = reading.remove(&seen).await?
     {
         return Ok(Some(why.into()));
     }
-    // Accounts that are not kept may name the same people as those that are.
+    // An account that was not stored may name the same person as a stored one.
     if reading.total.refused > 0 {
         return Ok(Some(UNSETTLED.into()));
     }
@@ -158,13 +158,13 @@ pub(super) struct Reading<'a> {
     room: Room,
     seen: Seen,
     left_out: Named,
-    /// Held once it remembers many accounts.
+    /// Held as soon as more than `MANY` accounts are remembered.
     large: Option<SemaphorePermit<'static>>,
 }
 
 impl Reading<'_> {
-    /// Keeps every account that comes, until none does; a sentence, if they are too many or do not
-    /// come, or come too slowly.
+    /// Stores every account that the source lists. The inner `Err` is an error text: the accounts
+    /// are too many or come too slowly, or the source was changed meanwhile.
     async fn read(
         &mut self,
         mut accounts: mpsc::Receiver<Listed>,
@@ -176,7 +176,7 @@ impl Reading<'_> {
             let begun = Instant::now();
             let Batch { accounts: mut batch, is_last } = gather(&mut accounts).await;
             let pace = pace.count(batch.len(), begun.elapsed());
-            // Accounts that are listed again count, too: a source may repeat them without end.
+            // Repeated accounts count, too: a source could otherwise repeat them without end.
             listed += batch.len();
             let too_many = listed.saturating_sub(most);
             batch.truncate(batch.len() - too_many);
@@ -198,7 +198,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether an account can be kept, and was not listed before.
+    /// Whether an account can be stored, and is listed for the first time.
     fn is_new(&mut self, listed: &Listed) -> bool {
         let Some(why) = unkeepable(listed) else { return self.seen.add(&listed.native_identity) };
         if self.seen.leave_out(listed) {
@@ -207,8 +207,8 @@ impl Reading<'_> {
         false
     }
 
-    /// Waits until there is memory for all accounts that were seen; false if the source was changed
-    /// meanwhile.
+    /// Waits until there is memory for all accounts that were seen, and renews the claim meanwhile.
+    /// Returns false if the source was changed meanwhile.
     async fn remembers(&mut self) -> Result<bool, Error> {
         while self.large.is_none() && self.seen.len() > MANY {
             match timeout(RENEWAL, LARGE.acquire()).await {
@@ -220,7 +220,7 @@ impl Reading<'_> {
         Ok(true)
     }
 
-    /// Keeps a batch; false if the source was changed meanwhile.
+    /// Stores a batch. Returns false if the source was changed meanwhile.
     async fn keep(&mut self, batch: Vec<Listed>) -> Result<bool, Error> {
         self.counts.insert("total".into(), self.seen.len().into());
         let (correlator, room) = (self.correlator.clone(), self.room);
@@ -240,7 +240,7 @@ impl Reading<'_> {
         Ok(true)
     }
 
-    /// What was not kept for want of room, in words.
+    /// Describes the accounts and attributes that were not stored because a limit was reached.
     fn no_room(&self) -> Option<String> {
         let Counted { refused, trimmed, .. } = self.total;
         let limits = &self.app.config.limits;
@@ -252,8 +252,8 @@ impl Reading<'_> {
         })
     }
 
-    /// Decides whose the accounts are, now that all were read: those that name one person together
-    /// and so became nobody's. None if the source was changed meanwhile.
+    /// Decides on the owners of the accounts, after all were read. Returns the accounts that may
+    /// not have the owner they name, with the reasons; `None` if the source was changed meanwhile.
     async fn settle(&mut self, seen: &Arc<Seen>) -> Result<Option<Named>, Error> {
         let mut after = String::new();
         let mut refused = Named::default();
@@ -274,7 +274,8 @@ impl Reading<'_> {
         Ok(Some(refused))
     }
 
-    /// Does a part of the work while the claim holds; none if the source was changed meanwhile.
+    /// Runs one transaction of the aggregation, and renews the claim in it. `None` if the source
+    /// was changed meanwhile.
     pub(super) async fn page<T: Send + 'static>(
         &self,
         deed: impl Fn(&mut Tx<'_>, &Source) -> Result<T, Error> + Send + 'static,
@@ -284,7 +285,7 @@ impl Reading<'_> {
         self.app
             .store
             .write(move |tx| -> Result<_, Error> {
-                // First, so that a lost claim writes nothing.
+                // The renewal comes first, so that a job with a lost claim writes nothing.
                 tx.renew_job(&job, LEASE, &counts)?;
                 if !tx.hold_source(&source.id, source.version)? {
                     return Ok(None);
@@ -295,10 +296,10 @@ impl Reading<'_> {
     }
 }
 
-/// Accounts named at most in what a task says.
+/// Most accounts that one message of a task names.
 const NAMED: usize = 20;
 
-/// Accounts of which a task says something.
+/// Accounts that a message of a task names; the others are only counted.
 #[derive(Default)]
 struct Named {
     named: Vec<String>,

@@ -1,4 +1,5 @@
-//! Chains the audit trail behind the deeds.
+//! Chains the audit trail: rows are written by the transactions that they describe, and get their
+//! place and hash here, after the commit.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -9,10 +10,10 @@ use crate::{
     audit::{self, chain::Chainer},
 };
 
-/// How often.
+/// Pause between two rounds when no row waits.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until `stop` says so.
+/// Chains audit rows until `stop` is true or its sender is dropped.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut chainer = Chainer::default();
     while !*stop.borrow() {
@@ -36,7 +37,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// The last round, when nothing else writes any more.
+/// Runs the last round, at shutdown: it must run after every other write of this node.
 pub async fn finish(app: &App) {
     if let Err(error) = audit::finish_attempts(&app.audit).await {
         tracing::warn!(%error, "attempts beyond their budgets could not be recorded");

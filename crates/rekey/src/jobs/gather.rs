@@ -1,4 +1,5 @@
-//! What a source lists, in batches: how fast it must list, and what an account may hold.
+//! Gathers the accounts that a source lists into batches, and checks how fast the source lists them
+//! and how large they are.
 
 use std::time::Duration;
 
@@ -10,28 +11,29 @@ use tokio::{
 
 use crate::source::room::size;
 
-/// Accounts in one transaction, and about how many bytes of them.
+/// Most accounts in one transaction, and about how many bytes they may have.
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 1024 * 1024;
-/// How long a transaction waits for more accounts once it has one.
+/// How long a batch waits for more accounts after its first one.
 const GATHER: Duration = Duration::from_millis(200);
-/// A claim is renewed at least this often.
+/// Longest time without a renewal of the claim.
 pub(super) const RENEWAL: Duration = Duration::from_secs(15);
-/// What an account may have in names and attributes, as they are kept.
+/// Most bytes of names and attributes that an account may have, as they are stored.
 const ACCOUNT_BYTES: usize = 64 * 1024;
-/// The bytes of a name or an id: PostgreSQL takes 2,704 in a row of an index.
+/// Most bytes of a name or an id: PostgreSQL limits an index row to 2,704.
 const NAME_BYTES: usize = 2000;
-/// Accounts that a source must list in this time, of which only what rekey waits for it counts.
+/// Least number of accounts that a source must list in this time. Only the time that rekey waits
+/// for the source counts.
 const PACE: (usize, Duration) = (500, Duration::from_mins(1));
 
-/// What is kept in one transaction.
+/// The accounts that one transaction stores.
 pub(super) struct Batch {
     pub(super) accounts: Vec<Listed>,
-    /// Whether the source has listed all.
+    /// Whether the source has listed all its accounts.
     pub(super) is_last: bool,
 }
 
-/// The next accounts; none of them if the source sends nothing for [`RENEWAL`].
+/// Returns the next accounts; an empty batch if the source sends nothing for [`RENEWAL`].
 pub(super) async fn gather(from: &mut mpsc::Receiver<Listed>) -> Batch {
     let mut until = Instant::now() + RENEWAL;
     let (mut accounts, mut bytes) = (Vec::new(), 0);
@@ -50,8 +52,8 @@ pub(super) async fn gather(from: &mut mpsc::Receiver<Listed>) -> Batch {
     Batch { accounts, is_last: false }
 }
 
-/// Why an account cannot be kept. The stores differ in what they hold: each account must be held by
-/// both.
+/// Returns why an account cannot be stored, if so. SQLite and PostgreSQL have different limits:
+/// both must be able to hold each account.
 pub(super) fn unkeepable(listed: &Listed) -> Option<String> {
     let id = listed.stable_id.as_deref().unwrap_or_default();
     for (text, what) in
@@ -76,7 +78,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Counts accounts and the time that rekey waited for them. A sentence, if they are too slow.
+    /// Counts accounts and the time that rekey waited for them. Fails with an error text if the
+    /// source is too slow.
     pub(super) fn count(&mut self, listed: usize, waited: Duration) -> Result<(), String> {
         let (least, time) = PACE;
         self.listed += listed;

@@ -1,4 +1,4 @@
-//! Removing the accounts that a source no longer lists.
+//! Removes the accounts that a source no longer lists.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::{
     },
 };
 
-/// So many accounts may go at once, whatever the share of the source's that is.
+/// Up to this many accounts are removed at once, whatever share of the source's accounts they are.
 const FEW: u64 = 5;
 
 impl Reading<'_> {
-    /// Removes the accounts the source no longer has, unless they are so many that the source
-    /// rather fails to show them; a sentence, if it removed none for that.
+    /// Removes the accounts that the source no longer lists. So many missing accounts that the
+    /// source more likely fails to list them remove none, and are returned as an error text.
     pub(super) async fn remove(&mut self, seen: &Arc<Seen>) -> Result<Option<String>, Error> {
         let Some((unseen, all)) = self.count(seen).await? else { return Ok(Some(CHANGED.into())) };
         if seen.is_empty() && all > 0 {
@@ -25,6 +25,7 @@ impl Reading<'_> {
             )));
         }
         let (before, percent) =
+            // Accounts that this aggregation created do not raise the threshold.
             (all.saturating_sub(self.total.created), self.source.delete_threshold());
         if unseen > FEW && unseen.saturating_mul(100) > before.saturating_mul(percent) {
             return Ok(Some(format!(
@@ -48,7 +49,8 @@ impl Reading<'_> {
         }
     }
 
-    /// How many accounts were not seen, and how many there are.
+    /// Counts the accounts that were not seen, and all accounts. `None` if the source was changed
+    /// meanwhile.
     async fn count(&self, seen: &Arc<Seen>) -> Result<Option<(u64, u64)>, Error> {
         let mut after = String::new();
         let (mut unseen, mut all) = (0, 0);

@@ -1,4 +1,4 @@
-//! Work that outlives the request that asked for it.
+//! Background work: it continues after the request that caused it was answered.
 
 mod aggregate;
 pub mod chain;

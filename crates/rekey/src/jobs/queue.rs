@@ -1,5 +1,5 @@
-//! The loop that claims jobs and carries them out. A job may run twice; one whose claim was lost
-//! can finish nothing.
+//! Claims jobs and executes them. A job may be executed twice; a worker whose claim was lost cannot
+//! complete the job.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -14,17 +14,18 @@ use crate::{
     store::{Tx, is_lost},
 };
 
-/// How long a claim lasts unless it is renewed.
+/// Duration of a claim unless it is renewed.
 pub const LEASE: Duration = Duration::from_mins(1);
-/// Jobs at once on this node. Most of them wait for what a source lists, and hold little meanwhile;
-/// what each may hold at most times their number is what sources can make rekey use.
+/// Most jobs at once on this node. Most of them wait for a source and hold little memory meanwhile.
+/// The memory that sources can make rekey use is this number times the limit of one job.
 const AT_ONCE: usize = 16;
-/// How often to look when nothing wakes the loop.
+/// Pause between two polls of the queue when no job is due.
 const POLL: Duration = Duration::from_millis(200);
-/// A job that took a node with it this often has failed.
+/// Most attempts of a job. A further claim fails it, since none of the attempts has ended it.
 const ATTEMPTS: i64 = 3;
 
-/// Runs until `stop` says so; a job under way is left to its lease.
+/// Runs until `stop` is true. Jobs under way are aborted then: their leases expire, and another
+/// node repeats them.
 pub async fn run_jobs(app: App, mut stop: watch::Receiver<bool>) {
     let mut under_way = JoinSet::new();
     while !*stop.borrow() {
@@ -52,6 +53,7 @@ pub async fn run_jobs(app: App, mut stop: watch::Receiver<bool>) {
 
 async fn claim(app: &App) -> Result<Option<Job>, crate::store::Error> {
     let node = app.node.clone();
+    // A read comes first, so that polling an empty queue begins no write transaction.
     if !app.store.glance(move |tx: &mut Tx<'_>| tx.is_job_due(&node)).await? {
         return Ok(None);
     }
@@ -59,7 +61,8 @@ async fn claim(app: &App) -> Result<Option<Job>, crate::store::Error> {
     app.store.write(move |tx| tx.claim_job(&node, LEASE)).await
 }
 
-/// Carries a job out and ends it. What fails on rekey's side is left to the lease.
+/// Executes a job and ends it. After a failure on rekey's side the job stays claimed until its
+/// lease expires, and is then repeated.
 pub async fn carry_out(app: &App, job: Job) {
     let (mut counts, mut messages) = (Map::new(), Vec::new());
     let done = match job.kind.as_str() {
@@ -68,7 +71,7 @@ pub async fn carry_out(app: &App, job: Job) {
         other => Ok(Some(format!("this build knows no job of kind {other}").into())),
     };
     let done = match done {
-        // It would be refused again.
+        // A repetition would be refused, too.
         Err(Error::Store(error)) if error.refuses_value() => {
             tracing::error!(job.id = %job.id, error = &error as &dyn StdError, "the store cannot hold a value");
             Ok(Some("the store cannot hold something that the source lists: what was read before it is kept, and none was removed; the log has the store's error, with this task's id".into()))

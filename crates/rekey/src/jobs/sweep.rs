@@ -1,4 +1,4 @@
-//! Throwing away what has had its day.
+//! Periodic removal of expired rows, and other periodic maintenance.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use tokio::sync::watch;
 
 use crate::{App, Error, keys, password::accept, source::aggregation};
 
-/// How often.
+/// Pause between two sweeps.
 const EVERY: Duration = Duration::from_mins(1);
-/// How long the status of an ended change or task can be asked for.
+/// How long the status of an ended change or task remains available: 90 days.
 const KEPT: Duration = Duration::from_hours(90 * 24);
-/// Rows looked at in one transaction at most.
+/// Most rows of each kind that one transaction reads.
 const BATCH: i64 = 1000;
 
-/// Runs until `stop` says so.
+/// Sweeps once a minute until `stop` is true or its sender is dropped.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut from = 0;
     while !*stop.borrow() {
@@ -30,8 +30,10 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Once: accounts that wait for an aggregation get one; keys that are old or ended, tasks that ended 90 days ago, and, among the next changes after `from`, those that ended
-/// 90 days ago. Where to go on next time.
+/// Sweeps once: rotates old keys, removes ended ones, and enqueues aggregations of the sources
+/// whose accounts wait for one. Removes expired idempotency keys, tasks that ended 90 days ago and,
+/// among the next changes after the sequence number `from`, those that ended 90 days ago. Returns
+/// where the next sweep continues; 0 is the beginning.
 pub async fn sweep(app: &App, from: i64) -> Result<i64, Error> {
     keys::rotate_old(&app.keys).await?;
     keys::remove_ended(&app.keys).await?;

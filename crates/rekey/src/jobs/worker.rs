@@ -1,4 +1,4 @@
-//! The loop that claims password changes and carries them out.
+//! Claims password changes and executes them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,27 +17,28 @@ use crate::{
     store::{self, Claimed, Room, Tx},
 };
 
-/// Changes claimed in one transaction at most.
+/// Most free workers that one round claims changes for.
 const BATCH: usize = 64;
-/// How often to look when nothing wakes the loop: another node may have accepted something.
+/// Interval of polling the store when nothing wakes the loop: another node may have accepted a
+/// change.
 const POLL: Duration = Duration::from_millis(150);
-/// Places for changes whose deadline has come, beside the workers: sources that hang may hold every
+/// Places for expired changes, in addition to the workers: sources that hang may occupy every
 /// worker, and ending a change needs no source.
 const ENDS: usize = 4;
 
-/// What has nothing to do.
+/// Free capacity of this node.
 #[derive(Clone, Copy)]
 pub struct Free {
-    /// Workers.
+    /// Free workers.
     pub workers: usize,
-    /// Places in which changes end without a source.
+    /// Free places for changes that end without their source.
     pub ends: usize,
 }
 
-/// Runs until `stop` says so, then waits for the changes under way.
+/// Runs until `stop` is true or its sender is dropped, then waits for the changes under way.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     if app.config.changes.workers == 0 {
-        // A node that only accepts: others carry out.
+        // This node only accepts changes; other nodes execute them.
         let _ = stop.wait_for(|stopped| *stopped).await;
         return;
     }
@@ -48,7 +49,8 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut under_way = JoinSet::new();
     let mut poll = tokio::time::interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Without a free worker the store is asked only for ends, and not whenever something wakes it.
+    // Without a free worker a round can only end expired changes: these wait for the poll, and do
+    // not make every wake-up query the store.
     let mut is_time = false;
     while !*stop.borrow() {
         while under_way.try_join_next().is_some() {}
@@ -56,7 +58,8 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         let may_claim = free.workers > 0 || (is_time && free.ends > 0);
         if may_claim {
             let is_cut = round(&app, free, &places, &mut under_way).await;
-            // Without a worker only ends can be cut: the next ones follow when these are done.
+            // Without a worker only the expired changes can have been cut off: the next ones follow
+            // in the next round.
             is_time = is_cut && free.workers == 0;
             if is_cut {
                 continue;
@@ -65,14 +68,14 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         is_time |= tokio::select! {
             () = app.wake.notified() => false,
             _ = poll.tick() => true,
-            // Nobody who could say so any more: stopped, too.
+            // The sender was dropped: nothing can stop the loop later, so it stops now.
             changed = stop.changed() => if changed.is_err() { break } else { false },
         };
     }
     while under_way.join_next().await.is_some() {}
 }
 
-/// What changes are carried out in.
+/// The places of this node in which changes are executed.
 struct Places {
     workers: Arc<Semaphore>,
     ends: Arc<Semaphore>,
@@ -86,28 +89,29 @@ impl Places {
         }
     }
 
-    /// A worker, or a place for an end when there is none.
+    /// Takes a worker or, if none is free, a place for an expired change.
     fn take(&self) -> Option<OwnedSemaphorePermit> {
         let take = |places: &Arc<Semaphore>| places.clone().try_acquire_owned().ok();
         take(&self.workers).or_else(|| take(&self.ends))
     }
 }
 
-/// What was claimed.
+/// The result of a claim.
 #[derive(Default)]
 pub struct Taken {
-    /// Each change with its permits, those first that need a worker. One whose deadline has come
-    /// may have no permit: then it is ended without its source.
+    /// The claimed changes with their permits; the ones that need a worker come first. An expired
+    /// change may have no permit: it then ends without its source.
     pub changes: Vec<(Claimed, Option<Permit>)>,
-    /// Whether as many were taken as could be, so that there may be more.
+    /// Whether the claim took as many changes as fit, so that more may be due.
     pub is_cut: bool,
 }
 
-/// Claims what is due, as much as `free` can carry out, and of each source no more than it has
-/// permits for.
+/// Claims due changes: at most as many as `free` can execute, and of each source at most as many as
+/// it has free permits.
 pub async fn claim(app: &App, free: Free) -> Result<Taken, store::Error> {
     let (mut due, has_expired) = app.store.glance(|tx: &mut Tx<'_>| tx.due_queues()).await?;
-    // The ends of what has expired share the workers with what can still succeed.
+    // Expired changes get at most half of the workers, so that changes that can still succeed keep
+    // the others.
     let shared = if has_expired { free.workers / 2 } else { 0 };
     let mut ends = if has_expired { shared + free.ends } else { 0 };
     let mut workers = free.workers - shared;
@@ -122,8 +126,8 @@ pub async fn claim(app: &App, free: Free) -> Result<Taken, store::Error> {
         let (node, within) = (app.node.clone(), room.clone());
         let claiming = app.store.write(move |tx| tx.claim(&node, LEASE, &within));
         let claimed = claiming.instrument(tracing::info_span!("claim")).await?;
-        // What is due in a queue may wait for an older change of its account. The workers that such
-        // a queue did not need are divided among the others.
+        // A change that is due may wait for an older change of its account. Workers that such a
+        // queue did not use are divided among the other queues.
         due.retain(|queue| {
             let most = room.queues.iter().find(|(name, _)| *name == queue.source_set);
             let taken = claimed.iter().filter(|change| change.source_set == queue.source_set);
@@ -141,7 +145,7 @@ pub async fn claim(app: &App, free: Free) -> Result<Taken, store::Error> {
         }));
     }
     is_cut |= workers == 0 && !changes.is_empty();
-    // A last look at a source takes a worker.
+    // A recheck of an expired change observes its source, which takes a worker.
     let spare = free.workers.saturating_sub(changes.len());
     changes.extend(expired.into_iter().enumerate().map(|(at, change)| {
         let permit = (at < spare).then(|| app.handles.try_hold(&change.source_set, per_source));
@@ -150,7 +154,7 @@ pub async fn claim(app: &App, free: Free) -> Result<Taken, store::Error> {
     Ok(Taken { changes, is_cut })
 }
 
-/// Claims what is due and starts it; whether there may be more.
+/// Claims due changes and starts them. Returns whether more may be due.
 async fn round(app: &App, free: Free, places: &Places, under_way: &mut JoinSet<()>) -> bool {
     let Taken { changes: claimed, is_cut } = match claim(app, free).await {
         Ok(taken) => taken,
@@ -168,7 +172,7 @@ async fn round(app: &App, free: Free, places: &Places, under_way: &mut JoinSet<(
         let Some(place) = places.take() else { break };
         let app = app.clone();
         under_way.spawn(async move {
-            // Every line about it names it, whoever writes the line.
+            // The span adds the change's id to every log line below it.
             let span = tracing::info_span!(
                 "change",
                 request_id = %change.id,

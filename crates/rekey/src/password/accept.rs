@@ -1,8 +1,9 @@
-//! Accepting a password change: everything up to the 202.
+//! Accepts a password change: every step up to the `202`.
 //!
-//! Only public facts decide here: the private key is not used, so nothing a caller sees or times
-//! can depend on the padding. One transaction is the promise; it holds all the request's accounts,
-//! locked in sorted order, while it takes its place in the order of acceptance.
+//! Only public facts decide here: the private key is not used, so that neither an answer nor its
+//! timing depends on the padding of the ciphertext. One transaction makes the promise. It locks all
+//! accounts of the request in sorted order while the change takes its place in the order of
+//! acceptance; the sorted order prevents deadlocks between requests.
 
 use base64::{
     Engine,
@@ -27,59 +28,61 @@ use crate::{
     store::{NewChange, Quota, Target, Tx},
 };
 
-/// How long a resend of the same ciphertext is the same request.
+/// Time after the acceptance in which the same ciphertext gets the same `requestId`; after it, the
+/// ciphertext is refused.
 pub const RESEND: std::time::Duration = std::time::Duration::from_hours(24);
 
-/// The time in which the changes of an account are counted.
+/// Period over which the changes of an account are counted.
 const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
-/// Base64 as clients send it: with or without `=`.
+/// Base64 as clients send it: the padding with `=` is optional.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What the caller asks for, as they sent it.
+/// A request to change a password, as the caller sent it.
 #[derive(Clone)]
 pub struct Ask {
-    /// Whose password.
+    /// The person whose password is to be changed.
     pub identity_id: IdentityId,
-    /// On which source.
+    /// The source on which it is to be changed.
     pub source_id: SourceId,
-    /// The account's native identity; may be left out where there is only one.
+    /// The account's native identity; optional if the person has only one account on the source.
     pub account_id: Option<String>,
-    /// Which key the password was encrypted for.
+    /// The key that the password was encrypted with.
     pub public_key_id: KeyId,
-    /// The ciphertext in base64, with any white space.
+    /// The ciphertext in base64; white space is ignored.
     pub encrypted_password: String,
     /// The caller's own name for this request (draft-ietf-httpapi-idempotency-key-header).
     pub idempotency_key: Option<String>,
 }
 
-/// What the caller gets.
+/// The answer to an accepted request.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// The request's name.
+    /// The id of the change, `requestId` on the wire.
     pub id: ChangeId,
-    /// Where it stands: a resend may find it ended.
+    /// The state of the change: at a resend it may have ended already.
     pub state: State,
-    /// Whether it was accepted before.
+    /// Whether an earlier request with the same ciphertext was accepted.
     pub is_resend: bool,
-    /// The changes that ended since it took their place: the kinds of their sources.
+    /// The kinds of the sources of the changes that ended because this change superseded them.
     pub superseded: Vec<String>,
 }
 
-/// Accepts a change durably, or says what is wrong with it.
+/// Accepts a change under a new id. The change is durable on return; an error says what is wrong
+/// with the request.
 pub async fn accept(app: &App, caller: &Caller, ask: Ask) -> Result<Accepted, Error> {
     accept_as(app, caller, new_id(app), ask).await
 }
 
-/// A name for a change, of which there is no other.
+/// Returns a new, unique id for a change. Ids sort by the time at which they were made.
 pub fn new_id(app: &App) -> ChangeId {
     ChangeId(sortable(app.clock.now()))
 }
 
-/// The same, under this name.
+/// Accepts a change under the given id; otherwise as `accept`.
 pub async fn accept_as(
     app: &App,
     caller: &Caller,
@@ -109,7 +112,8 @@ pub async fn accept_as(
     answer
 }
 
-/// The deed. A refusal is an inner error: it undoes nothing, and keeps the audit row of a replay.
+/// Decides on the request inside one transaction. A refusal is the inner `Err`: the transaction
+/// still commits, which keeps the audit row of a replay. The outer `Err` rolls it back.
 fn decide(
     app: &App,
     tx: &mut Tx<'_>,
@@ -125,7 +129,7 @@ fn decide(
         ask.account_id.as_deref(),
         &ask.public_key_id,
     )?;
-    // For a person, a source on which they have no account is not there.
+    // For a caller without API authority, a source without an account of the person does not exist.
     let may_know = |account: bool| account || caller.is_api_authority();
     let ground = grounds.first().filter(|ground| may_know(ground.account_id.is_some()));
     let Some(ground) = ground else {
@@ -186,7 +190,8 @@ fn decide(
 
     let targets = tx.lock_targets(named, &ask.source_id, &ask.identity_id)?;
     if !targets.iter().any(|target| target.account_id == *named) {
-        // It went, or to someone else, while its turn was waited for.
+        // The account was removed, or given to another person, while this transaction waited for
+        // the lock.
         return refuse(BadRequest::Referenced, NO_ACCOUNT.into());
     }
     let change = NewChange {
@@ -204,7 +209,8 @@ fn decide(
     enter(app, tx, caller, change, ciphertext, &targets)
 }
 
-/// Takes the request's place in the order, unless this ciphertext was here before.
+/// Gives the change its place in the order of acceptance, unless its ciphertext was accepted
+/// before.
 fn enter(
     app: &App,
     tx: &mut Tx<'_>,
@@ -225,7 +231,8 @@ fn enter(
         if known.account_id == change.account_id {
             return Ok(resent(known, change.created));
         }
-        // The same caller, for another account of the same source: allowed, under a digest of its own.
+        // The same caller may send one ciphertext for several accounts of a source: each further
+        // account gets a digest of its own.
         change.digest = digest_for(&change.digest, &change.account_id);
         seq = tx.enter_change(&change, &payload, targets)?;
         if seq.is_none() {
@@ -257,7 +264,7 @@ fn enter(
     Ok(Ok(Accepted { id: change.id, state: State::InProgress, is_resend: false, superseded }))
 }
 
-/// How many changes of its account there may have been within a day, if there is a limit.
+/// Returns how many changes an account may have within a day; `None` without a limit.
 fn quota(app: &App, now: Micros) -> Option<Quota> {
     let most = i64::from(app.config.limits.changes_per_account_per_day);
     (most > 0).then(|| Quota { most, since: now.minus(DAY) })
@@ -300,7 +307,7 @@ const NO_ACCOUNT: &str = "the identity has no such account on this source: take 
 const NO_SOURCE: &str = "sourceId names no source: take it from query-password-info";
 const ALREADY_USED: &str = "encryptedPassword was already used: encrypt the password again";
 
-/// White space anywhere is fine: `base64` wraps its lines.
+/// Decodes base64 after removing all white space, since the `base64` tool wraps its lines.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     BASE64.decode(dense).ok()

@@ -1,4 +1,5 @@
-//! A `202` before the commit, on purpose: only in a proof build, and only when it is asked for.
+//! Answers `202` before the commit: a negative control that exists only in a proof build, and only
+//! runs when the proof asks for it.
 
 use tokio::sync::mpsc;
 
@@ -7,7 +8,7 @@ use crate::{
     store::{Store, Tx},
 };
 
-/// Runs a transaction and returns its result before it is committed.
+/// Runs a transaction and returns its result before the commit.
 pub(super) async fn early<T: Clone + Send + 'static>(
     store: &Store,
     deed: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,

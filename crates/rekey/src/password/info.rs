@@ -1,4 +1,4 @@
-//! What a client needs to know before it can change a password.
+//! The facts that a client needs before it can change a password.
 
 use rekey_vault::Padding;
 
@@ -19,22 +19,22 @@ use crate::{
     store::Tx,
 };
 
-/// The answer.
+/// The facts that a client needs to change a password.
 pub struct Info {
-    /// Whose password.
+    /// The person.
     pub identity_id: IdentityId,
-    /// On which source.
+    /// The source.
     pub source: Source,
-    /// Which key to encrypt with.
+    /// The key to encrypt the new password with.
     pub key: SourceKey,
-    /// The person's accounts there.
+    /// The person's accounts on the source.
     pub accounts: Vec<Account>,
-    /// The rules in force: `passwordMinLength is 5`.
+    /// The policy rules in force, one string each, such as `passwordMinLength is 5`.
     pub policies: Vec<String>,
 }
 
-/// Looks it up. Whatever is wrong with the two names, the caller hears the same sentence: who is
-/// known and who has an account where is nobody's business.
+/// Reads the facts for a user name and a source name. Every fault in the two names gives the same
+/// error, so that the answer does not reveal which people exist or where they have accounts.
 pub async fn info(
     app: &App,
     caller: &Caller,
@@ -48,8 +48,8 @@ pub async fn info(
     let (is_other, found) = app
         .store
         .read(move |tx| {
-            // Who may know of nobody else is looked up alone: known and unknown names take the
-            // same queries.
+            // A caller without rights over other people reads only their own identity: the names of
+            // other people take the same queries whether they exist or not.
             let identity = match &own {
                 Some(own) => tx.identity(own)?.filter(|person| goes_by(person, &user_name)),
                 None => find(tx, &user_name)?,
@@ -70,7 +70,8 @@ fn look_up(
     source_name: &str,
     padding: Padding,
 ) -> Result<Option<Info>, Error> {
-    // Nobody has an account anywhere: whoever is missing, the same is looked up.
+    // No account has an empty identity id: an unknown person takes the same queries as a known
+    // person without an account.
     let nobody = || IdentityId(String::new());
     let who = identity.map_or_else(nobody, |identity| identity.id);
     let source = tx.source_named_with(source_name, &who)?;
@@ -82,7 +83,8 @@ fn look_up(
     Ok(Some(Info { identity_id: who, source, key, accounts, policies }))
 }
 
-/// Records that a person asked about a name that is not theirs. Whose it is has not been looked up.
+/// Records that a person asked about a name that is not theirs. The owner of the name is never
+/// read, and the audit row does not contain it.
 fn record_refusal(app: &App, caller: &Caller) {
     let attempt = Attempt {
         actor: caller.principal(),
@@ -95,14 +97,14 @@ fn record_refusal(app: &App, caller: &Caller) {
     attempted(&app.audit, attempt);
 }
 
-/// Whether this is a login name of that person.
+/// Whether `name` is a login name of that person: their alias or their `uid`.
 fn goes_by(person: &Identity, name: &str) -> bool {
     let key = name_key(name);
     name_key(&person.alias) == key
         || person.attribute("uid").is_some_and(|uid| name_key(&uid) == key)
 }
 
-/// By alias, else by uid where that is one person.
+/// Finds a person by alias, otherwise by `uid` if exactly one person has it.
 fn find(tx: &mut Tx<'_>, user_name: &str) -> Result<Option<Identity>, Error> {
     if let Some(identity) = tx.identity_with_alias(user_name)? {
         return Ok(Some(identity));

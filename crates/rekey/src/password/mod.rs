@@ -1,4 +1,5 @@
-//! Password changes: from the question what can be changed to the proof that it was.
+//! Password changes: the facts that a client needs, the acceptance, the state machine and the
+//! status.
 
 pub mod accept;
 #[cfg(rekey_proof)]
@@ -8,7 +9,8 @@ pub mod state;
 pub mod status;
 pub mod verdict;
 
-/// The one text for padding, encoding and control characters: it must not tell them apart.
+/// The single error text for bad padding, a bad encoding and control characters: a caller must not
+/// be able to distinguish the three (Bleichenbacher's attack).
 pub fn payload_invalid(key_id: &str) -> String {
     format!(
         "The password change payload is invalid. It did not decrypt to text: encrypt the UTF-8 password without a trailing newline (echo -n) with the key of publicKeyId {key_id}, then base64"

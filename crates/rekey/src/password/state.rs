@@ -1,9 +1,9 @@
-//! The state machine of a password change: the one place that decides which state comes next.
+//! The state machine of a password change: the only place that decides the next state.
 //!
-//! A change has one target for each account that it is for. Workers and the store report what
-//! happened to a target as an [`Event`], and carry out the [`Effect`] that [`TargetState::next`]
-//! returns with the next state. A change ends when all its targets have ended: [`crate::model::change::Outcome::of`].
-//! Nothing in here does I/O or reads a clock.
+//! A change has one target for each of its accounts. Workers and the store report what happened to
+//! a target as an [`Event`], and carry out the [`Effect`] that [`TargetState::next`] returns with
+//! the next state. A change ends when all its targets have ended
+//! ([`crate::model::change::Outcome::of`]). This module does no I/O and reads no clock.
 
 pub use self::event::{Effect, Event};
 use self::table::TABLE;
@@ -14,13 +14,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-/// The state of a target whose change is cancelled: what the store needs to end it.
+/// Returns the state of a target after its change was cancelled; the store records it.
 pub fn cancelled(state: TargetState) -> store::Result<TargetState> {
     Ok(state.next(Event::Cancelled)?.0)
 }
 
 impl TargetState {
-    /// The state after `event`, and what is to be done now.
+    /// Returns the state after `event` and the effect to carry out now.
     pub fn next(self, event: Event) -> Result<(Self, Effect), Illegal> {
         let mut rows = TABLE.iter().filter(|row| row.1 == event && row.0.contains(&self));
         rows.next().map(|row| (row.2, row.3)).ok_or(Illegal { state: self, event })
@@ -47,9 +47,11 @@ impl From<Illegal> for store::Error {
     }
 }
 
-/// What keeps a sync group from being written to: nothing is, until every member is ready. Once
-/// one member may have been written to, the others follow one by one. `members` are the states
-/// at the claim and now, and whether the member waits.
+/// Returns the event that keeps a sync group from being written, or `None` if it may be written. No
+/// member is written before every member is ready; once one member may have been written, the
+/// others follow independently.
+///
+/// `members` yields for each member its state at the claim, its state now, and whether it waits.
 pub fn group_event(
     members: impl IntoIterator<Item = (TargetState, TargetState, bool)>,
 ) -> Option<Event> {

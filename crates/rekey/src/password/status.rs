@@ -1,4 +1,4 @@
-//! Where a password change stands, and who may know.
+//! The status of a password change, for the callers that may read it.
 
 use std::time::Duration;
 
@@ -13,21 +13,22 @@ use crate::{
     waiters::Waiter,
 };
 
-/// What the status says.
+/// The status of a password change.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// The request's name.
+    /// The id of the change, `requestId` on the wire.
     pub id: ChangeId,
-    /// Where it stands.
+    /// The state of the change.
     pub state: State,
-    /// One line per target or rule that was not met, each beginning with the source's name.
+    /// One line for each target that failed or rule that was not met, beginning with the source's
+    /// name.
     pub errors: Vec<String>,
-    /// Every source it is for.
+    /// Every source of the change.
     pub source_ids: Vec<SourceId>,
 }
 
-/// The status, for the person it is about, who asked for it, an administrator, the help desk or
-/// an API client; for anyone else it does not exist.
+/// Returns the status to the person whose password is changed, to the requester, to administrators,
+/// to the help desk and to API clients. For any other caller the change does not exist.
 pub async fn status(app: &App, caller: &Caller, id: ChangeId) -> Result<Status, Error> {
     let caller = caller.clone();
     app.store
@@ -50,8 +51,9 @@ pub async fn status(app: &App, caller: &Caller, id: ChangeId) -> Result<Status, 
         .await
 }
 
-/// Waits until a change has ended, at most `patience`; where it stands then. `waiter` is one who
-/// waits since before it was accepted, if there is one.
+/// Waits at most `patience` until a change has ended, and returns its state then. If `waiter` is
+/// given, it must have been registered before the change was accepted, so that it cannot have
+/// missed the end.
 pub async fn wait(
     app: &App,
     id: &ChangeId,
@@ -70,7 +72,7 @@ pub async fn wait(
                     return Ok(state);
                 }
             }
-            // Another node may end it, and cannot tell this one.
+            // Another node may end the change, and nodes do not notify each other.
             match tokio::time::timeout(POLL, waiter.ended()).await {
                 Ok(state) => return Ok(state),
                 Err(_) => may_have_ended = true,
@@ -80,5 +82,5 @@ pub async fn wait(
     tokio::time::timeout(patience, look).await.unwrap_or(Ok(State::InProgress))
 }
 
-/// How often to look at a change that another node may end.
+/// Interval of reading the state of a change that another node may end.
 const POLL: Duration = Duration::from_millis(100);

@@ -1,5 +1,5 @@
-//! What the answer of a source means, as an event of the state machine: without any I/O, so that it
-//! can be tested and simulated by itself.
+//! Translates the answers of a source into events of the state machine. This module does no I/O, so
+//! that it can be tested and simulated by itself.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use rekey_connectors::{Fault, Stamp, Verdict, Verification};
 
 use super::state::Event;
 
-/// After a lost answer: a stamp that differs says that the write may have happened; an unchanged
-/// one proves that it did not, and an unknown one proves nothing, but only when it may not arrive
-/// any more.
+/// Interprets the stamp that was observed after a lost answer. A different stamp means that the
+/// write may have happened. An unchanged stamp proves that it did not happen and an unknown stamp
+/// proves nothing, but both only when the write can no longer arrive (`may_arrive` is false).
 pub fn observed(before: &Stamp, now: &Stamp, may_arrive: bool) -> Event {
     match (before.is_known(), before == now) {
         (true, false) => Event::MayHaveHappened,
@@ -19,23 +19,23 @@ pub fn observed(before: &Stamp, now: &Stamp, may_arrive: bool) -> Event {
     }
 }
 
-/// A fault instead of an observation.
+/// Returns the event for a fault that replaced an observation.
 pub fn not_observed(fault: &Fault) -> Event {
     if fault.is_transient() { Event::NotObserved } else { Event::Refused }
 }
 
-/// A fault instead of a write.
+/// Returns the event for a write that failed with a fault and was not applied.
 pub fn not_applied(fault: &Fault) -> Event {
     if fault.is_transient() { Event::NotApplied } else { Event::Refused }
 }
 
-/// What the one verification found after a lost answer or at a recheck, and why that may fail the
-/// account.
+/// Returns the event for the verification after a lost answer or at a recheck, and the error text
+/// if the event may fail the account.
 pub fn resolved(verdict: Verdict, stamp_known: bool) -> (Event, Option<&'static str>) {
     match (verdict, stamp_known) {
         (Verdict::Yes, _) => (Event::InForce, None),
-        // Another password is in force and the source cannot tell whether it is a new one: the
-        // write did not happen, or was overwritten; writing once more is what was asked.
+        // Another password is in force, and without a stamp it may be the old one or a newer one:
+        // the write did not happen, or was overwritten. A second write fulfils the request.
         (Verdict::No, false) => (Event::NotInForce, None),
         (Verdict::No, true) => (
             Event::Replaced,
@@ -52,8 +52,9 @@ pub fn resolved(verdict: Verdict, stamp_known: bool) -> (Event, Option<&'static 
     }
 }
 
-/// Whether a confirmed write needs no verification: its stamp moved, or cannot be read, where the
-/// word of the source is all there is.
+/// Whether a write that the source confirmed needs no further verification. That is so if its stamp
+/// changed, and if the stamp could not be read (`None`): the source's confirmation is then the only
+/// evidence.
 pub fn is_confirmed(verification: Verification, before: &Stamp, now: Option<&Stamp>) -> bool {
     match verification {
         Verification::Stamp => now.is_none_or(|now| now.is_known() && now != before),
@@ -61,9 +62,11 @@ pub fn is_confirmed(verification: Verification, before: &Stamp, now: Option<&Sta
     }
 }
 
-/// What the exact verification of a confirmed write found.
+/// Returns the event for the exact verification of a confirmed write, and the error text if the
+/// event fails the account.
 pub fn verified(verdict: Verdict) -> (Event, Option<&'static str>) {
     match verdict {
+        // The source has confirmed the write: only a definite `No` refutes that.
         Verdict::CannotTell | Verdict::Yes => (Event::InForce, None),
         Verdict::No => (
             Event::Replaced,
@@ -74,14 +77,15 @@ pub fn verified(verdict: Verdict) -> (Event, Option<&'static str>) {
     }
 }
 
-/// When to try again after the `attempt`-th try (from 1): full jitter over `min(60 s, 1 s · 2^n)`.
+/// Returns the pause after the `attempt`-th attempt, counted from 1. It is fully jittered over
+/// `min(60 s, 1 s · 2^n)`, and at least `asked`, the pause that the source asked for.
 pub fn pause(attempt: i64, asked: Option<Duration>, random: u64) -> Duration {
     let doublings = u32::try_from(attempt.clamp(0, 6)).unwrap_or(6);
     let most = Duration::from_secs(1).saturating_mul(1 << doublings).min(Duration::from_mins(1));
     jitter(most, random).max(asked.unwrap_or_default())
 }
 
-/// A random length of time up to `most`, from the given random number.
+/// Returns a time below `most`, derived from the given random number.
 fn jitter(most: Duration, random: u64) -> Duration {
     let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
     Duration::from_micros(random % most)

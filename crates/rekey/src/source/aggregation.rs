@@ -1,4 +1,4 @@
-//! Reading a source's accounts, and finding whose they are.
+//! Aggregation: stores the accounts of a source, and finds their owners.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ use crate::{
     store::{Audit, Removed, Tx},
 };
 
-/// The kind of its jobs.
+/// The kind of aggregation jobs.
 pub const AGGREGATION: &str = "aggregate";
-/// The name of the wire's task.
+/// The name of the task on the wire.
 pub const TASK_NAME: &str = "Cloud Account Aggregation";
 
-/// Asks for an aggregation of a source; one that is under way already is the answer.
+/// Requests an aggregation of a source. Returns the unfinished one if there is one already.
 pub async fn aggregate(app: &App, caller: &Caller, id: SourceId) -> Result<Job, Error> {
     let caller = caller.clone();
     app.store
@@ -68,11 +68,12 @@ pub(super) fn enqueue(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Res
     Ok(job)
 }
 
-/// How long after it asked for an aggregation rekey asks again, while accounts wait for one.
+/// Pause before rekey itself requests another aggregation of a source with accounts that wait for
+/// one.
 const AGAIN_AFTER: Duration = Duration::from_hours(1);
 
-/// Asks for an aggregation of each source with accounts of an older correlation generation: those
-/// of a store that was just upgraded, and those whose last aggregation failed.
+/// Requests an aggregation of each source with accounts of an older correlation generation. Such
+/// accounts come from a store that was just upgraded, or from a failed aggregation.
 pub async fn confirm_waiting(app: &App) -> Result<(), Error> {
     app.store
         .write(|tx| {
@@ -85,11 +86,11 @@ pub async fn confirm_waiting(app: &App) -> Result<(), Error> {
         .await
 }
 
-/// Begins a new correlation generation of a source, inside the caller's transaction: none of its
-/// accounts can be changed until the aggregation that this enqueues has confirmed it.
+/// Begins a new correlation generation of a source, in the caller's transaction: no account of the
+/// source can be changed until the aggregation that this enqueues has confirmed it.
 pub fn reconfirm(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<(), Error> {
     tx.raise_generation(source)?;
-    // One that is under way read the source as it was, and keeps nothing more.
+    // An aggregation that is under way read the old configuration, and stores nothing more.
     let waiting = tx.unfinished_job(AGGREGATION, source)?.filter(|job| job.claimed_by.is_none());
     if waiting.is_none() {
         enqueue(tx, source, launcher)?;
@@ -97,23 +98,23 @@ pub fn reconfirm(tx: &mut Tx<'_>, source: &SourceId, launcher: &str) -> Result<(
     Ok(())
 }
 
-/// How many accounts a batch made and changed, and how many had no room.
+/// How many accounts a batch created and updated, and how many exceeded the limits.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counted {
-    /// Accounts that are new.
+    /// New accounts.
     pub created: u64,
-    /// Accounts that were otherwise.
+    /// Known accounts that have changed.
     pub updated: u64,
-    /// Accounts that are new, and were not kept for want of room.
+    /// New accounts that were not stored because a limit was reached.
     pub refused: u64,
-    /// Known accounts whose new attributes were not kept for want of room.
+    /// Known accounts whose new attributes were not stored because a limit was reached.
     pub trimmed: u64,
 }
 
-/// Keeps a batch of accounts as far as there is room, inside the caller's transaction. One that is
-/// as it was costs no write.
+/// Stores a batch of accounts up to the limits, in the caller's transaction. An unchanged account
+/// causes no write.
 ///
-/// An account that names a person it does not belong to yet waits for [`settle`], since another
+/// An account that names a person who is not its owner yet waits for [`settle`], since another
 /// account that was not read yet may name the same person.
 pub fn keep(
     tx: &mut Tx<'_>,
@@ -157,12 +158,12 @@ pub fn keep(
     Ok(counted)
 }
 
-/// What the name of an account that was set aside begins with.
+/// The prefix of the name of an account that was set aside.
 const GIVEN_AWAY: &str = "(name given away) ";
 
-/// The account that a source lists, as rekey knows it: by its stable id, or by its name if no id is
-/// known of it. An account whose name was given to another one is set aside: it is found again
-/// under its new name, or it is gone.
+/// Finds the stored account for a listed one: by its stable id, or by its name if no id of it is
+/// stored. A stored account whose name now belongs to another account is set aside: the source
+/// lists it under a new name, or it is gone.
 fn known(tx: &mut Tx<'_>, source: &Source, listed: &Listed) -> Result<Option<Account>, Error> {
     let Some(id) = &listed.stable_id else {
         return Ok(tx.account_on(&source.id, &listed.native_identity)?);
@@ -183,7 +184,8 @@ fn known(tx: &mut Tx<'_>, source: &Source, listed: &Listed) -> Result<Option<Acc
     }
 }
 
-/// An account with what its source lists of it now, and the owner it has until [`settle`].
+/// Updates an account with the data that its source lists now. Its owner is provisional until
+/// [`settle`].
 fn read_again(
     tx: &mut Tx<'_>,
     source: &Source,
@@ -201,7 +203,8 @@ fn read_again(
     account.attributes = Json(listed.attributes.clone());
     (account.disabled, account.locked, account.modified) = (listed.disabled, listed.locked, now);
     if listed.stable_id.is_none() && account.stable_id.is_some() {
-        // Nothing confirms that it is the same account: it keeps its person, and waits.
+        // Nothing confirms that this is the same account: it keeps its owner, and takes no changes
+        // until an aggregation confirms it.
         account.generation = account.generation.min(source.generation - 1);
         account.uncorrelated_because = Some(HIDES_ID.to_owned());
         return Ok(account);
@@ -240,7 +243,8 @@ fn read_again(
     Ok(account)
 }
 
-/// An account that is new to rekey, or one that it knew before and that is back.
+/// Returns a new account. If the same stable id was removed before, the account gets its confirmed
+/// owner back, and also its person if an administrator had assigned it.
 fn first_seen(tx: &mut Tx<'_>, source: &Source, listed: &Listed) -> Result<Account, Error> {
     let now = tx.now()?;
     let mut account =
@@ -267,8 +271,9 @@ fn hides_id(account: &Account) -> bool {
 
 const MOVES: &str = "its correlation attribute names another person now";
 
-/// Decides whose the accounts are that name a person, after all accounts of the source were read:
-/// the next `limit` after `after`. Where to go on, and the accounts that became nobody's, in words.
+/// Decides on the owners of accounts that name a person, after all accounts of the source were
+/// read: for the next `limit` accounts after `after`. Returns where to continue, and a text for
+/// each account that may not have the owner it names.
 pub fn settle(
     tx: &mut Tx<'_>,
     source: &Source,
@@ -289,8 +294,8 @@ pub fn settle(
     Ok((page.last().map(|account| account.id.to_string()), refused))
 }
 
-/// How many of the next `limit` accounts after `after` were not seen, how many of them there are,
-/// and where to go on.
+/// Counts the unseen among the next `limit` accounts after `after`. Returns that count, the count
+/// of all of them, and where to continue.
 pub fn count_unseen(
     tx: &mut Tx<'_>,
     source: &SourceId,
@@ -299,8 +304,8 @@ pub fn count_unseen(
     limit: i64,
 ) -> Result<(u64, u64, Option<String>), Error> {
     let page = tx.accounts_after(source, after, limit)?;
-    // An account that another one took the name of does not count: the source shows that other one.
-    // After a cluster was made anew, those are all.
+    // An account whose name was taken by another one does not count: the source lists that other
+    // one. After a cluster was set up anew, this applies to all accounts.
     let is_gone = |account: &&Account| {
         !seen.shows(account) && !account.native_identity.starts_with(GIVEN_AWAY)
     };
@@ -310,11 +315,11 @@ pub fn count_unseen(
     Ok((count(unseen), count(page.len()), next))
 }
 
-/// How many removed accounts of a source are remembered.
+/// Most removed accounts of a source that are remembered.
 const REMEMBERED: i64 = 100_000;
 
-/// Removes those of the next `limit` accounts after `after` that were not seen, inside the
-/// caller's deed: how many, and where to go on. Their unfinished changes end by themselves.
+/// Removes the unseen among the next `limit` accounts after `after`, in the caller's transaction.
+/// Returns their count and where to continue. Their unfinished changes end at their next attempt.
 pub fn remove_unseen(
     tx: &mut Tx<'_>,
     source: &SourceId,

@@ -1,4 +1,4 @@
-//! Making and removing sources.
+//! Creates and removes sources.
 
 use std::time::Duration;
 
@@ -26,15 +26,15 @@ use crate::{
     store::{Audit, Tx},
 };
 
-/// The status of a source nobody has asked yet.
+/// The status of a source that has not been checked yet.
 pub(super) const UNCHECKED: &str = "SOURCE_STATE_UNCHECKED_SOURCE";
-/// The longest name, in characters.
+/// Most characters of a name.
 const LONGEST_NAME: usize = 128;
-/// A change may take no less and no more than this.
+/// The allowed range of a source's deadline for changes.
 const DEADLINES: std::ops::RangeInclusive<Duration> =
     Duration::from_mins(1)..=Duration::from_hours(24);
 
-/// What the contract calls features (docs/contract.md#sources).
+/// The features that the contract knows (docs/contract.md#sources).
 const FEATURES: &[&str] = &[
     "ACCOUNT_ONLY_REQUEST",
     "ADDITIONAL_ACCOUNT_REQUEST",
@@ -71,7 +71,7 @@ const FEATURES: &[&str] = &[
     "USES_UUID",
 ];
 
-/// A source to be made.
+/// A source to be created.
 #[derive(Clone, Debug)]
 pub struct NewSource {
     /// See [`Source::name`].
@@ -84,24 +84,25 @@ pub struct NewSource {
     pub owner_id: IdentityId,
     /// See [`Source::features`].
     pub features: Vec<String>,
-    /// As the connector takes them, with secrets in clear.
+    /// The attributes as the connector takes them, with secrets in clear.
     pub connector_attributes: Map<String, Value>,
     /// See [`Source::extra`].
     pub extra: Map<String, Value>,
     /// See [`Source::policy_id`].
     pub policy_id: Option<PolicyId>,
-    /// How long a change may take, 1 min to 24 h; none for the setting's.
+    /// Deadline of a change, 1 min to 24 h; `None` for the value of the setting.
     pub deadline: Option<Duration>,
 }
 
-/// Makes a source, for the service itself.
+/// Creates a source on behalf of the service itself, without a check of rights.
 pub async fn create(app: &App, new: NewSource, actor: &str) -> Result<Source, Error> {
     let (source, keys) = prepare_with_keys(app, new).await?;
     let actor = actor.to_owned();
     app.store.write(move |tx| insert(tx, source.clone(), &keys, &actor)).await
 }
 
-/// Makes sure that the built-in source people sign in to exists, owned by an administrator.
+/// Creates the built-in source that people sign in to, if it does not exist. Its owner is an
+/// administrator, or the first person if there is no administrator.
 pub async fn ensure_identity_now(app: &App) -> Result<Source, Error> {
     let (found, owner) = app
         .store
@@ -133,7 +134,7 @@ pub async fn ensure_identity_now(app: &App) -> Result<Source, Error> {
     create(app, new, crate::model::audit::ACTOR).await
 }
 
-/// A source ready to be inserted, with the key pairs it needs.
+/// Prepares a source for insertion, with the key pairs that it needs.
 pub(super) async fn prepare_with_keys(
     app: &App,
     new: NewSource,
@@ -143,7 +144,7 @@ pub(super) async fn prepare_with_keys(
     Ok((source, keys))
 }
 
-/// Checks what can be checked without the store, and seals the secrets. The times are not set yet.
+/// Checks everything that needs no store, and seals the secrets. The times are not set yet.
 pub fn prepare(app: &App, new: NewSource) -> Result<Source, Error> {
     let id = SourceId::new();
     let entry = kind(&new.connector).map_err(|fault| illegal(fault.message))?;
@@ -177,7 +178,8 @@ pub fn prepare(app: &App, new: NewSource) -> Result<Source, Error> {
     Ok(source)
 }
 
-/// Adds a source, inside the caller's deed; a built-in one with an account for everyone.
+/// Inserts a source in the caller's transaction; a built-in source with an account for every
+/// person.
 pub fn insert(
     tx: &mut Tx<'_>,
     source: Source,
@@ -201,7 +203,8 @@ pub fn insert(
     Ok(source)
 }
 
-/// Removes a source with its accounts, inside the caller's deed; its unfinished changes end.
+/// Removes a source with its accounts, in the caller's transaction, and cancels its unfinished
+/// changes.
 pub fn remove(tx: &mut Tx<'_>, source: &Source, actor: &str) -> Result<(), Error> {
     if name_key(&source.name) == name_key(IDENTITY_NOW) {
         return Err(Error::bad(
@@ -222,7 +225,7 @@ pub fn remove(tx: &mut Tx<'_>, source: &Source, actor: &str) -> Result<(), Error
     Ok(())
 }
 
-/// The name is free, the owner and the policy exist.
+/// Checks that the name is free, and that the owner and the policy exist.
 pub(super) fn check_references(tx: &mut Tx<'_>, source: &Source) -> Result<(), Error> {
     if tx.source_named(&source.name)?.is_some_and(|other| other.id != source.id) {
         return Err(Error::bad(
@@ -266,7 +269,8 @@ pub(super) fn check_name(name: &str, connector: &str) -> Result<String, Error> {
     Ok(name.to_owned())
 }
 
-/// In the order they came, spelled as sent, each once without regard to case; only what the contract knows and the connector can do.
+/// Checks features against the contract and the abilities of the connector. Returns them in their
+/// order and spelling as sent, each once without regard to case.
 pub(super) fn check_features(
     can: &[Feature],
     connector: &str,
@@ -299,10 +303,10 @@ pub(super) fn check_deadline(deadline: Option<Duration>) -> Result<Option<i64>, 
     Ok(i64::try_from(deadline.as_micros()).ok())
 }
 
-/// Asks the connector whether it could work with these attributes; connects nowhere.
+/// Checks whether the connector accepts the source's attributes, without connecting.
 ///
-/// A source without any may be described before its system is known, as long as no passwords can be
-/// changed on it.
+/// A source without attributes may be described before its system is known, as long as it has no
+/// password changes.
 pub(super) fn check_attributes(app: &App, source: &Source) -> Result<(), Error> {
     let Source { id, connector, connector_attributes, .. } = source;
     if connector_attributes.0.is_empty() && !source.has_password() {

@@ -1,4 +1,4 @@
-//! What a caller may create.
+//! The limits on the sources that a caller may create.
 
 use super::{NewSource, change, reach};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// Creates a source for a caller, within the caller's rights and number of sources.
 pub async fn create_for(app: &App, caller: &Caller, new: NewSource) -> Result<Source, Error> {
-    // A built-in source keeps a verifier for everybody, in rekey's own store.
+    // A built-in source stores a verifier for every person, in rekey's own store.
     if new.connector == BUILT_IN && !caller.may_point_sources() {
         return Err(Error::Forbidden(format!(
             "a source of the kind rekey has an account for everyone: ask an organization administrator (ORG_ADMIN) to create it, or use an API client with the scope {ENDPOINT}"
@@ -38,14 +38,14 @@ pub async fn create_for(app: &App, caller: &Caller, new: NewSource) -> Result<So
         .await
 }
 
-/// How many sources an owner may have by what this caller writes; none for no limit.
+/// Returns how many sources an owner may have when this caller writes one; `None` without a limit.
 pub(super) fn most_of(app: &App, caller: &Caller) -> Option<i64> {
     let most = i64::from(app.config.limits.sources_per_owner);
     (most > 0 && !caller.has_level(&[Level::OrgAdmin])).then_some(most)
 }
 
-/// Fails where the owner has, or the creator has created, as many sources as allowed. Both count:
-/// otherwise a creator could name another owner for each hundred.
+/// Fails if the owner has, or the creator has created, as many sources as allowed. Both count:
+/// otherwise a creator could name a new owner each time the limit is reached.
 pub(super) fn check_number(
     tx: &mut Tx<'_>,
     owner: &IdentityId,

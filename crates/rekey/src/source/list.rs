@@ -1,4 +1,4 @@
-//! Looking at sources.
+//! Reads and checks sources.
 
 use std::{
     error::Error as StdError,
@@ -13,21 +13,21 @@ use crate::{
     store::{Asked, DescribedSource, Listing, Page, Tx},
 };
 
-/// How long a check may take.
+/// Time limit of a check.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a check of the connection found.
+/// The result of a check of the connection.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// Which source.
+    /// The source that was checked.
     pub source: Source,
-    /// Why it failed, if it did.
+    /// The reason if the check failed.
     pub failure: Option<String>,
-    /// How long it took.
+    /// The duration of the check.
     pub elapsed: Duration,
 }
 
-/// The sources a caller may see.
+/// Lists the sources that a caller may see.
 pub async fn list(
     app: &App,
     caller: &Caller,
@@ -48,7 +48,7 @@ pub async fn list(
         .await
 }
 
-/// A source a caller may see.
+/// Returns a source, if the caller may see it.
 pub async fn one(app: &App, caller: &Caller, id: SourceId) -> Result<DescribedSource, Error> {
     let caller = caller.clone();
     app.store
@@ -59,7 +59,7 @@ pub async fn one(app: &App, caller: &Caller, id: SourceId) -> Result<DescribedSo
         .await
 }
 
-/// Asks the source whether it answers and takes rekey's credentials, and keeps what it said.
+/// Checks whether the source answers and accepts rekey's credentials, and stores the result.
 pub async fn check(app: &App, caller: &Caller, id: SourceId) -> Result<Check, Error> {
     let source = one(app, caller, id).await?.source;
     let began = Instant::now();
@@ -81,15 +81,15 @@ pub async fn check(app: &App, caller: &Caller, id: SourceId) -> Result<Check, Er
     Ok(Check { source, failure: tested, elapsed })
 }
 
-/// Keeps whether the source worked when it was last asked; false if it was changed meanwhile, and
-/// what it said is nothing about it as it is now.
+/// Stores whether the source worked when it was last used. Returns false if its configuration was
+/// changed meanwhile: the result then says nothing about the new configuration.
 pub async fn keep_health(app: &App, source: &Source, healthy: bool) -> Result<bool, Error> {
     let status = if healthy { "SOURCE_STATE_HEALTHY" } else { "SOURCE_STATE_FAILURE_SOURCE" };
     let (id, version) = (source.id.clone(), source.version);
     app.store.write(move |tx| Ok(tx.set_source_health(&id, version, healthy, status)?)).await
 }
 
-/// A source a caller may see, inside a deed.
+/// Returns a source, if the caller may see it, in the caller's transaction.
 pub fn seen(tx: &mut Tx<'_>, caller: &Caller, id: &SourceId) -> Result<Source, Error> {
     tx.source(id)?
         .filter(|source| {

@@ -1,8 +1,9 @@
-//! Who may say where a source's passwords are sent, and whose its accounts are.
+//! The right to set where a source's passwords are sent, and to whom its accounts belong.
 //!
-//! The owner of a source could otherwise have other people's passwords sent to a system of their
-//! own, or make somebody else's accounts theirs (docs/decisions/0015). The kinds declare what
-//! depends on each attribute; this is the one rule that follows, for every way to write a source.
+//! Without this check the owner of a source could have other people's passwords sent to a system of
+//! their own, or take over another person's accounts (docs/decisions/0015). The kinds of connectors
+//! declare what depends on each attribute; this module applies one rule to every way of writing a
+//! source.
 
 use rekey_connectors::{Difference, Reach};
 use serde_json::{Map, Value};
@@ -14,29 +15,29 @@ use crate::{
     model::source::Source,
 };
 
-/// Members of a source beside its connector attributes that decide whose accounts are whose.
+/// Members of a source, besides its connector attributes, that decide to whom accounts belong.
 const WHO: &[&str] = &["authoritative", "severalAccounts"];
 
-/// On whose behalf a source is written.
+/// The party on whose behalf a source is written.
 #[derive(Clone, Copy)]
 pub enum By<'a> {
     /// A caller of the API.
     Caller(&'a Caller),
-    /// Whoever runs rekey at its machine: `rekey apply`, and rekey itself.
+    /// The operator on rekey's own machine, with `rekey apply`, and rekey itself.
     Operator,
 }
 
-/// What a permitted change comes to.
+/// The consequences of a permitted change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// Passwords may go to another system, or get there less safely.
+    /// Passwords may be sent to another system, or less safely.
     pub moved: bool,
-    /// Other accounts may be listed, or belong to other people.
+    /// The source may list other accounts, or they may belong to other people.
     pub who: bool,
 }
 
-/// Fails with 403 and the names of the members that this caller may not write. `old` is none for a
-/// new source.
+/// Checks a write. Fails with 403 and the names of the members that this caller may not write.
+/// `old` is `None` for a new source.
 pub fn check(by: By<'_>, old: Option<&Source>, new: &Source) -> Result<Changed, Error> {
     let none = Map::new();
     let attributes = old.map_or(&none, |old| &old.connector_attributes.0);
@@ -52,7 +53,8 @@ pub fn check(by: By<'_>, old: Option<&Source>, new: &Source) -> Result<Changed, 
             )));
         }
         if !caller.may_point_sources() {
-            // A new source gets nothing but what describes it: all else follows when its system is.
+            // Without the right to point sources, a new source may only be described: everything
+            // else is set once its system is known.
             let refused = |found: &&Difference| old.is_none() || found.reach != Reach::Nothing;
             let names = names(differences.iter().filter(refused), members.iter().copied());
             if !names.is_empty() {
@@ -67,12 +69,12 @@ pub fn check(by: By<'_>, old: Option<&Source>, new: &Source) -> Result<Changed, 
     })
 }
 
-/// The members beside the connector attributes that matter here: every one of a new source, and
-/// those that decide whose accounts are whose.
+/// Returns the members, besides the connector attributes, that need the right to point sources: the
+/// features and all extra members of a new source, and the changed members among `WHO` otherwise.
 fn members<'a>(old: Option<&Source>, new: &'a Source) -> Vec<&'a str> {
     let Some(old) = old else {
         let features = (!new.features.0.is_empty()).then_some("features");
-        // Client libraries send the members they have a default for, which is `false`.
+        // Client libraries also send members that have a default, which is `false`.
         let extra = new.extra.0.iter().filter(|(_, value)| **value != Value::Bool(false));
         return features.into_iter().chain(extra.map(|(name, _)| name.as_str())).collect();
     };

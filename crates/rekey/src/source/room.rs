@@ -1,4 +1,4 @@
-//! How much rekey keeps of one source, whatever that lists.
+//! Limits on the data that rekey stores of one source, whatever the source lists.
 
 use rekey_connectors::Listed;
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use crate::{
     store::Tx,
 };
 
-/// What may be added to the accounts of a source.
+/// The number of accounts and bytes that may be added to a source.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     accounts: i64,
@@ -18,7 +18,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// What the limits leave beside the accounts that the store has.
+    /// Returns the difference between the limits and the accounts in the store.
     pub fn of(tx: &mut Tx<'_>, source: &SourceId, limits: &Limits) -> Result<Self, Error> {
         let kept = tx.accounts_kept(source)?;
         let accounts = i64::try_from(limits.accounts_per_source).unwrap_or(i64::MAX);
@@ -29,7 +29,7 @@ impl Room {
         })
     }
 
-    /// Takes the place of one more account, if there is one.
+    /// Reserves the room for one more account. Returns false if there is none.
     pub(super) fn add(&mut self, listed: &Listed) -> bool {
         let bytes = signed(size(listed));
         let has_room = self.accounts > 0 && self.bytes >= bytes;
@@ -40,7 +40,8 @@ impl Room {
         has_room
     }
 
-    /// Replaces an account, without its new attributes where they have no room; whether they had.
+    /// Counts the replacement of `old` by `new`. If the new attributes have no room, `new` gets the
+    /// old ones. Returns whether they had room.
     pub(super) fn replace(&mut self, old: &Account, new: &mut Account) -> bool {
         let more = |new: &Account| size_of(new) - size_of(old);
         let has_room = more(new) <= self.bytes.max(0);
@@ -52,7 +53,7 @@ impl Room {
     }
 }
 
-/// The bytes that an account takes, as it is kept.
+/// Returns the size of an account as it is stored, in bytes.
 pub fn size(listed: &Listed) -> usize {
     let Listed { native_identity, name, stable_id, attributes, .. } = listed;
     bytes(attributes, [native_identity, name, stable_id.as_deref().unwrap_or_default()])

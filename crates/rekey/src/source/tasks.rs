@@ -1,4 +1,4 @@
-//! Looking at tasks: the jobs about sources.
+//! Reads tasks: the jobs about sources.
 
 use super::seen;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     store::{Asked, Listing, Page},
 };
 
-/// The tasks a caller may see: those about the sources they may see.
+/// Lists the tasks that a caller may see: those about the sources that they may see.
 pub async fn tasks(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Job>, Error> {
     let mut listing = Listing::of_jobs(asked)?;
     if let Some(owner) = caller.only_own_sources() {
@@ -22,7 +22,7 @@ pub async fn tasks(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Job
     Ok((jobs.into_iter().map(|job| shown(job, caller)).collect(), count))
 }
 
-/// A task a caller may see.
+/// Returns a task, if the caller may see it.
 pub async fn task(app: &App, caller: &Caller, id: JobId) -> Result<Job, Error> {
     let caller = caller.clone();
     app.store
@@ -40,7 +40,7 @@ pub async fn task(app: &App, caller: &Caller, id: JobId) -> Result<Job, Error> {
         .await
 }
 
-/// A task as this caller may read it.
+/// Returns a task without the endpoints in its messages if the caller may not know them.
 fn shown(mut job: Job, caller: &Caller) -> Job {
     if !caller.may_know_endpoints() {
         job.messages.0 = job.messages.0.into_iter().map(Message::into_public).collect();

@@ -1,4 +1,4 @@
-//! Changing sources.
+//! Updates sources.
 
 use std::time::Duration;
 
@@ -28,22 +28,23 @@ use crate::{
     store::{Audit, Tx},
 };
 
-/// How often a change is tried again when another came first.
+/// Most tries of an update when other updates come first.
 const TRIES: usize = 5;
 
-/// A change of a source, checked and ready to be written.
+/// An update of a source, checked and ready to be written.
 pub struct Update {
     old: Source,
     new: Source,
     changed: Changed,
-    /// Whether it could not be asked before, because an attribute was missing.
+    /// Whether the source could not be connected to before, because an attribute was missing.
     completes: bool,
     keys: Vec<SourceKey>,
-    /// How many sources the new owner may have, if there is one and it has a limit.
+    /// How many sources the new owner may have; `None` without a new owner or without a limit.
     most: Option<i64>,
 }
 
-/// Changes a source as `change` says; it may be asked more than once.
+/// Updates a source to the result of `change`, which may be called several times: another update
+/// that comes first causes a retry.
 pub async fn update(
     app: &App,
     id: &SourceId,
@@ -68,10 +69,10 @@ pub async fn update(
     Err(Error::bad(BadRequest::Conflict, "the source was changed at the same moment: try again"))
 }
 
-/// Checks a change from `old` to `new`, whose secrets may be in clear or the stored ciphertext.
+/// Checks an update from `old` to `new`, whose secrets may be in clear or the stored ciphertext.
 ///
-/// Fails if `by` may not make it. A source that reaches another system now forgets the secrets that
-/// came back as ciphertext: they were never meant for that system.
+/// Fails if `by` may not make it. If the source reaches another system now, the secrets that were
+/// sent as the stored ciphertext are removed: they were never meant for that system.
 pub fn prepare_update(
     app: &App,
     by: By<'_>,
@@ -115,7 +116,7 @@ pub fn prepare_update(
         check_attributes(app, &new)?;
     }
     if changed.who && new.version == old.version {
-        // An aggregation that is under way read the source as it was.
+        // A new version stops an aggregation that is under way: it read the old configuration.
         new.version = old.version + 1;
     }
     let most = match by {
@@ -126,12 +127,12 @@ pub fn prepare_update(
 }
 
 impl Update {
-    /// The source as it was.
+    /// The source before the update.
     pub fn old(&self) -> &Source {
         &self.old
     }
 
-    /// The members that differ, as the wire names them; empty for no change at all.
+    /// Returns the members that differ, by their names on the wire; empty if nothing changes.
     pub fn members(&self) -> Vec<&'static str> {
         let (old, new) = (&self.old, &self.new);
         [
@@ -149,8 +150,8 @@ impl Update {
         .collect()
     }
 
-    /// Makes the keys that take the place of the old ones, if the source reaches another system,
-    /// and the first ones, if passwords may be changed on it from now on.
+    /// Generates new key pairs: replacements if the source reaches another system, and the first
+    /// ones if passwords may be changed on it from now on.
     pub async fn make_keys(&mut self, app: &App) -> Result<(), Error> {
         let id = self.old.id.clone();
         let switched_on = self.new.has_password() && !self.old.has_password();
@@ -162,7 +163,7 @@ impl Update {
         Ok(())
     }
 
-    /// Writes it, inside the caller's deed; nothing, if the source was changed meanwhile.
+    /// Writes the update in the caller's transaction. `None` if the source was changed meanwhile.
     pub fn write(
         &self,
         tx: &mut Tx<'_>,
@@ -170,7 +171,8 @@ impl Update {
         launcher: &str,
     ) -> Result<Option<Source>, Error> {
         let now = tx.now()?;
-        // Two changes at once take turns: the second one sees that the first has been.
+        // The row lock makes concurrent updates take turns: the second one then reads what the
+        // first one wrote.
         tx.hold_source(&self.old.id, self.old.version)?;
         let current = tx.source(&self.old.id)?.ok_or(Error::NotFound("source"))?;
         if current.modified != self.old.modified {
@@ -181,6 +183,8 @@ impl Update {
             check_number(tx, &self.new.owner_id, 0, most)?;
         }
         let mut new = self.new.clone();
+        // `modified` identifies the state that an update is based on, so it grows even if the clock
+        // does not.
         new.modified = now.max(crate::model::time::Micros(self.old.modified.0 + 1));
         tx.update_source(&new)?;
         if self.changed.moved {
@@ -194,10 +198,11 @@ impl Update {
             keys::rotate(tx, &new.id, &self.keys, Duration::ZERO)?;
         }
         if self.changed.moved || self.changed.who {
-            // What the source listed until now says nothing about the accounts it has from now on.
+            // The accounts that the source listed so far say nothing about the accounts that it has
+            // now.
             aggregation::reconfirm(tx, &new.id, launcher)?;
         } else if self.completes && tx.unfinished_job(AGGREGATION, &new.id)?.is_none() {
-            // The aggregation that its accounts wait for could not sign in.
+            // Earlier aggregations could not connect: the accounts wait for one that can.
             aggregation::enqueue(tx, &new.id, launcher)?;
         }
         let detail = serde_json::json!({

@@ -14,7 +14,7 @@ fn the_default_file_says_what_the_defaults_are() {
     let all: Table = text.parse().unwrap();
     let named = parse(&text).unwrap();
     assert_eq!(format!("{named:?}"), format!("{:?}", Config::default()));
-    // Every key the struct has is in the file: serde lists them in its complaint.
+    // Every key of the struct is in the file: serde lists the keys in its error.
     for (section, keys) in &all {
         let complaint =
             Config::deserialize(format!("[{section}]\nnone = 1").parse::<Table>().unwrap())

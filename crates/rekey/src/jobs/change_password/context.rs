@@ -1,4 +1,4 @@
-//! What is known about a change, and what the vault makes of its ciphertext.
+//! The facts about a change, and the judgement of its decrypted password.
 
 use std::error::Error as StdError;
 
@@ -14,7 +14,7 @@ use crate::{
     store::{ChangeParties, Claimed, ClaimedTarget, Sourced, Tx},
 };
 
-/// What is known about a change, read once.
+/// The facts about a change, read once for each attempt.
 pub struct ChangeContext {
     pub(super) key: Option<SourceKey>,
     pub(super) identity: Option<Identity>,
@@ -24,7 +24,7 @@ pub struct ChangeContext {
     targets: Vec<Sourced>,
 }
 
-/// Reads it.
+/// Reads the facts about a change.
 pub(super) async fn read(app: &App, change: &Claimed) -> Result<ChangeContext, Error> {
     let change = change.clone();
     app.store
@@ -40,7 +40,8 @@ pub(super) async fn read(app: &App, change: &Claimed) -> Result<ChangeContext, E
 }
 
 impl ChangeContext {
-    /// Its accounts, each with the way to it.
+    /// Returns the targets of the change, each with the handle of its source or the reason why
+    /// there is none.
     pub(super) fn targets(&self, app: &App) -> Result<Vec<Target>, Error> {
         let mut targets = Vec::with_capacity(self.targets.len());
         for (row, source) in &self.targets {
@@ -62,7 +63,8 @@ impl ChangeContext {
                 (Some(source), Some(identity)) => owner(source, row, identity),
                 _ => Ok(None),
             };
-            // A source that cannot be read fails its own target, not the end of the change.
+            // A source whose correlation cannot be read fails its own target, and does not keep the
+            // change from ending.
             let (link, owner) = match owner {
                 Ok(owner) => (link, owner),
                 Err(error) => {
@@ -97,8 +99,8 @@ impl ChangeContext {
     }
 }
 
-/// What the account must show to be that person's; nothing where an administrator said so, or its
-/// source has no correlation.
+/// Returns the value that the account must show to prove that it belongs to the person. `None` if
+/// an administrator assigned the account, or the source has no correlation.
 fn owner(
     source: &Source,
     row: &ClaimedTarget,
@@ -115,8 +117,8 @@ fn owner(
     }))
 }
 
-/// Decrypts and judges, off the threads that serve requests. The same work is done whatever the
-/// padding; see the vault.
+/// Decrypts and judges the password, off the threads that serve requests. The work is the same
+/// whatever the padding: the vault guarantees that.
 pub(super) async fn judge(
     app: &App,
     change: &Claimed,

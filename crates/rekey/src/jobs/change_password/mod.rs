@@ -1,7 +1,7 @@
-//! Carrying out one password change: decrypt, judge, observe every target, announce, write, verify,
-//! and end it or come back later. The state machine in `password::state` decides which of these.
+//! Executes one password change: decrypt, judge, observe every target, announce, write, verify, and
+//! end the change or come back later. The state machine in `password::state` decides on each step.
 //!
-//! The clear text exists only in here and in the connectors, and only while they work.
+//! The clear text exists only here, in the vault and in the connectors, and only while they work.
 
 use std::{error::Error as StdError, sync::Arc};
 
@@ -32,14 +32,14 @@ mod context;
 mod target;
 mod times;
 
-/// Carries it out as far as it goes now. What fails on rekey's side is logged and tried again
-/// later; what fails on a target's side stands in the change.
-/// Its permits were reserved when it was claimed.
+/// Executes a claimed change as far as it can go now. A failure on rekey's side is logged and tried
+/// again later; a failure of a target is recorded in the change. `permit` was reserved at the
+/// claim.
 pub async fn run(app: &App, change: Claimed, permit: Option<Permit>) {
     run_with(app, change, permit, context::judge).await;
 }
 
-/// Carries it out with another judge than the vault: in a simulation.
+/// Executes a claimed change with a judge that replaces the vault, for simulations.
 pub async fn run_with(
     app: &App,
     change: Claimed,
@@ -52,7 +52,7 @@ pub async fn run_with(
             tracing::warn!(change.id = %id, "the claim was lost: another worker has it");
         } else {
             tracing::error!(change.id = %id, error = &error as &dyn StdError, "a change broke");
-            // If this fails too, the lease ends it.
+            // If this fails too, the claim ends with its lease.
             let _ = give_back(app, &change).await;
         }
     }
@@ -72,10 +72,10 @@ async fn carry_out(
             return record(app, change, targets).await;
         }
         if permit.is_none() {
-            // A source is full. The recheck waits for a permit in its queue, not in a worker.
+            // A source has no free permit. The recheck waits in the queue, not in a worker.
             return give_back(app, change).await;
         }
-        // The recheck takes longer than it takes to end a change.
+        // The claim of an expired change is short; a recheck takes longer than ending the change.
         let (node, claimed) = (app.node.clone(), change.clone());
         app.store.write(move |tx| tx.renew(&node, &claimed, LEASE)).await?;
     }
@@ -108,7 +108,7 @@ async fn carry_out(
     hold_back(&mut targets)?;
     proof::crash_at("look.done");
     if targets.iter().any(Target::is_ready) {
-        // Before the commit, so that no commit is too slow for it.
+        // Taken before the commit, so that a slow commit only shortens the time for the write.
         let announced = Instant::now();
         if !announce(app, change, &mut targets).await? {
             drop(permit);
@@ -125,16 +125,16 @@ async fn carry_out(
     record(app, change, targets).await
 }
 
-/// Gives the claim back untouched: there was no room.
+/// Gives the claim back without a result: the change is due again after a pause or at its deadline.
 async fn give_back(app: &App, change: &Claimed) -> Result<(), Error> {
     let pause = verdict::pause(1, None, app.jitter.next());
     let (node, claimed) = (app.node.clone(), change.clone());
     app.store.write(move |tx| Ok(tx.release(&node, &claimed, pause)?)).await
 }
 
-/// Commits the intent: from here on a write may have happened. Holds the claim for the time of it.
-/// False when nothing may be written: the deadline has come meanwhile, or an account has become
-/// another person's or waits for an aggregation. The next attempt finds the words for that.
+/// Commits the intent to write: from here on the writes may have happened. Renews the claim. False
+/// if nothing may be written: the deadline has passed meanwhile, or an account has become another
+/// person's or waits for an aggregation. The next attempt reports the reason.
 async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result<bool, Error> {
     let mut intents = Vec::with_capacity(targets.len());
     for target in targets.iter().filter(|target| target.is_ready()) {
@@ -160,7 +160,7 @@ async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result
         })
         .await;
     let announced = match announced {
-        // Where the claim itself was lost, it cannot be given back, and that is said.
+        // A lost claim gives the same error: the attempt to give it back then fails and is logged.
         Err(Error::Store(error)) if is_lost(&error) => None,
         announced => announced?,
     };
@@ -173,7 +173,8 @@ async fn announce(app: &App, change: &Claimed, targets: &mut [Target]) -> Result
     Ok(announced.is_some())
 }
 
-/// Records the results of the attempt; ends the change, or gives it back until later.
+/// Records the results of the attempt. The change ends if all its targets have ended; otherwise its
+/// claim is given back.
 async fn record(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(), Error> {
     let asked = targets.iter().filter_map(|target| target.asked).max();
     let waits = targets.iter().any(Target::waits);
@@ -209,8 +210,8 @@ async fn record(app: &App, change: &Claimed, targets: Vec<Target>) -> Result<(),
     Ok(())
 }
 
-/// The result of an attempt for one account. Only the transaction that records it knows whether a
-/// newer change waits, and whether an older write may still arrive.
+/// Returns the result of the attempt for one account. Only the transaction that records it can know
+/// whether a newer change waits, and whether an older write may still arrive.
 fn result(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<TargetResult, Error> {
     let mut state = target.state;
     let mut error = match &target.result {
@@ -239,8 +240,8 @@ fn result(tx: &mut Tx<'_>, change: &Claimed, target: &Target) -> Result<TargetRe
     })
 }
 
-/// The deadline has come: every open target fails with what was last wrong. A password in force
-/// that awaits its recheck fails only when it could not be rechecked in time.
+/// Ends the open targets after the deadline, each with its last error; a password in force that
+/// awaits its recheck only once the time for the recheck has passed, too.
 fn expire(change: &Claimed, targets: &mut [Target]) -> Result<(), Illegal> {
     let event = if change.claimed_at < times::last_recheck(change.deadline) {
         Event::DeadlinePassed
@@ -269,7 +270,7 @@ fn expire(change: &Claimed, targets: &mut [Target]) -> Result<(), Illegal> {
     Ok(())
 }
 
-/// Ends every open target with the same words.
+/// Ends every open target with the same error text.
 async fn end_all(
     app: &App,
     change: &Claimed,
@@ -282,8 +283,8 @@ async fn end_all(
     record(app, change, targets).await
 }
 
-/// Ends every open target; the account that was named carries the words, the others of its sync
-/// group say that they were not attempted.
+/// Ends every open target. The account that the request named gets the error text; the other
+/// accounts of its sync group are reported as not attempted.
 async fn end_named(
     app: &App,
     change: &Claimed,

@@ -1,5 +1,5 @@
-//! One account of a change: observed, written, verified. What happens becomes an event of the state
-//! machine, which decides.
+//! One account of a change: it is observed, written and verified. Each result is reported as an
+//! event to the state machine, which decides.
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
@@ -23,59 +23,60 @@ use crate::{
     store::{Claimed, ClaimedTarget},
 };
 
-/// How long observing a target may take, and verifying it afterwards: with the wait for room it
-/// ends before the claim does.
+/// Limit for observing a target, and for verifying it afterwards: both end before the claim does.
 const OBSERVE_WITHIN: Duration = Duration::from_secs(10);
 
-/// One account and what is being done with it.
+/// One account of a change and the progress of the attempt on it.
 pub(super) struct Target {
-    /// What the store has of it.
+    /// The target as the store had it at the claim.
     pub(super) row: ClaimedTarget,
-    /// Its state now; `row` has the one at the claim.
+    /// The state now; `row` has the state at the claim.
     pub(super) state: TargetState,
     /// When a write was announced in this attempt, if one was.
     pub(super) announced: Option<Micros>,
-    /// How long it asked to be left alone.
+    /// Least pause before the next attempt: the source asked for it, or an earlier write may
+    /// arrive.
     pub(super) asked: Option<Duration>,
-    /// The way to it, or why there is none.
+    /// The handle of the source, or the reason why there is none.
     pub(super) link: Result<Arc<SourceHandle>, String>,
-    /// What it must show to be the person's.
+    /// The value that the account must show to belong to the person, if one is required.
     pub(super) owner: Option<Owner>,
-    /// Whether its source's last aggregation confirmed whose it is.
+    /// Whether an aggregation has confirmed the owner since the source was last pointed elsewhere.
     pub(super) is_confirmed: bool,
-    /// The end of this attempt, once it has ended for this account.
+    /// The result of this attempt, once the attempt has ended for this account.
     pub(super) result: Option<AttemptResult>,
     /// The stamp last observed.
     pub(super) stamp: Stamp,
-    /// The random bytes of this change on this account.
+    /// The random salt of this change on this account.
     pub(super) salt: [u8; 16],
 }
 
-/// The end of an attempt for one account.
+/// The result of an attempt for one account.
 pub(super) struct AttemptResult {
-    /// What is to be done when it is recorded.
+    /// The effect to carry out when the result is recorded.
     pub(super) effect: Effect,
-    /// What is wrong.
+    /// The error text of the status, if there is one.
     pub(super) why: Option<String>,
 }
 
-/// The value by which an account names its person.
+/// The correlation value by which an account names its person.
 pub(super) struct Owner {
-    /// The account's attribute.
+    /// The name of the account's attribute.
     pub(super) attribute: String,
-    /// The person's value.
+    /// The value of the person's attribute.
     pub(super) value: String,
     /// Whether the system compares values without regard to ASCII case.
     pub(super) ignores_case: bool,
 }
 
 impl Target {
-    /// Whether a write is due: it was observed, and nothing was found in its way.
+    /// Whether a write is due: the target is open, and nothing has ended the attempt for it.
     pub(super) fn is_ready(&self) -> bool {
         self.state.is_open() && self.result.is_none()
     }
 
-    /// Applies an event. If that ends the attempt for this account, `why` is what its status says.
+    /// Applies an event. If it ends the attempt for this account, `why` becomes the error text of
+    /// its status.
     pub(super) fn apply(
         &mut self,
         event: Event,
@@ -84,27 +85,27 @@ impl Target {
         let (state, effect) = self.state.next(event)?;
         self.state = state;
         if effect.ends_attempt() {
-            // Nothing is wrong with a password that is in force.
+            // A password in force has no error.
             let why = why.into().filter(|_| effect != Effect::Confirm);
             self.result = Some(AttemptResult { effect, why });
         }
         Ok(effect)
     }
 
-    /// Whether it needs a pause before the next attempt.
+    /// Whether the target needs a pause before the next attempt.
     pub(super) fn waits(&self) -> bool {
         self.result.as_ref().is_some_and(|result| result.effect.waits())
     }
 
-    /// How much longer a write of an older change may overwrite its password, which was found in
-    /// force.
+    /// Returns how much longer a write of an older change may overwrite the password, which was
+    /// found in force; `None` if no write can, or the deadline has passed.
     pub(super) fn unsettled(&self, change: &Claimed, now: Micros) -> Option<Duration> {
         let confirm = self.result.as_ref().is_some_and(|result| result.effect == Effect::Confirm);
         times::settles(self.row.unresolved_write_at, now)
             .filter(|_| confirm && now < change.deadline)
     }
 
-    /// A fault instead of an answer.
+    /// Applies the event for a fault that replaced an observation.
     fn not_observed(&mut self, fault: &Fault) -> Result<(), Illegal> {
         self.apply(verdict::not_observed(fault), fault.public().to_owned()).map(drop)
     }
@@ -124,7 +125,7 @@ impl Target {
         }
     }
 
-    /// Why the account that was observed is not the person's, if it is not.
+    /// Returns a fault if the observed account does not belong to the person.
     fn is_anothers(&self, observed: &Observed) -> Option<Fault> {
         if self.row.stable_id.is_some() && self.row.stable_id != observed.stable_id {
             return Some(another_account());
@@ -149,7 +150,8 @@ impl Target {
     }
 }
 
-/// Observes for no longer than [`OBSERVE_WITHIN`]; `now` is when the change was claimed.
+/// Observes a target for at most [`OBSERVE_WITHIN`], unless it may not be observed now. `now` is
+/// the time of the claim.
 pub(super) async fn observe(
     target: &mut Target,
     password: &Password,
@@ -166,7 +168,7 @@ pub(super) async fn observe(
         }
     }
     if !target.is_confirmed {
-        // The words are for the person who asked: they say nothing about where the source is.
+        // The requester reads this text: it must not reveal where the source is.
         return target.apply(Event::NotObserved, UNCONFIRMED.to_owned()).map(drop);
     }
     if let Ok(observed) = timeout(OBSERVE_WITHIN, observe_and_resolve(target, password, now)).await
@@ -186,8 +188,8 @@ const IN_TIME: &str = "the source did not answer in time";
 
 const UNCONFIRMED: &str = "waiting for an aggregation of the source to confirm whose account it is";
 
-/// Observes a target without changing it; resolves a write whose answer was lost, and one that
-/// another write may have replaced.
+/// Observes a target without changing it. Resolves a write whose answer was lost, and a write that
+/// another one may have overwritten.
 async fn observe_and_resolve(
     target: &mut Target,
     password: &Password,
@@ -243,7 +245,8 @@ async fn observe_and_resolve(
     Ok(())
 }
 
-/// Holds back the members of a sync group that are ready, while another one is not.
+/// Holds back the ready members of a sync group while another member waits. If another member has
+/// failed, the ready and the waiting members fail, too.
 pub(super) fn hold_back(targets: &mut [Target]) -> Result<(), Illegal> {
     let members = targets.iter().map(|target| (target.row.state, target.state, target.waits()));
     let (event, why) = match group_event(members) {
@@ -261,7 +264,7 @@ pub(super) fn hold_back(targets: &mut [Target]) -> Result<(), Illegal> {
     Ok(())
 }
 
-/// Writes what was announced at `announced`, and verifies what the target confirmed.
+/// Sends the write that was announced at `announced`, and verifies it if the source confirms it.
 pub(super) async fn write(
     target: &mut Target,
     password: &Password,
@@ -277,7 +280,8 @@ pub(super) async fn write(
         Outcome::Applied => {
             link.answered();
             let confirmed = confirm(&link, target, &change);
-            // It was confirmed; that it cannot be verified in time takes nothing from that.
+            // The source confirmed the write: a verification that takes too long does not refute
+            // it.
             let confirmed = timeout_at(verified_by(announced), confirmed).await;
             let (event, why) = confirmed.unwrap_or((Event::InForce, None));
             (event, why.map(str::to_owned))
@@ -313,12 +317,13 @@ pub(super) async fn write(
     target.apply(event, why).map(drop)
 }
 
-/// Until when what was announced then may be verified: the claim still has to be there afterwards.
+/// Returns the time until which a write may be verified: the claim must still hold afterwards.
 fn verified_by(announced: Instant) -> Instant {
     (announced + VERIFIED_BY).min(Instant::now() + OBSERVE_WITHIN)
 }
 
-/// Verifies what the source confirmed: the event, and why where it is a bad one.
+/// Verifies a write that the source confirmed. Returns the event, with the error text if the write
+/// is not in force.
 async fn confirm(
     link: &SourceHandle,
     target: &Target,
@@ -340,7 +345,7 @@ async fn confirm(
     }
     match link.verified(link.connector.verify(change)).await {
         Ok(found) => verdict::verified(found),
-        // It was confirmed; that it cannot be verified just now takes nothing from that.
+        // The source confirmed the write: a failed verification does not refute it.
         Err(_) => (Event::InForce, None),
     }
 }

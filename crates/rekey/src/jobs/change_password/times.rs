@@ -1,58 +1,59 @@
-//! How long things may take, and why two writes to one account stay apart.
+//! The time limits of a change, and why two writes to one account never overlap.
 //!
-//! A write is announced, then sent within [`WRITE_BY`] or not at all, and [`ARRIVES_WITHIN`] later
-//! it has arrived or never will: the connector and the kernel give it up then. Nothing else is
-//! written to the account before that. The claim lasts exactly as long, so that the next worker
-//! may write at once.
+//! A write is announced, and then either sent within [`WRITE_BY`] or not sent. [`ARRIVES_WITHIN`]
+//! after that limit it has arrived or never will: the connector and the kernel have given it up.
+//! Nothing else is written to the account before that time. A claim lasts exactly as long, so that
+//! the next worker may write immediately.
 //!
-//! What this does not bound is a process that is stopped after its last look at the clock and
-//! before the bytes leave. Where the source cannot compare and set, such a write is not prevented
-//! but repaired: see [`settles`].
+//! One case is not bounded: a process that is stopped between its last reading of the clock and the
+//! sending of the bytes. If the source has no compare-and-set, such a late write cannot be
+//! prevented; it is repaired, see [`settles`].
 
 use std::time::Duration;
 
 use crate::model::time::Micros;
 
-/// How long a claim lasts unless it is renewed, as it is when a write is announced. With the next
-/// poll and the time it takes to say so, what is left behind still ends within 30 s of its
-/// deadline.
+/// Duration of a claim; announcing a write renews it. With the next poll and the recording of the
+/// result, a change whose worker was lost still ends within 30 s of its deadline.
 pub const LEASE: Duration = Duration::from_secs(25);
-/// No write is sent later than this after it was announced.
+/// A write is sent within this time of its announcement, or not sent.
 pub(super) const WRITE_BY: Duration = Duration::from_secs(15);
-/// When a connector gives up, and the kernel behind it.
+/// Time after which the connector, and the kernel below it, give up a write that was sent.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
-/// What a worker found out must be kept this long before its claim ends.
+/// A worker must begin to record its result this long before its claim ends.
 const TO_SAY_SO: Duration = Duration::from_secs(2);
-/// The longest stop of a process, at the worst moment, that is still repaired.
+/// Longest stop of a process, at the worst moment, whose late write is still repaired.
 const STOPPED: Duration = Duration::from_mins(1);
-/// How long after its deadline a password in force may still be rechecked: with a claim, that is
-/// within the 30 s.
+/// Time after the deadline in which a password in force may still be rechecked. The claim lasts
+/// 25 s, so that the recheck ends within 30 s of the deadline.
 const LAST_RECHECK: Duration = Duration::from_secs(4);
-/// A change in whose hands this many workers were lost is not given to another one.
+/// A change is given up after this many lost workers.
 const LAPSES: i64 = 3;
 
 const _: () = assert!(LEASE.as_millis() >= WRITE_BY.as_millis() + ARRIVES_WITHIN.as_millis());
 
-/// From the announcement on: until when a confirmed write may still be verified.
+/// Time after the announcement in which a confirmed write may still be verified.
 pub(super) const VERIFIED_BY: Duration = LEASE.saturating_sub(TO_SAY_SO);
 
-/// How much longer a write that was announced and of which nothing more is known may still arrive.
+/// Returns how much longer an announced write with an unknown outcome may still arrive; `None` if
+/// it no longer can.
 pub(super) fn may_arrive(announced: Option<Micros>, now: Micros) -> Option<Duration> {
     remains(announced, WRITE_BY.saturating_add(ARRIVES_WITHIN), now)
 }
 
-/// How much longer a password is not settled: an older change left a write behind, and a stopped
-/// process may still send it. It is rechecked when that is over.
+/// Returns how much longer a password is unsettled; `None` if it is settled. An older change has
+/// abandoned a write, which a stopped process may still send: the password is rechecked after this
+/// time.
 pub(super) fn settles(unresolved_write_at: Option<Micros>, now: Micros) -> Option<Duration> {
     remains(unresolved_write_at, WRITE_BY.saturating_add(STOPPED), now)
 }
 
-/// Until when a password that is not settled may still be rechecked, and be written once more.
+/// Returns the time until which an unsettled password may be rechecked, and written once more.
 pub(super) fn last_recheck(deadline: Micros) -> Micros {
     deadline.plus(LAST_RECHECK)
 }
 
-/// Whether a change takes the processes with it that carry it out.
+/// Whether a change has lost so many workers that it must be the cause.
 pub(super) fn is_poison(lapses: i64) -> bool {
     lapses >= LAPSES
 }

@@ -1,13 +1,13 @@
-//! What goes into a transition and what comes out of it.
+//! The events and the effects of the state machine.
 
-/// Something that happened to a target, or was found out about it.
+/// An event: something that happened to a target or was found out about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The intent to write was committed: from here on the write may have happened.
     Announced,
     /// The write was sent, and no answer came.
     AnswerLost,
-    /// The source is reached in another way now: the password must not be sent there.
+    /// The source was removed, or reaches another system now: the password must not be sent there.
     Cancelled,
     /// The source cannot say whether the password is in force.
     CannotTell,
@@ -25,29 +25,30 @@ pub enum Event {
     MayStillArrive,
     /// A newer change of the account was accepted.
     NewerAccepted,
-    /// The source did not write, and may do so later.
+    /// The source did not apply the write, but a later write may succeed.
     NotApplied,
     /// The write whose outcome was unknown did not happen: the stamp is the same.
     NotHappened,
     /// Another password is in force, and no stamp says whether it is newer.
     NotInForce,
-    /// The source could not be asked, and may answer later.
+    /// The account could not be observed, but a later attempt may succeed.
     NotObserved,
     /// A write of an older change may still arrive.
     OlderMayArrive,
     /// The time for the recheck of a password in force has passed.
     RecheckOverdue,
-    /// It cannot be changed, for good: the source, the policy or rekey itself refuses.
+    /// The source, the policy or rekey refused the change permanently.
     Refused,
     /// Another password is in force, and it is newer.
     Replaced,
-    /// The source refused the password because it is in force, or was.
+    /// The source refused the password because it is the current or an earlier one.
     Reused,
     /// No write of an older change may arrive any more.
     Settled,
 }
 
-/// What is to be done after a transition. The last four end the attempt and record the state.
+/// The action after a transition. `Confirm`, `Retry`, `Yield` and `End` end the attempt and record
+/// the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Observe the account.
@@ -56,17 +57,18 @@ pub enum Effect {
     Verify,
     /// Commit the intent to write, and report [`Event::Announced`].
     Announce,
-    /// Write.
+    /// Write the password.
     Write,
-    /// Report [`Event::Settled`] in the same transaction, unless a write of an older change may
-    /// still arrive before the deadline: then come back when it no longer can.
+    /// In the transaction that records the state, report [`Event::Settled`], unless a write of an
+    /// older change may still arrive before the deadline. In that case, come back when it no longer
+    /// can.
     Confirm,
-    /// Come back after a pause.
+    /// Try again after a pause.
     Retry,
-    /// Report [`Event::NewerAccepted`] in the same transaction if a newer change waits for the
-    /// account; come back after a pause if none does.
+    /// In the transaction that records the state, report [`Event::NewerAccepted`] if a newer change
+    /// waits for the account; otherwise try again after a pause.
     Yield,
-    /// Nothing: the target has ended.
+    /// No action: the target has ended.
     End,
 }
 

@@ -1,5 +1,5 @@
-//! The transitions: from these states, after this event, to this state, with this effect. A pair
-//! that is not here is illegal.
+//! The transition table. A row names the states it applies to, the event, the next state and the
+//! effect. A pair of state and event without a row is illegal.
 
 use super::{
     Effect::{self, Announce, Confirm, End, Observe, Retry, Verify, Write, Yield},
@@ -18,7 +18,7 @@ use crate::model::change::TargetState::{
 type Row = (&'static [TargetState], Event, TargetState, Effect);
 
 pub(super) const TABLE: &[Row] = &[
-    // Before a source is asked.
+    // Before the source is observed.
     (&[Queued], DeadlinePassed, Failed, End),
     (&[Attempting], DeadlinePassed, Failed, End),
     (&[AwaitingRecheck], DeadlinePassed, AwaitingRecheck, Observe),
@@ -26,8 +26,8 @@ pub(super) const TABLE: &[Row] = &[
     (&[Queued], OlderMayArrive, Queued, Yield),
     (&[Attempting], OlderMayArrive, Attempting, Observe),
     (&[AwaitingRecheck], OlderMayArrive, AwaitingRecheck, Observe),
-    // What it shows. A write is repeated only where the earlier one is known not to have happened,
-    // or cannot be distinguished from one that was overwritten.
+    // What the observation showed. A write is repeated only if the earlier one is known not to have
+    // happened, or cannot be distinguished from one that was overwritten.
     (&[Queued], NotObserved, Queued, Yield),
     (&[Attempting], NotObserved, Attempting, Retry),
     (&[AwaitingRecheck], NotObserved, AwaitingRecheck, Retry),
@@ -48,14 +48,15 @@ pub(super) const TABLE: &[Row] = &[
     (&[AwaitingRecheck], CannotTell, AwaitingRecheck, Confirm),
     (&[Attempting, AwaitingRecheck], InForce, AwaitingRecheck, Confirm),
     (&[AwaitingRecheck], Settled, Applied, End),
-    // What keeps it from being written. A password that is in force stays so.
+    // Reasons not to write. A password that is in force stays in force.
     (&[Queued, Attempting], Refused, Failed, End),
     (&[AwaitingRecheck], Refused, AwaitingRecheck, Confirm),
     (&[Queued], GroupFailed, Failed, End),
     (&[Queued], GroupWaits, Queued, Yield),
     (&[Queued], NewerAccepted, Superseded, End),
     (&[Queued, Attempting, AwaitingRecheck], Cancelled, Failed, End),
-    // The write. An earlier one whose outcome was unknown may still arrive, or be what is refused.
+    // The write. An earlier write with an unknown outcome may still arrive, and may be the reason
+    // why the source refuses this one as reused.
     (&[Queued], Announced, Writing, Write),
     (&[Attempting], Announced, Rewriting, Write),
     (&[AwaitingRecheck], Announced, Restoring, Write),

@@ -15,8 +15,8 @@ const STATES: [TargetState; 9] = [
     TargetState::Superseded,
 ];
 
-/// Every pair: the next state and the effect, or `-` where the pair is illegal. The last three
-/// states have ended.
+/// The next state and the effect of every pair, or `-` for an illegal pair. The last three states
+/// have ended.
 const PAIRS: &str = "
                 Queued           Writing             Attempting          Rewriting           AwaitingRecheck          Restoring            Applied Failed Superseded
 Announced       Writing:Write    -                   Rewriting:Write     -                   Restoring:Write          -                    - - -
@@ -42,7 +42,7 @@ Reused          -                Failed:End          -                   Rewriti
 Settled         -                -                   -                   -                   Applied:End              -                    - - -
 ";
 
-/// The events in the order of [`PAIRS`], which is the one they are declared in.
+/// The events in the order of [`PAIRS`], which is the order of their declaration.
 const EVENTS: [Event; 21] = [
     Event::Announced,
     Event::AnswerLost,
@@ -120,7 +120,8 @@ fn an_effect_fits_its_state() {
         let Ok((next, effect)) = state.next(event) else { continue };
         let pair = format!("{state:?} × {event:?}");
         assert_eq!(effect == Effect::End, !next.is_open(), "{pair}");
-        // What the worker alone knows is never recorded.
+        // `Writing`, `Rewriting` and `Restoring` exist only in the worker: the store records each
+        // of them with the number of `Attempting`.
         let is_writing = STATES.iter().find(|other| other.number() == next.number());
         assert!(
             !effect.ends_attempt() || is_writing == Some(&next) || next.number() == 1,
@@ -195,8 +196,7 @@ fn a_write_that_is_left_unresolved_is_remembered() {
 const BEGIN: &str = "<!-- begin: the transitions of crates/rekey/src/password/state/table.rs -->\n";
 const END: &str = "<!-- end -->";
 
-/// The transitions as a diagram. A step within an attempt that leaves the state as it is, is not
-/// drawn.
+/// Draws the transitions as a diagram, without the steps within an attempt that keep the state.
 fn diagram() -> String {
     let mut edges = BTreeMap::<_, Vec<String>>::new();
     for (state, event) in pairs() {
@@ -219,7 +219,7 @@ fn diagram() -> String {
     lines.join("\n")
 }
 
-/// `AnswerLost` as `answer lost`.
+/// Spells a variant's name in words: `AnswerLost` becomes `answer lost`.
 fn words(name: &str) -> String {
     let mut words = String::new();
     for letter in name.chars() {
