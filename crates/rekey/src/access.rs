@@ -1,4 +1,4 @@
-//! Who is asking, and what they may do.
+//! The authenticated caller, and the caller's rights.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::{
     },
 };
 
-/// Every right of the caller's level, [`ENDPOINT`] excepted.
+/// The scope with all rights of the caller's level, except [`ENDPOINT`].
 pub const ALL: &str = "sp:scopes:all";
-/// Lets an API client say where sources are and whose their accounts are ([`crate::source::reach`]).
-/// No other scope includes it: a client has it only if it was named.
+/// The scope that lets an API client set where sources are and whose accounts are on them
+/// ([`crate::source::reach`]). No other scope includes it: a client has it only if it was named.
 pub const ENDPOINT: &str = "rekey:sources:endpoint";
 
-/// The authenticated side of a request.
+/// The authenticated caller of a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The personal access token or API client the token was issued to.
+    /// The personal access token or API client that the token was issued to.
     pub client_id: ClientId,
-    /// The person the token speaks for; none for an API client of its own ("API authority").
+    /// The person the token acts for; none for an API client on its own ("API authority").
     pub identity_id: Option<IdentityId>,
-    /// The person's alias, or the client's name: for logs and audit.
+    /// The person's alias, or the client's name: for logs and the audit trail.
     pub name: String,
     /// The person's user levels; empty for an API client.
     pub levels: Vec<Level>,
@@ -34,24 +34,25 @@ pub struct Caller {
     pub signed_in: Option<Micros>,
 }
 
-/// What an operation asks of its caller (docs/contract.md#operations).
+/// The requirements of an operation on its caller (docs/contract.md#operations).
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// Any one of these scopes; empty for none.
+    /// The caller's token needs one of these scopes; none is needed if empty.
     pub scopes: &'static [&'static str],
-    /// Any one of these levels for a person; empty for none.
+    /// A person needs one of these levels; none is needed if empty.
     pub levels: &'static [Level],
     /// Whether an API client without a person may call it.
     pub api_client: bool,
 }
 
 impl Caller {
-    /// Who this is in the store and the audit: the person behind a user token, else the client.
+    /// The caller's id in the store and the audit trail: the person's for a user token, else the
+    /// client's.
     pub fn principal(&self) -> &str {
         self.identity_id.as_ref().map_or(self.client_id.as_str(), IdentityId::as_str)
     }
 
-    /// Whether the caller is an API client of its own right, without a person.
+    /// Whether the caller is an API client on its own, without a person.
     pub fn is_api_authority(&self) -> bool {
         self.identity_id.is_none()
     }
@@ -61,8 +62,8 @@ impl Caller {
         levels.iter().any(|level| self.levels.contains(level))
     }
 
-    /// Whether the caller may say where a source is and whose its accounts are: an organization
-    /// administrator, or an API client with the scope for it.
+    /// Whether the caller may set where a source is and whose its accounts are: an organization
+    /// administrator, or an API client with the scope [`ENDPOINT`].
     pub fn may_point_sources(&self) -> bool {
         if self.is_api_authority() {
             self.scope.iter().any(|scope| scope == ENDPOINT)
@@ -71,14 +72,14 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may look at people other than themselves (docs/contract.md#user-levels).
+    /// Whether the caller may see people other than themselves (docs/contract.md#user-levels).
     pub fn may_see_others(&self) -> bool {
         self.is_api_authority()
             || self.has_level(&[Level::Helpdesk, Level::OrgAdmin, Level::SourceAdmin])
     }
 
-    /// The person, if they see only the sources that they own and what is about those: a
-    /// sub-administrator.
+    /// The caller's person id, if they may see only their own sources and what belongs to those (a
+    /// sub-administrator); none if they may see all sources.
     pub fn only_own_sources(&self) -> Option<&str> {
         let of_all = [
             Level::OrgAdmin,
@@ -94,8 +95,8 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may learn what answers where in the network around a source. Others could
-    /// use sources to scan it.
+    /// Whether the caller may learn which hosts answer in the network around a source. Other
+    /// callers could use sources to scan the network.
     pub fn may_know_endpoints(&self) -> bool {
         self.is_api_authority() || self.has_level(&[Level::OrgAdmin])
     }
@@ -105,7 +106,7 @@ impl Caller {
         self.identity_id.as_ref() == Some(identity)
     }
 
-    /// Fails unless the caller meets what an operation asks.
+    /// Fails with [`Error::Forbidden`] unless the caller meets the requirements of an operation.
     pub fn require(&self, access: &Access) -> Result<(), Error> {
         if self.is_api_authority() && !access.api_client {
             return Err(Error::Forbidden(
@@ -131,16 +132,16 @@ impl Caller {
         Ok(())
     }
 
-    /// Forgets the levels that the operation does not name: one that opens another operation widely
-    /// must not widen what a second, narrower level opens here.
+    /// Removes the levels that the operation does not name: a level with wide rights in another
+    /// operation must not widen the narrower rights that a second level has here.
     pub fn keep_levels(&mut self, access: &Access) {
         if !access.levels.is_empty() {
             self.levels.retain(|level| access.levels.contains(level));
         }
     }
 
-    /// Who may change whose password (docs/contract.md#changing-a-password): people their own, API
-    /// clients anyone's.
+    /// Whether the caller may change this person's password (docs/contract.md#changing-a-password):
+    /// people may change their own, API clients anyone's.
     pub fn may_change_password_of(&self, identity: &IdentityId) -> Result<(), Error> {
         if self.is_api_authority() || self.is(identity) {
             return Ok(());
@@ -150,8 +151,8 @@ impl Caller {
         ))
     }
 
-    /// Fails if the person signed in for this token longer ago than `most`; zero is no limit.
-    /// Personal access tokens and API clients come from no sign-in.
+    /// Fails if the sign-in behind this token is longer ago than `most`; zero means no limit.
+    /// Personal access tokens and API clients have no sign-in, so they always pass.
     pub fn require_recent_sign_in(&self, most: Duration, now: Micros) -> Result<(), Error> {
         match self.signed_in {
             Some(signed_in) if !most.is_zero() && signed_in.plus(most) < now => {

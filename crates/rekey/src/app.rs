@@ -1,4 +1,4 @@
-//! What every request and every job may use.
+//! The shared state of requests and jobs.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -23,40 +23,41 @@ use crate::{
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
-/// What is inside [`App`].
+/// The parts of [`App`].
 pub struct Inner {
     /// The settings.
     pub config: Config,
-    /// Everything that lasts.
+    /// The store.
     pub store: Store,
-    /// The one clock.
+    /// The clock.
     pub clock: Clock,
-    /// Hides secrets at rest.
+    /// Seals and opens secrets at rest.
     pub sealer: Sealer,
-    /// Signs and verifies access tokens.
+    /// Issues and verifies access tokens.
     pub tokens: Tokens,
     /// The audit trail.
     pub audit: Arc<Trail>,
-    /// Sign-ins, and what failed ones cost.
+    /// Sign-ins, and the throttling of failed ones.
     pub sign_ins: Arc<SignIns>,
     /// The keys of sources.
     pub keys: Keys,
-    /// The open handles of sources.
+    /// The open source handles: connectors, each with its breaker.
     pub handles: Handles,
-    /// Private-key operations at once: one per processor, so that requests still get their turn.
+    /// Permits for private-key operations: as many at once as there are processors, so that
+    /// requests still get processor time.
     pub decryptions: Semaphore,
-    /// Requests that wait for the end of a change.
+    /// The requests that wait for the end of a change.
     pub waiters: Waiters,
-    /// Wakes the workers of this node when there is something to do.
+    /// Wakes the workers of this node when work has arrived.
     pub wake: Notify,
-    /// How long to wait before the next try.
+    /// Random numbers that spread the pauses before retries.
     pub jitter: Jitter,
-    /// This node's name in claims: random per start.
+    /// The node's name in claims, drawn at random at each start.
     pub node: String,
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Assembles the service: loads the tenant's id and the token keys, and sets the audit key.
     pub async fn new(
         config: Config,
         store: Store,
@@ -92,7 +93,7 @@ impl App {
 }
 
 impl App {
-    /// What this node counts.
+    /// The metrics of this node.
     pub fn metrics(&self) -> &Arc<Metrics> {
         self.store.metrics()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong in the service, and what the caller may know of it.
+//! The errors of the service, and the texts that a caller may see.
 
 use rekey_connectors::Fault;
 
@@ -7,45 +7,45 @@ use crate::{
     store::{self, InvalidListing},
 };
 
-/// Why a request was not done.
+/// An error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be carried out as it is.
+    /// The request cannot be carried out as it was sent.
     #[error("{text}")]
     BadRequest {
-        /// Which of the contract's sub-codes.
+        /// The contract's sub-code.
         code: BadRequest,
-        /// What is wrong and what to do, for the caller.
+        /// What is wrong and what to do; for the caller.
         text: String,
     },
-    /// Too much is asked for at once; the text is for the caller.
+    /// Too many requests at once; the text is for the caller.
     #[error("{0}: try again in a few seconds")]
     Busy(&'static str),
-    /// A connector said no, outside a password change.
+    /// An error of a connector, outside of a password change.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// The caller may not do this.
+    /// The caller is not allowed to do this.
     #[error("{0}")]
     Forbidden(String),
     /// A bug or a broken invariant; the text is for the operator only.
     #[error("{0}")]
     Internal(String),
-    /// Nothing here by that name, or nothing the caller may see.
+    /// No such object, or none that the caller may see.
     #[error("there is no {0} with this id")]
     NotFound(&'static str),
     /// The installation must be repaired; the text is for the operator.
     #[error("{0}")]
     Setup(String),
-    /// The store said no.
+    /// An error of the store.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// No token, or one that is not valid; the text is the contract's.
+    /// The token is missing or invalid; the text is the contract's.
     #[error("{0}")]
     Unauthenticated(String),
-    /// The same idempotency key came with another body.
+    /// The same idempotency key came with a different body.
     #[error("{0}")]
     Unprocessable(String),
-    /// A key, or the sealing of a secret, failed.
+    /// An error of a key, or of sealing or opening a secret.
     #[error(transparent)]
     Vault(#[from] rekey_vault::Error),
 }
@@ -53,30 +53,30 @@ pub enum Error {
 /// The contract's sub-codes of 400 (docs/contract.md#errors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRequest {
-    /// A name that is taken.
+    /// A name is already in use.
     Conflict,
-    /// It can be read but makes no sense.
+    /// The body can be parsed, but its content is invalid.
     Content,
-    /// A field that may not be changed.
+    /// A field may not be changed.
     IllegalUpdate,
-    /// A value that is not allowed.
+    /// A value is not allowed.
     IllegalValue,
-    /// Something else still needs it.
+    /// The object is still in use.
     InUse,
-    /// Too long or too short.
+    /// A value is too long or too short.
     Length,
-    /// One more than allowed.
+    /// The maximum number is reached.
     Limit,
     /// A required member is absent or empty.
     Missing,
-    /// An id in the body names nothing.
+    /// An id in the body refers to no object.
     Referenced,
-    /// It cannot be parsed.
+    /// The body cannot be parsed.
     Syntax,
 }
 
 impl Error {
-    /// A 400.
+    /// An [`Error::BadRequest`], answered with status 400.
     pub fn bad(code: BadRequest, text: impl Into<String>) -> Self {
         Self::BadRequest { code, text: text.into() }
     }

@@ -1,4 +1,4 @@
-//! A person.
+//! People: creating, changing, listing and removing them.
 
 use rekey_vault::Password;
 use serde_json::{Map, Value};
@@ -20,7 +20,7 @@ use crate::{
     store::{Asked, Audit, Listing, Page, Tx},
 };
 
-/// A person to be made.
+/// The data of a new person.
 #[derive(Clone, Debug, Default)]
 pub struct NewIdentity {
     /// See [`Identity::alias`].
@@ -33,18 +33,18 @@ pub struct NewIdentity {
     pub capabilities: Vec<Level>,
     /// See [`Identity::attributes`].
     pub attributes: Map<String, Value>,
-    /// See [`Identity::enabled`], the other way round.
+    /// The opposite of [`Identity::enabled`].
     pub disabled: bool,
 }
 
-/// Makes a person.
+/// Creates a person.
 pub async fn create(app: &App, new: NewIdentity, actor: &str) -> Result<Identity, Error> {
     let identity = prepare(new)?;
     let actor = actor.to_owned();
     app.store.write(move |tx| insert(tx, identity.clone(), &actor)).await
 }
 
-/// Checks what can be checked without the store. The times are not set yet.
+/// Checks everything that needs no store. The times of the result are not set yet.
 pub fn prepare(new: NewIdentity) -> Result<Identity, Error> {
     let alias = new.alias.trim().to_owned();
     if alias.is_empty() {
@@ -83,7 +83,7 @@ fn check_display_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds a person, inside the caller's deed, with an account on every built-in source.
+/// Adds a person with an account on every built-in source, inside the caller's transaction.
 pub fn insert(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identity, Error> {
     let now = tx.now()?;
     let identity = Identity { created: now, modified: now, ..identity };
@@ -102,7 +102,8 @@ pub fn insert(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identi
     Ok(identity)
 }
 
-/// Keeps a changed person, inside the caller's deed.
+/// Stores a changed person, inside the caller's transaction. A person who now has capabilities
+/// loses the accounts that such people cannot have (`correlation::release_privileged`).
 pub fn update(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identity, Error> {
     check_display_name(&identity.name)?;
     let identity = Identity { modified: tx.now()?, ..identity };
@@ -120,7 +121,8 @@ pub fn update(tx: &mut Tx<'_>, identity: Identity, actor: &str) -> Result<Identi
     Ok(identity)
 }
 
-/// Removes a person, inside the caller's deed; their unfinished changes end by themselves.
+/// Removes a person, inside the caller's transaction. Their unfinished changes end by themselves.
+/// Refused while they own a source.
 pub fn remove(tx: &mut Tx<'_>, identity: &Identity, actor: &str) -> Result<(), Error> {
     if let Some(owned) = tx.sources()?.into_iter().find(|source| source.owner_id == identity.id) {
         return Err(Error::bad(
@@ -134,7 +136,7 @@ pub fn remove(tx: &mut Tx<'_>, identity: &Identity, actor: &str) -> Result<(), E
     Ok(())
 }
 
-/// The people a caller may see: themselves only, unless their level says more.
+/// The people that a caller may see: only themselves, unless their level allows more.
 pub async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Identity>, Error> {
     let mut listing = Listing::of_identities(asked)?;
     if let Some(own) = caller.identity_id.as_ref().filter(|_| !caller.may_see_others()) {
@@ -143,7 +145,7 @@ pub async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Iden
     app.store.list(caller.principal(), move |tx| Ok(tx.identities_page(&listing)?)).await
 }
 
-/// Everyone: names are no secret within the house.
+/// All people: every caller may see their names.
 pub async fn list_public(
     app: &App,
     caller: &Caller,
@@ -153,7 +155,7 @@ pub async fn list_public(
     app.store.list(caller.principal(), move |tx| Ok(tx.identities_page(&listing)?)).await
 }
 
-/// A person a caller may see.
+/// A person, if the caller may see them; else not found.
 pub async fn one(app: &App, caller: &Caller, id: IdentityId) -> Result<Identity, Error> {
     if !caller.may_see_others() && !caller.is(&id) {
         return Err(Error::NotFound("identity"));
@@ -162,7 +164,7 @@ pub async fn one(app: &App, caller: &Caller, id: IdentityId) -> Result<Identity,
     found.ok_or(Error::NotFound("identity"))
 }
 
-/// Gives a person without a password their first one, to sign in with; whether it did.
+/// Sets the first password of a person, to sign in with. Returns false if they already have one.
 pub async fn set_first_password(
     app: &App,
     identity: &Identity,
@@ -177,13 +179,13 @@ pub async fn set_first_password(
         .await
 }
 
-/// What [`insert_first_password`] takes. Takes a while: not for a deed.
+/// The verifier for [`insert_first_password`]. It is slow to compute: not inside a transaction.
 pub async fn first_verifier(password: &Password) -> Result<String, Error> {
     let salt = rekey_vault::random()?;
     Ok(built_in::hash(password, salt).await?)
 }
 
-/// Keeps a first password, inside the caller's deed; whether there was none.
+/// Stores a first password, inside the caller's transaction. Returns false if there is one already.
 pub fn insert_first_password(
     tx: &mut Tx<'_>,
     identity: &Identity,

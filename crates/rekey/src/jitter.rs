@@ -1,15 +1,17 @@
-//! Random numbers that keep no secret: for pauses, so that not everyone comes back at once.
+//! Random numbers that protect no secret: they spread pauses, so that clients do not all retry at
+//! the same moment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// `SplitMix64` (Steele, Lea and Flood, 2014); its seed is random unless a simulation sets it.
+/// `SplitMix64` (Steele, Lea and Flood, 2014). The service seeds it at random, a simulation with a
+/// fixed number.
 #[derive(Debug, Default)]
 pub struct Jitter(AtomicU64);
 
 impl Jitter {
-    /// Sets where it begins.
+    /// Sets the seed.
     pub fn seed(&self, seed: u64) {
         self.0.store(seed, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The key pairs clients encrypt passwords with: per source and padding.
+//! The key pairs that clients encrypt passwords with: one for each source and padding.
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ use crate::{
     store::{Audit, Store, Tx},
 };
 
-/// Makes, opens and rotates the keys of sources, and keeps them parsed: parsing costs more than use.
+/// Creates, opens and rotates the keys of sources, and caches them parsed: parsing a key costs more
+/// than using it.
 pub struct Keys {
     store: Store,
     sealer: Sealer,
@@ -30,18 +31,18 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// None is parsed yet.
+    /// Starts with empty caches.
     pub fn new(store: Store, sealer: Sealer, clock: Clock, settings: KeySettings) -> Self {
         let (private, public) = (Cache::new(1024), Cache::new(1024));
         Self { store, sealer, clock, settings, private, public }
     }
 
-    /// The public half of the key `id`.
+    /// The public key with this id, parsed from `spki`.
     pub fn public(&self, id: &KeyId, spki: &[u8]) -> Result<Arc<PublicKey>, Error> {
         self.public.get_or_insert_with(id, || Ok(Arc::new(PublicKey::from_spki(spki)?)))
     }
 
-    /// The private half of `key`.
+    /// The private key, opened and parsed.
     pub fn open(&self, key: &SourceKey) -> Result<Arc<PrivateKey>, Error> {
         self.private.get_or_insert_with(&key.id, || {
             let pkcs8 =
@@ -61,7 +62,7 @@ pub async fn rotate_old(keys: &Keys) -> Result<(), Error> {
         let grace = keys.settings.grace;
         keys.store
             .write(move |tx| {
-                // Another node may have been faster.
+                // Another node may have rotated them first.
                 if tx.sources_with_old_keys(before)?.contains(&source) {
                     rotate(tx, &source, &new, grace)?;
                     audit_rotation(tx, &source, &new)?;
@@ -73,7 +74,7 @@ pub async fn rotate_old(keys: &Keys) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes down that a source got new keys.
+/// Records in the audit trail that a source got new keys.
 pub fn audit_rotation(tx: &mut Tx<'_>, source: &SourceId, new: &[SourceKey]) -> Result<(), Error> {
     let ids: Vec<_> = new.iter().map(|key| &key.id).collect();
     let detail = serde_json::json!({ "publicKeyIds": ids });
@@ -81,7 +82,8 @@ pub fn audit_rotation(tx: &mut Tx<'_>, source: &SourceId, new: &[SourceKey]) -> 
     Ok(tx.audit(Audit { actor: ACTOR, action, object, detail })?)
 }
 
-/// Destroys the keys whose grace has passed and that no unfinished change needs.
+/// Destroys the keys that are no longer accepted and that no unfinished change needs. Returns their
+/// number.
 pub async fn remove_ended(keys: &Keys) -> Result<usize, Error> {
     let ended: Vec<KeyId> = keys
         .store
@@ -104,19 +106,20 @@ pub async fn remove_ended(keys: &Keys) -> Result<usize, Error> {
     Ok(ended.len())
 }
 
-/// What a sealed key is bound to: its own name and its source's.
+/// The associated data of a sealed key: its id and its source's.
 fn row(id: &KeyId, source: &SourceId) -> String {
     format!("{id}|{source}")
 }
 
-/// Makes a key pair for a source. Takes a tenth of a second of a processor: not for a deed.
+/// Generates a key pair for a source. This takes about 0.1 s of processor time: not inside a
+/// transaction.
 pub fn generate(
     sealer: &Sealer,
     source: &SourceId,
     padding: Padding,
     now: Micros,
 ) -> Result<SourceKey, Error> {
-    // As in ISC: base64 of the text of a random UUID.
+    // As in ISC, the id is base64 of the text of a random UUID.
     let id = KeyId(BASE64_STANDARD.encode(uuid::Uuid::new_v4().to_string()));
     let pair = PrivateKey::generate(padding)?;
     let private = sealer.seal(Purpose::SourceKey, &row(&id, source), &pair.to_pkcs8()?)?;
@@ -131,12 +134,12 @@ pub fn generate(
     })
 }
 
-/// The key pairs of a new source: none until passwords may be changed on it.
+/// The key pairs of a new source; none if passwords cannot be changed on it.
 pub async fn generate_needed(keys: &Keys, source: &Source) -> Result<Vec<SourceKey>, Error> {
     if source.has_password() { generate_both(keys, &source.id).await } else { Ok(Vec::new()) }
 }
 
-/// One pair per padding, for a new or rotated source.
+/// Generates a key pair for each padding, for a new or rotated source.
 pub async fn generate_both(keys: &Keys, source: &SourceId) -> Result<Vec<SourceKey>, Error> {
     let (sealer, source, now) = (keys.sealer.clone(), source.clone(), keys.clock.now());
     keys.store.metrics().keys("made", 2);
@@ -150,8 +153,8 @@ pub async fn generate_both(keys: &Keys, source: &SourceId) -> Result<Vec<SourceK
     .map_err(|e| Error::Internal(e.to_string()))?
 }
 
-/// Replaces the keys of a source, inside the caller's deed: the old ones decrypt until `grace`
-/// has passed; with none, they are revoked at once.
+/// Replaces the keys of a source, inside the caller's transaction. The old keys are accepted until
+/// `grace` has passed; with a grace of zero they are revoked at once.
 pub fn rotate(
     tx: &mut Tx<'_>,
     source: &SourceId,

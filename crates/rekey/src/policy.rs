@@ -1,4 +1,4 @@
-//! Password policies: which one is in force. Judging a password is the vault's.
+//! Password policies and the dictionary: checking and storing them. The vault judges passwords.
 
 use rekey_vault::{Dictionary, Policy};
 
@@ -17,7 +17,7 @@ use crate::{
 /// The setting that keeps the dictionary's text, as it was uploaded.
 pub const DICTIONARY: &str = "password_dictionary";
 
-/// A policy and the sources it is the own policy of.
+/// A policy and the sources whose own policy it is.
 #[derive(Clone, Debug)]
 pub struct Described {
     /// The policy.
@@ -26,7 +26,7 @@ pub struct Described {
     pub source_ids: Vec<SourceId>,
 }
 
-/// Every policy, by name.
+/// All policies, by name.
 pub async fn all(app: &App) -> Result<Vec<Described>, Error> {
     app.store
         .read(|tx| {
@@ -45,7 +45,7 @@ pub async fn dictionary(app: &App) -> Result<String, Error> {
     app.store.read(|tx| Ok(tx.setting(DICTIONARY)?.unwrap_or_default())).await
 }
 
-/// Makes sure that there is a default policy; the one made asks what ISC's asks of a new policy.
+/// Creates a default policy if there is none, with the rules that ISC gives a new policy.
 pub async fn ensure_default(app: &App) -> Result<(), Error> {
     app.store
         .write(|tx| {
@@ -71,8 +71,8 @@ pub async fn ensure_default(app: &App) -> Result<(), Error> {
         .await
 }
 
-/// Adds or changes a policy, inside the caller's deed. The one that becomes the default takes the
-/// place of the one that was; the default stays it until another becomes it.
+/// Adds or updates a policy, inside the caller's transaction. A policy that becomes the default
+/// replaces the previous default; the default stays the default until another policy becomes it.
 pub fn keep(tx: &mut Tx<'_>, policy: PasswordPolicy, actor: &str) -> Result<PasswordPolicy, Error> {
     check(&policy)?;
     let now = tx.now()?;
@@ -100,7 +100,7 @@ pub fn keep(tx: &mut Tx<'_>, policy: PasswordPolicy, actor: &str) -> Result<Pass
     Ok(policy)
 }
 
-/// Removes a policy nothing needs, inside the caller's deed.
+/// Removes a policy, inside the caller's transaction. Refused while it is the default or in use.
 pub fn remove(tx: &mut Tx<'_>, policy: &PasswordPolicy, actor: &str) -> Result<(), Error> {
     let needed = if policy.default_policy {
         Some("the default: make another the default first")
@@ -121,7 +121,8 @@ pub fn remove(tx: &mut Tx<'_>, policy: &PasswordPolicy, actor: &str) -> Result<(
     Ok(())
 }
 
-/// Whether some password could meet it.
+/// Checks that a policy has a name, that no number in it is below -1, and that `maxLength` leaves
+/// room for the characters that the other rules require.
 pub fn check(policy: &PasswordPolicy) -> Result<(), Error> {
     if policy.name.trim().is_empty() {
         return Err(Error::bad(BadRequest::Missing, "name is missing: give the policy a name"));
@@ -160,7 +161,7 @@ pub fn check(policy: &PasswordPolicy) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps the dictionary's text as it was uploaded, inside the caller's deed.
+/// Stores the dictionary's text as uploaded, inside the caller's transaction.
 pub fn keep_dictionary(tx: &mut Tx<'_>, text: &str, actor: &str) -> Result<(), Error> {
     check_dictionary(text)?;
     tx.set_setting(DICTIONARY, text)?;
@@ -169,7 +170,7 @@ pub fn keep_dictionary(tx: &mut Tx<'_>, text: &str, actor: &str) -> Result<(), E
     Ok(())
 }
 
-/// Whether it is a dictionary; the error names the line.
+/// Checks that a text is a dictionary. The error names the line.
 pub fn check_dictionary(text: &str) -> Result<(), Error> {
     Dictionary::parse(text)
         .map(|_| ())

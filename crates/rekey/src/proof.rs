@@ -1,22 +1,22 @@
-//! What only a proof build has: points at which it kills itself, and promises it breaks on purpose
-//! so that a proof can be seen to fail.
+//! Instruments of a proof build: points at which the process kills itself, and promises that it
+//! breaks on purpose as negative controls.
 //!
-//! A proof build is made with `--cfg rekey_proof`. In every other build these functions are empty,
-//! and nothing in the environment changes what rekey does.
+//! A proof build is made with `--cfg rekey_proof`. In all other builds these functions are empty,
+//! and the variables `REKEY_CRASH_AT` and `REKEY_PROOF` have no effect.
 
 #[cfg(rekey_proof)]
 pub use self::switched_on::{asks_for, crash_at, crash_soon};
 
-/// The process kills itself here (SIGKILL), if `REKEY_CRASH_AT` says so.
+/// Kills the process (SIGKILL) at this point if `REKEY_CRASH_AT` names the point.
 #[cfg(not(rekey_proof))]
 pub const fn crash_at(_point: &str) {}
 
-/// The process kills itself a little later, while what comes next is under way, if
-/// `REKEY_CRASH_AT` says so.
+/// Kills the process a little later, during the code after this point, if `REKEY_CRASH_AT` names
+/// the point.
 #[cfg(not(rekey_proof))]
 pub const fn crash_soon(_point: &str) {}
 
-/// Whether `REKEY_PROOF` names this way to break a promise.
+/// Whether `REKEY_PROOF` names this broken promise.
 #[cfg(not(rekey_proof))]
 pub const fn asks_for(_way: &str) -> bool {
     false
@@ -35,8 +35,9 @@ mod switched_on {
     };
 
     use rustix::process::{Signal, getpid, kill_process};
-    /// `REKEY_CRASH_AT=POINT:COUNT[:MILLISECONDS]`: the process is killed when the point is passed
-    /// for the `COUNT`-th time, after standing still there for so long; the other threads go on.
+    /// The setting `REKEY_CRASH_AT=POINT:COUNT[:MILLISECONDS]`. When the point is passed for the
+    /// `COUNT`-th time, the process is killed after that delay. At `crash_at` the thread stops for
+    /// the delay, the other threads go on; at `crash_soon` all go on.
     struct Crash {
         point: String,
         count: u64,
@@ -58,7 +59,7 @@ mod switched_on {
         (PASSED.fetch_add(1, Ordering::Relaxed) + 1 == crash.count).then_some(crash)
     }
 
-    /// See the other build's.
+    /// The counterpart of `crash_at` in other builds.
     pub fn crash_at(point: &str) {
         if let Some(crash) = due(point) {
             thread::sleep(crash.linger);
@@ -66,7 +67,7 @@ mod switched_on {
         }
     }
 
-    /// See the other build's.
+    /// The counterpart of `crash_soon` in other builds.
     pub fn crash_soon(point: &str) {
         if let Some(crash) = due(point) {
             thread::spawn(|| {
@@ -78,13 +79,13 @@ mod switched_on {
 
     fn die() -> ! {
         let _ = kill_process(getpid(), Signal::KILL);
-        // Another thread may be the one that takes the signal: this one goes no further.
+        // The signal may be delivered to another thread: this one must not continue until then.
         loop {
             thread::park();
         }
     }
 
-    /// See the other build's.
+    /// The counterpart of `asks_for` in other builds.
     pub fn asks_for(way: &str) -> bool {
         static WORDS: LazyLock<String> =
             LazyLock::new(|| env::var("REKEY_PROOF").unwrap_or_default());

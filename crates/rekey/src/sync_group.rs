@@ -7,7 +7,7 @@ use crate::{
     store::{Audit, Tx},
 };
 
-/// Every group with its sources, by name.
+/// All groups with their sources, by name.
 pub async fn all(app: &App) -> Result<Vec<(SyncGroup, Vec<SourceId>)>, Error> {
     app.store
         .read(|tx| {
@@ -21,8 +21,8 @@ pub async fn all(app: &App) -> Result<Vec<(SyncGroup, Vec<SourceId>)>, Error> {
         .await
 }
 
-/// Adds or changes a group, inside the caller's deed: at least two sources, each with `PASSWORD`,
-/// each in no other group.
+/// Adds or updates a group, inside the caller's transaction. It needs at least two sources, each
+/// with the feature `PASSWORD` and in no other group.
 pub fn keep(
     tx: &mut Tx<'_>,
     group: SyncGroup,
@@ -47,7 +47,7 @@ pub fn keep(
     Ok(group)
 }
 
-/// Removes a group, inside the caller's deed. Its sources keep its policy, each as its own.
+/// Removes a group, inside the caller's transaction. Its policy becomes each source's own policy.
 pub fn remove(tx: &mut Tx<'_>, group: &SyncGroup, actor: &str) -> Result<(), Error> {
     for id in tx.group_sources(&group.id)? {
         if let Some(mut source) = tx.source(&id)? {

@@ -1,4 +1,4 @@
-//! TLS towards the store's server.
+//! The TLS client configuration for connections to PostgreSQL.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// Verifies against the certificates of `SSL_CERT_FILE`, or of the system. Fails with a sentence for
-/// the operator.
+/// A configuration that verifies against the CA certificates in the file `SSL_CERT_FILE`, or
+/// against the system's. Fails with a sentence for the operator.
 pub fn client() -> Result<Arc<ClientConfig>, String> {
     let file = std::env::var("SSL_CERT_FILE")
         .unwrap_or_else(|_| "/etc/ssl/certs/ca-certificates.crt".to_owned());

@@ -1,4 +1,4 @@
-//! Requests of this node that wait for the end of a change.
+//! The requests on this node that wait for the end of a change.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -6,14 +6,14 @@ use tokio::sync::watch;
 
 use crate::model::{change::State, id::ChangeId};
 
-/// The requests that wait, by change.
+/// The waiting requests, by change.
 #[derive(Default)]
 pub struct Waiters(Mutex<HashMap<ChangeId, watch::Sender<State>>>);
 
-/// One request that waits, until it is dropped.
+/// A waiting request; it stops waiting when dropped.
 pub struct Waiter<'a> {
     waiters: &'a Waiters,
-    /// For which change.
+    /// The change that it waits for.
     pub id: ChangeId,
     state: watch::Receiver<State>,
 }
@@ -28,7 +28,7 @@ impl Waiters {
         }
     }
 
-    /// Waits for this change from now on.
+    /// Adds a request that waits for this change.
     pub fn register(&self, id: &ChangeId) -> Waiter<'_> {
         let new = || watch::Sender::new(State::InProgress);
         let state = match self.0.lock() {
@@ -40,12 +40,12 @@ impl Waiters {
 }
 
 impl Waiter<'_> {
-    /// How it has ended on this node.
+    /// Waits for the end of the change on this node, and returns its final state.
     pub async fn ended(&mut self) -> State {
         let ended = self.state.wait_for(|state| *state != State::InProgress).await;
         match ended.map(|state| *state) {
             Ok(state) => state,
-            // Nobody is left who could tell.
+            // The sender is gone, so no end can be reported.
             Err(_) => std::future::pending().await,
         }
     }
@@ -56,7 +56,7 @@ impl Drop for Waiter<'_> {
         let nothing = watch::Sender::new(State::InProgress).subscribe();
         let state = std::mem::replace(&mut self.state, nothing);
         if let Ok(mut waiting) = self.waiters.0.lock() {
-            // It goes under the lock, so that the last one knows that it is.
+            // The receiver is dropped under the lock, so that the last one observes a count of 0.
             drop(state);
             if waiting.get(&self.id).is_some_and(|waiters| waiters.receiver_count() == 0) {
                 waiting.remove(&self.id);

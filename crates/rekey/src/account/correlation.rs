@@ -1,10 +1,10 @@
-//! Finding whose account an account is.
+//! Correlation: finding the person to whom an account belongs.
 //!
-//! An account names its person by one of its attributes. A connected system and the people in it
-//! are not trusted to name only themselves: values are compared as the system compares them, blank
-//! values name nobody, and one person has one account on a source unless the source says otherwise.
-//! Which of several accounts that name one person is right cannot be known from their order, so
-//! none of them becomes that person's, unless one was already, by its stable id.
+//! An account names its person by one of its attributes. A connected system and its users are not
+//! trusted to name only themselves: values are compared as the system compares them, blank values
+//! name nobody, and one person has one account on a source unless the source allows several. If
+//! several accounts name one person, their order does not show which of them is the right one, so
+//! none of them becomes that person's, except one that already was, by its stable id.
 
 use std::collections::HashMap;
 
@@ -22,21 +22,21 @@ use crate::{
     store::{Audit, Tx},
 };
 
-/// How the accounts of a source find their people.
+/// The correlation of the accounts of one source.
 pub struct Correlator {
     by: By,
     ignores_case: bool,
     /// Whether a person may have several accounts on the source.
     allows_several: bool,
-    /// Whether an account may become that of a person with capabilities.
+    /// Whether an account may be correlated with a person who has capabilities.
     allows_privileged: bool,
 }
 
 enum By {
     /// By the person's login name.
     Alias(String),
-    /// By another attribute: its name on the account, and whom each value names; none where the
-    /// value names two people.
+    /// By another attribute: its name on the account, and the person that each value names; none if
+    /// the value names two people.
     Attribute(String, HashMap<String, Option<Named>>),
     /// The source has no correlation: accounts stay as they are.
     Nothing,
@@ -54,18 +54,19 @@ impl Named {
     }
 }
 
-/// Whom an account names.
+/// The person that an account names.
 pub(crate) enum Claim {
-    /// Nobody asked.
+    /// The source has no correlation.
     Nothing,
-    /// No person; in words, where it named one.
+    /// The account names no person that it may be correlated with; with the reason if it named one.
     Nobody(Option<String>),
     /// This person.
     Person(IdentityId),
 }
 
 impl Correlator {
-    /// As the source is configured.
+    /// Reads the correlation of `source`. For an identity attribute other than `alias` this reads
+    /// all identities.
     pub fn new(tx: &mut Tx<'_>, source: &Source) -> Result<Self, Error> {
         let ignores_case = kind(&source.connector)?.ignores_case;
         let allows_several = source.allows_several_accounts();
@@ -94,7 +95,7 @@ impl Correlator {
         Ok(Self { by, ignores_case, allows_several, allows_privileged: privileged })
     }
 
-    /// Whom an account names. Several values that name several people name nobody.
+    /// The person that an account names. Values that name different people name nobody.
     pub(crate) fn claim(&self, tx: &mut Tx<'_>, listed: &Listed) -> Result<Claim, Error> {
         let mut named: Option<Named> = None;
         let Some(attribute) = self.attribute() else { return Ok(Claim::Nothing) };
@@ -115,8 +116,9 @@ impl Correlator {
     }
 
     /// Whether an account is listed with a value of the correlation attribute that it did not have
-    /// when it was last read. Where an administrator changed the source since, an attribute that was
-    /// not read before says nothing.
+    /// when it was last read. If an administrator has changed the source since then and the account
+    /// had no value of this attribute, the values do not count as new: the attribute may not have
+    /// been read before.
     pub(crate) fn names_anew(&self, source: &Source, old: &Account, listed: &Listed) -> bool {
         let Some(attribute) = self.attribute() else { return false };
         let before = Listed {
@@ -144,13 +146,13 @@ impl Correlator {
     }
 
     fn person(&self, tx: &mut Tx<'_>, value: &str) -> Result<Option<Named>, Error> {
-        // PostgreSQL takes no U+0000, and no person has one.
+        // PostgreSQL cannot store U+0000, so no person has it in an attribute.
         if value.trim().is_empty() || value.contains('\0') {
             return Ok(None);
         }
         Ok(match &self.by {
             By::Nothing => None,
-            // The store finds login names more loosely than systems compare them.
+            // The store compares login names more loosely than connected systems do.
             By::Alias(_) => tx
                 .identity_with_alias(value)?
                 .filter(|person| is_equal(&person.alias, value, self.ignores_case))
@@ -161,8 +163,8 @@ impl Correlator {
         })
     }
 
-    /// Decides whose an account is after all accounts were read, inside the caller's transaction:
-    /// why it is nobody's, if others name the same person.
+    /// Decides the owner of an account after all accounts were read, inside the caller's
+    /// transaction. Returns the reason if the account gets no owner.
     pub(crate) fn settle(
         &self,
         tx: &mut Tx<'_>,
@@ -172,7 +174,7 @@ impl Correlator {
         let Some(person) = account.claims.clone() else { return Ok(None) };
         let others = tx.accounts_that_claim(&source.id, &person)?;
         let is_owned = |other: &&Account| other.identity_id.as_ref() == Some(&person);
-        // What an administrator said counts for more than what an earlier aggregation found.
+        // An administrator's assignment takes precedence over the result of an earlier aggregation.
         let given = others.iter().filter(is_owned).filter(|other| other.manually_correlated);
         let mut holders: Vec<&Account> = given.collect();
         if holders.is_empty() {
@@ -199,7 +201,8 @@ impl Correlator {
         note_owner(tx, account, &settled)?;
         tx.update_account(&settled)?;
         if refused.is_some() && holders.len() > 1 {
-            // All at once: the last of several must not become the only one.
+            // All of them lose the person at once: otherwise the last of several would become the
+            // only one that names them, and so their account.
             for other in holders {
                 if other.id != account.id && !other.manually_correlated {
                     let mut lost = Account { modified: now, ..other.clone() };
@@ -213,8 +216,8 @@ impl Correlator {
     }
 }
 
-/// The accounts that a person with capabilities cannot have: those on sources that do not allow it,
-/// unless an administrator gave it to them. Each with the name of its source.
+/// The accounts that a person with capabilities cannot have, each with the name of its source:
+/// those on sources that do not allow it, unless an administrator assigned the account.
 pub(crate) fn not_for_privileged(
     tx: &mut Tx<'_>,
     identity: &IdentityId,
@@ -231,14 +234,15 @@ pub(crate) fn not_for_privileged(
     Ok(found)
 }
 
-/// Takes those accounts from a person, inside the caller's transaction; which, in words.
+/// Takes those accounts from a person, inside the caller's transaction. Returns their names, with
+/// their sources.
 pub(crate) fn release_privileged(
     tx: &mut Tx<'_>,
     identity: &IdentityId,
 ) -> Result<Vec<String>, Error> {
     let mut released = Vec::new();
     for source in tx.sources()? {
-        // No aggregation writes accounts until this transaction ends.
+        // The lock keeps aggregations from writing accounts until this transaction ends.
         tx.hold_source(&source.id, source.version)?;
     }
     for (old, source) in not_for_privileged(tx, identity)? {
@@ -254,8 +258,8 @@ pub(crate) fn release_privileged(
 const PRIVILEGED: &str =
     "it names a person with capabilities, and the source does not have correlation.privileged";
 
-/// Writes the audit row of an account that changed its owner; first owners are not recorded one by
-/// one, since the aggregation is.
+/// Writes the audit row for an account with a new owner. First owners get no row each, since the
+/// aggregation has one.
 pub(crate) fn note_owner(tx: &mut Tx<'_>, old: &Account, new: &Account) -> Result<(), Error> {
     let from = old.identity_id.as_ref().or(old.confirmed_owner.as_ref());
     if old.identity_id == new.identity_id || from.is_none() || from == new.identity_id.as_ref() {
@@ -271,7 +275,7 @@ pub(crate) fn note_owner(tx: &mut Tx<'_>, old: &Account, new: &Account) -> Resul
     Ok(tx.audit(Audit { actor, action: "ACCOUNT_OWNER_CHANGE", object, detail })?)
 }
 
-/// Whether two values are the same to a system.
+/// Whether two values are equal to a system.
 pub(crate) fn is_equal(one: &str, other: &str, ignores_case: bool) -> bool {
     folded(one, ignores_case) == folded(other, ignores_case)
 }

@@ -1,4 +1,4 @@
-//! Accounts: whose they are, and which of them a caller may see.
+//! Accounts: their owners, and the accounts that a caller may see.
 
 pub mod correlation;
 
@@ -20,18 +20,18 @@ use crate::{
     store::{Asked, Audit, DescribedSource, Listing, Page, Tx},
 };
 
-/// An account with what it refers to.
+/// An account with the objects it refers to.
 #[derive(Clone, Debug)]
 pub struct Described {
     /// The account.
     pub account: Account,
-    /// Where it is.
+    /// Its source.
     pub source: Option<DescribedSource>,
-    /// Whose it is.
+    /// Its owner.
     pub identity: Option<Identity>,
 }
 
-/// The accounts a caller may see: those of the sources they may see.
+/// The accounts that a caller may see: those of the sources that they may see.
 pub async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Described>, Error> {
     let mut listing = Listing::of_accounts(asked)?;
     if let Some(owner) = caller.only_own_sources() {
@@ -50,7 +50,7 @@ pub async fn list(app: &App, caller: &Caller, asked: &Asked) -> Result<Page<Desc
         .await
 }
 
-/// An account a caller may see.
+/// An account, if the caller may see it; else not found.
 pub async fn one(app: &App, caller: &Caller, id: AccountId) -> Result<Described, Error> {
     let caller = caller.clone();
     app.store
@@ -65,16 +65,17 @@ pub async fn one(app: &App, caller: &Caller, id: AccountId) -> Result<Described,
         .await
 }
 
-/// What an administrator says of whose an account is.
+/// An administrator's decision about the owner of an account.
 #[derive(Clone, Debug)]
 pub struct Correlated {
-    /// The person, or nobody.
+    /// The new owner, or none.
     pub identity_id: Option<IdentityId>,
-    /// Whether aggregations must leave that alone.
+    /// Whether aggregations must not change the owner.
     pub manually: bool,
 }
 
-/// Gives an account to a person by hand, or confirms the owner that an aggregation gave it.
+/// Assigns an account to a person manually, or confirms the owner that an aggregation gave it.
+/// Forbidden unless the caller may point sources ([`Caller::may_point_sources`]).
 pub async fn correlate(
     app: &App,
     caller: &Caller,
@@ -96,15 +97,17 @@ pub async fn correlate(
         .await
 }
 
-/// An account that no aggregation writes until the caller's transaction ends.
+/// Locks an account and returns it: no aggregation writes it until the caller's transaction ends.
 pub fn hold(tx: &mut Tx<'_>, id: &AccountId) -> Result<Account, Error> {
     let account = tx.account(id)?.ok_or(Error::NotFound("account"))?;
     let source = tx.source(&account.source_id)?.ok_or(Error::NotFound("account"))?;
     tx.hold_source(&source.id, source.version)?;
+    // The account is read again under the lock: an aggregation may have changed it before.
     tx.account(id)?.ok_or(Error::NotFound("account"))
 }
 
-/// Keeps what an administrator said, inside the caller's transaction; the account is held.
+/// Stores an administrator's decision, inside the caller's transaction. The account must be locked
+/// by [`hold`].
 pub fn keep_correlated(
     tx: &mut Tx<'_>,
     old: &Account,
@@ -145,7 +148,7 @@ pub fn keep_correlated(
     Ok(())
 }
 
-/// Looks each source up once.
+/// Adds the source and the owner to an account. `sources` caches the sources already read.
 fn describe(
     tx: &mut Tx<'_>,
     account: Account,
@@ -163,7 +166,8 @@ fn describe(
     Ok(Described { source: sources.get(&account.source_id).cloned(), identity, account })
 }
 
-/// The account of a person on a built-in source, inside the caller's deed: under their alias.
+/// Adds the account of a person on a built-in source, named by their alias, inside the caller's
+/// transaction.
 pub fn insert_built_in(
     tx: &mut Tx<'_>,
     source: &Source,

@@ -11,7 +11,7 @@ use crate::{
     store::Tx,
 };
 
-/// Makes an API client; its access tokens live `validity` seconds, 15 to 43,200.
+/// Creates an API client. Its access tokens live for `validity` seconds, 15 to 43,200.
 pub async fn create_api_client(
     app: &App,
     name: &str,
@@ -32,8 +32,8 @@ pub async fn create_api_client(
     Ok(wanted.created())
 }
 
-/// An API client as someone wants it, with the secret it gets if it is new: for deeds that change
-/// more than clients.
+/// The desired state of an API client, with the secret that it gets if it is new: for transactions
+/// that change more than clients.
 #[derive(Clone)]
 pub struct Wanted {
     client: Client,
@@ -41,7 +41,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Checks what is wanted, and draws its secret.
+    /// Checks the desired state, and draws the secret.
     pub fn new(
         app: &App,
         name: &str,
@@ -77,14 +77,16 @@ impl Wanted {
         Ok(Self { client, secret })
     }
 
-    /// As it is, or so that it may not be used until it is enabled again.
+    /// Sets whether the client is enabled. A disabled client cannot be used until it is enabled
+    /// again.
     #[must_use]
     pub fn enabled(mut self, enabled: bool) -> Self {
         self.client.enabled = enabled;
         self
     }
 
-    /// Makes it, or changes the one of its name, which keeps its id and secret; whether it is new.
+    /// Creates the client, or updates the one with its name, which keeps its id and secret. Returns
+    /// whether it is new.
     pub fn upsert(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let wanted = &self.client;
         let Some(mut there) = tx.api_client_named(&wanted.name)? else {
@@ -114,8 +116,9 @@ impl Wanted {
         there.grant_types = wanted.grant_types.clone();
         there.redirect_uris = wanted.redirect_uris.clone();
         there.validity = wanted.validity;
-        // Enabled again, it starts afresh: tokens from before stay dead. So are those with a scope
-        // that the client no longer has.
+        // Disabling a client revokes its tokens, so that they stay revoked when it is enabled
+        // again. Narrowing its scope revokes them, too, since older tokens may have the removed
+        // scopes.
         there.generation += i64::from(narrowed || there.enabled && !wanted.enabled);
         there.enabled = wanted.enabled;
         there.modified = tx.now()?;
@@ -124,13 +127,14 @@ impl Wanted {
         Ok(false)
     }
 
-    /// Its credentials, once [`Wanted::upsert`] said that it is new.
+    /// Its credentials. They are valid only if [`Wanted::upsert`] returned true.
     pub fn created(self) -> Created {
         Created { id: self.client.id, secret: self.secret }
     }
 }
 
-/// An absolute URI without a fragment (RFC 6749, section 3.1.2), of no scheme that runs in a page.
+/// Checks that `uri` is absolute and has no fragment (RFC 6749, section 3.1.2), and that no browser
+/// runs its scheme as a script.
 fn check_redirect_uri(uri: &str) -> Result<(), Error> {
     let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     let good = uri.bytes().all(|byte| byte.is_ascii_graphic())

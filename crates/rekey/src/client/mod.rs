@@ -1,5 +1,5 @@
-//! Who may ask for access tokens: personal access tokens, which speak for their owner, and API
-//! clients, which speak for themselves or for a person who signs in.
+//! The clients of the token endpoint: personal access tokens, which act for their owner, and API
+//! clients, which act for themselves or for a person that signs in.
 
 use serde_json::json;
 
@@ -24,14 +24,16 @@ pub use self::{
     personal_access_token::{NewToken, create_personal_access_token},
 };
 
-/// The longest life of an access token, and the default: 12 hours, since no SDK fetches a second.
+/// The maximum lifetime of an access token, in seconds, and the default: 12 hours, since no SDK
+/// fetches a second token.
 pub const VALIDITY: i64 = 43_200;
-/// The shortest life of an access token, in seconds (docs/contract.md#clients-and-token-lifetimes).
+/// The minimum lifetime of an access token, in seconds
+/// (docs/contract.md#clients-and-token-lifetimes).
 const SHORTEST: i64 = 15;
-/// The longest name, in characters.
+/// The maximum length of a name, in characters.
 const NAME: usize = 128;
 
-/// A new client's credentials: the secret is never to be had again.
+/// A new client's credentials. The secret cannot be retrieved again.
 pub struct Created {
     /// OAuth's `client_id`.
     pub id: ClientId,
@@ -39,7 +41,7 @@ pub struct Created {
     pub secret: String,
 }
 
-/// Removes a client, and ends every token it has.
+/// Deletes a client, which revokes all its tokens.
 pub async fn delete(app: &App, id: &ClientId, actor: &str) -> Result<Client, Error> {
     let (id, actor) = (id.clone(), actor.to_owned());
     app.store
@@ -51,7 +53,7 @@ pub async fn delete(app: &App, id: &ClientId, actor: &str) -> Result<Client, Err
         .await
 }
 
-/// [`delete`], inside the caller's deed.
+/// Deletes a client as [`delete`] does, inside the caller's transaction.
 pub fn remove(tx: &mut Tx<'_>, client: &Client, actor: &str) -> Result<(), Error> {
     tx.delete_client(&client.id)?;
     let action = match client.kind {
@@ -61,7 +63,7 @@ pub fn remove(tx: &mut Tx<'_>, client: &Client, actor: &str) -> Result<(), Error
     audit(tx, actor, action, client)
 }
 
-/// A new client and its secret.
+/// Checks the input, and makes a new client and its secret.
 fn new(
     app: &App,
     kind: ClientKind,
@@ -91,7 +93,7 @@ fn new(
             format!("`{bad}` cannot be a scope: it must be visible ASCII without blanks"),
         ));
     }
-    // A slip in one of rekey's own would give nothing, and say so to nobody.
+    // A misspelled scope of rekey's own would grant nothing, and no error would report that.
     if let Some(bad) = scope.iter().find(|scope| scope.starts_with("rekey:") && *scope != ENDPOINT)
     {
         let near = rekey_connectors::nearest(bad, [ENDPOINT]);
@@ -119,7 +121,7 @@ fn new(
     Ok((client, secret))
 }
 
-/// What a scope may consist of (RFC 6749, section 3.3).
+/// Whether a text is a scope token (RFC 6749, section 3.3).
 fn is_scope(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')

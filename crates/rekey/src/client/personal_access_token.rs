@@ -14,13 +14,13 @@ use crate::{
     store::Tx,
 };
 
-/// Of one person at most (docs/contract.md#personal-access-tokens).
+/// The maximum number of tokens of one person (docs/contract.md#personal-access-tokens).
 const MOST: usize = 10;
 
-/// Makes a personal access token for `owner`; its access tokens live `validity` seconds, 15 to
-/// 43,200.
+/// Creates a personal access token for `owner`. Its access tokens live for `validity` seconds, 15
+/// to 43,200.
 ///
-/// A name the owner has already is a conflict, and ten are the most.
+/// A name that the owner already uses is a conflict; a person has at most ten tokens.
 pub async fn create_personal_access_token(
     app: &App,
     owner: &Identity,
@@ -35,7 +35,7 @@ pub async fn create_personal_access_token(
     Ok(new.created())
 }
 
-/// A personal access token to be made, with its secret: for deeds that make more than it.
+/// A new personal access token with its secret: for transactions that create more than the token.
 #[derive(Clone)]
 pub struct NewToken {
     owner: IdentityId,
@@ -44,7 +44,7 @@ pub struct NewToken {
 }
 
 impl NewToken {
-    /// Checks what is wanted, and draws its secret.
+    /// Checks the input, and draws the secret.
     pub fn new(
         app: &App,
         owner: &Identity,
@@ -61,7 +61,7 @@ impl NewToken {
         Ok(Self { owner: owner.id.clone(), client, secret })
     }
 
-    /// Makes it, inside the caller's deed.
+    /// Creates the token, inside the caller's transaction.
     pub fn insert(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         let Self { owner, client, .. } = self;
         let others = tx.personal_access_tokens(owner)?;

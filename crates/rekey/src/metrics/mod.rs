@@ -1,7 +1,7 @@
-//! What this node counts and measures, for Prometheus.
+//! The metrics of this node, for Prometheus.
 //!
 //! Labels hold kinds, ids of sources, route templates and the like: never a person's name or id,
-//! and nothing that came with a request.
+//! nor any other content of a request.
 
 use std::time::{Duration, Instant};
 
@@ -21,41 +21,41 @@ mod scrape;
 
 pub use self::scrape::{Current, text};
 
-/// The content type of what [`text()`] gives.
+/// The content type of the text that [`text()`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything that is counted as it happens.
+/// The metrics that are updated as events happen.
 pub struct Metrics {
     registry: Registry,
-    /// Changes accepted.
+    /// Accepted changes.
     accepted: Counter,
-    /// Changes that were accepted before, and came again.
+    /// Repeated requests for changes that were accepted before.
     resent: Counter,
-    /// The time of accepting one, its durable commit included.
+    /// The time to accept a change, including its durable commit.
     accept: Histogram,
-    /// Changes that this node ended.
+    /// Changes that ended on this node.
     ended: Family<Ended, Counter>,
     /// The time from a change's acceptance to its end.
     change: Histogram,
     /// Claims taken by this node's workers.
     pub attempts: Counter,
-    /// Private-key operations, with the judgement that follows.
+    /// The time of a private-key operation and the judging after it.
     private_operation: Histogram,
-    /// Looks at targets and writes to them.
+    /// The time of each observation of a target, write to it, and verification.
     target: Family<Target, Histogram, Seconds>,
-    /// Deeds that shared a commit.
+    /// Tasks in one group commit.
     commit_deeds: Histogram,
-    /// The time of a commit and of the deeds in it.
+    /// The time of a group commit, including the tasks in it.
     commit: Histogram,
-    /// SQL statements, those that begin and end a transaction left out.
+    /// SQL statements, except those that begin and end a transaction.
     pub statements: Counter,
-    /// Requests answered.
+    /// Answered requests.
     requests: Family<Request, Counter>,
-    /// The time until they were.
+    /// The time to answer a request.
     request: Family<Route, Histogram, Seconds>,
-    /// Keys of sources made, rotated, destroyed.
+    /// Source keys made, rotated and destroyed.
     keys: Family<KeyDeed, Counter>,
-    /// People who signed in, or did not.
+    /// Sign-ins, by success or failure.
     sign_ins: Family<SignIn, Counter>,
 }
 
@@ -93,7 +93,7 @@ struct SignIn {
     result: &'static str,
 }
 
-/// Makes the histograms of a family.
+/// The constructor of the histograms of a family.
 #[derive(Clone)]
 struct Seconds;
 
@@ -103,7 +103,7 @@ impl MetricConstructor<Histogram> for Seconds {
     }
 }
 
-/// From 100 µs to 52 s, each twice the one before.
+/// A histogram with buckets from 100 µs to 52 s, each twice the previous one.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 20))
 }
@@ -171,18 +171,18 @@ impl Metrics {
         to.register("sign_ins", "Sign-ins, by their result", self.sign_ins.clone());
     }
 
-    /// A change that was accepted before was sent again.
+    /// Counts a repeated request for a change that was accepted before.
     pub fn resent(&self) {
         self.resent.inc();
     }
 
-    /// A change was accepted.
+    /// Counts an accepted change and the time since `since`.
     pub fn accepted(&self, since: Instant) {
         self.accepted.inc();
         self.accept.observe(since.elapsed().as_secs_f64());
     }
 
-    /// What `work` does is one private-key operation.
+    /// Runs `work` and records its time as one private-key operation.
     pub fn judged<T>(&self, work: impl FnOnce() -> T) -> T {
         let since = Instant::now();
         let done = work();
@@ -190,7 +190,8 @@ impl Metrics {
         done
     }
 
-    /// Deeds shared a commit.
+    /// Records a group commit of this number of tasks that began at `since`. A commit without tasks
+    /// is not recorded.
     pub fn committed(&self, deeds: usize, since: Instant) {
         if deeds == 0 {
             return;
@@ -199,39 +200,39 @@ impl Metrics {
         self.commit.observe(since.elapsed().as_secs_f64());
     }
 
-    /// A worker ended a change, `after` so long.
+    /// Records that a worker ended a change, `after` its acceptance by so much.
     pub fn ended(&self, source_kind: &str, state: &'static str, after: Duration) {
         self.counted(source_kind, state);
         self.change.observe(after.as_secs_f64());
     }
 
-    /// A change ended in this state, without a worker or with one.
+    /// Counts a change that ended with this label, with or without a worker.
     pub fn counted(&self, source_kind: &str, state: &'static str) {
         let source_kind = source_kind.to_owned();
         self.ended.get_or_create(&Ended { state, source_kind }).inc();
     }
 
-    /// A target was looked at, written to or verified.
+    /// Records an observation, a write or a verification of a target.
     pub fn target(&self, operation: &'static str, source_kind: &str, took: Duration) {
         let source_kind = source_kind.to_owned();
         let labels = Target { operation, source_kind };
         self.target.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// A request was answered.
+    /// Counts an answered request and the time since `since`.
     pub fn answered(&self, method: &'static str, route: &str, status: u16, since: Instant) {
         let route = route.to_owned();
         self.requests.get_or_create(&Request { method, route: route.clone(), status }).inc();
         self.request.get_or_create(&Route { route }).observe(since.elapsed().as_secs_f64());
     }
 
-    /// Keys of a source were made, rotated or destroyed.
+    /// Counts keys of a source that were made, rotated or destroyed.
     pub fn keys(&self, deed: &'static str, how_many: usize) {
         let how_many = u64::try_from(how_many).unwrap_or(u64::MAX);
         self.keys.get_or_create(&KeyDeed { deed }).inc_by(how_many);
     }
 
-    /// Somebody signed in, or did not.
+    /// Counts a sign-in, successful or not.
     pub fn sign_in(&self, well: bool) {
         let result = if well { "success" } else { "failure" };
         self.sign_ins.get_or_create(&SignIn { result }).inc();

@@ -1,10 +1,11 @@
-//! This process, as the kernel has it (`/proc/self`).
+//! Metrics of this process, read from the kernel (`/proc/self`).
 
 use std::fs;
 
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 
-/// Under the names that Prometheus' own clients use. What cannot be read is left out.
+/// Registers the gauges under the names that Prometheus' own clients use. A value that cannot be
+/// read is left out.
 pub(super) fn register(to: &mut Registry) {
     let mut gauge = |name: &str, help: &str, value: Option<i64>| {
         if let Some(value) = value {

@@ -1,4 +1,4 @@
-//! The text of a scrape: what was counted, and what is looked up only now.
+//! The text of a scrape: the metrics updated as events happen, and those read at the scrape.
 
 use prometheus_client::{
     encoding::{
@@ -17,19 +17,19 @@ struct Source {
     source_kind: String,
 }
 
-/// What is read at the time of a scrape.
+/// Values that are read at the time of a scrape.
 pub struct Current {
-    /// Changes that have not ended.
+    /// The number of changes that have not ended.
     pub depth: i64,
-    /// The age of the oldest of them, in microseconds.
+    /// The age of the oldest one, in microseconds.
     pub oldest: i64,
-    /// How many of them should have ended 30 s ago or more.
+    /// How many of them had a deadline at least 30 s ago.
     pub stuck: i64,
-    /// Every source's id and kind, and whether its breaker is open.
+    /// The id and the kind of each source, and whether its breaker is open on this node.
     pub breakers: Vec<(String, String, bool)>,
 }
 
-/// Everything, as Prometheus reads it.
+/// All metrics, in the text format that Prometheus reads.
 pub fn text(metrics: &Metrics, current: Current) -> Result<String, std::fmt::Error> {
     let mut now = Registry::with_prefix("rekey");
     let mut gauge = |name: &str, help: &str, unit: Option<Unit>, value: i64| {

@@ -14,42 +14,44 @@ pub const NOBODY: &str = "nobody";
 /// An account, as aggregated from its source.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Rekey's name for it.
+    /// The account's id.
     pub id: AccountId,
-    /// Where it is.
+    /// Its source.
     pub source_id: SourceId,
-    /// Whose it is; none while uncorrelated.
+    /// Its owner; none while it is uncorrelated.
     pub identity_id: Option<IdentityId>,
-    /// The source's name for it: a DN, a login, a role. The wire's `accountId`.
+    /// The source's own name for it, such as a DN, a login or a role. The wire's `accountId`.
     pub native_identity: String,
-    /// The system's id of it, which outlives a rename; none where it has none or none was read yet.
+    /// The source's stable id of it, which does not change with a rename; none if the source has no
+    /// such id or none was read yet.
     pub stable_id: Option<String>,
-    /// The name people read. The wire's `accountName`.
+    /// The display name. The wire's `accountName`.
     pub name: String,
     /// Its attributes.
     pub attributes: Json<Map<String, Value>>,
-    /// Whether the source disabled it.
+    /// Whether it is disabled on the source.
     pub disabled: bool,
-    /// Whether the source locked it.
+    /// Whether it is locked on the source.
     pub locked: bool,
-    /// The correlation generation of its source that it was last confirmed in: while the source has
-    /// a newer one, its password cannot be changed.
+    /// The correlation generation of its source in which it was last confirmed: while the source
+    /// has a newer one, its password cannot be changed.
     pub generation: i64,
-    /// The person that its correlation attribute names; an aggregation that saw all accounts makes
+    /// The person that its correlation attribute names. An aggregation that read all accounts makes
     /// them its owner if no other account of the source names them.
     pub claims: Option<IdentityId>,
-    /// Whether an administrator said whose it is; aggregations leave that alone.
+    /// Whether an administrator assigned its owner; aggregations do not change it then.
     pub manually_correlated: bool,
-    /// The person that it first belonged to, or that an administrator confirmed: while it belongs to
-    /// another one, it takes no part in sync groups. [`NOBODY`] if its correlation attribute gained a
-    /// value while it was nobody's: who can write that value could choose its first owner.
+    /// Its first owner, or the owner that an administrator confirmed: while it belongs to another
+    /// person, it takes no part in sync groups. [`NOBODY`] if its correlation attribute gained a
+    /// value while the account had no owner: a writer of that attribute could choose its first
+    /// owner.
     pub confirmed_owner: Option<IdentityId>,
-    /// Why it belongs to nobody, where an aggregation took it from its person or gave it to none of
-    /// several; or why it keeps its person and cannot be changed.
+    /// Why it has no owner, if an aggregation removed its owner or assigned it to none of several
+    /// people; or why it keeps its owner and cannot be changed.
     pub uncorrelated_because: Option<String>,
-    /// When rekey first saw it.
+    /// When an aggregation first found it.
     pub created: Micros,
-    /// When rekey last saw a change of it.
+    /// When rekey last observed a change of it.
     pub modified: Micros,
 }
 
@@ -73,8 +75,8 @@ from_row!(Account {
 });
 
 impl Account {
-    /// An account that belongs to nobody, first seen at `now`, under the name that its source gives
-    /// it; confirmed in the first correlation generation.
+    /// An account without an owner, first found at `now`, named by its native identity, and
+    /// confirmed in the first correlation generation.
     pub fn new(source_id: SourceId, native_identity: &str, now: Micros) -> Self {
         Self {
             id: AccountId::new(),
@@ -96,7 +98,7 @@ impl Account {
         }
     }
 
-    /// Gives it to a person, or to nobody with the reason; remembers its first owner.
+    /// Sets the owner, or none with the reason. The first owner is remembered in `confirmed_owner`.
     pub fn set_owner(&mut self, owner: Option<IdentityId>, because: Option<String>) {
         let first = self.identity_id.as_ref().or(owner.as_ref());
         self.confirmed_owner = self.confirmed_owner.take().or_else(|| first.cloned());
@@ -104,26 +106,26 @@ impl Account {
         self.uncorrelated_because = because;
     }
 
-    /// Whether it has never belonged to anybody.
+    /// Whether it has never had an owner.
     pub fn is_new_to_owners(&self) -> bool {
         self.identity_id.is_none() && self.confirmed_owner.is_none()
     }
 
-    /// Whether nobody has confirmed yet that it belongs to somebody else than before.
+    /// Whether it has a new owner that nobody has confirmed.
     pub fn is_unconfirmed(&self) -> bool {
         self.identity_id.is_some()
             && self.confirmed_owner.is_some()
             && self.identity_id != self.confirmed_owner
     }
 
-    /// Whether what clients see of it differs from `old`.
+    /// Whether clients see a difference between this account and `old`.
     pub(crate) fn shows_otherwise(&self, old: &Self) -> bool {
         (&self.identity_id, &self.native_identity, &self.name, &self.attributes)
             != (&old.identity_id, &old.native_identity, &old.name, &old.attributes)
             || (self.disabled, self.locked) != (old.disabled, old.locked)
     }
 
-    /// Whether all that is kept of it but the time is as in `old`.
+    /// Whether everything stored but the time equals `old`.
     pub(crate) fn is_as(&self, old: &Self) -> bool {
         !self.shows_otherwise(old)
             && (&self.stable_id, self.generation, &self.claims)

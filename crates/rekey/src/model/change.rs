@@ -10,9 +10,9 @@ use super::column::number_value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
-    /// It ended without the password in force on every target.
+    /// It ended, and the password is not in force on every target.
     Failed,
-    /// Every target confirmed it.
+    /// Every target confirmed the password.
     Finished,
     /// It has not ended.
     InProgress,
@@ -49,7 +49,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a change with these targets; none while one of them has not ended.
+    /// The outcome of a change with these targets, or none while one of them has not ended.
     pub fn of(targets: impl IntoIterator<Item = TargetState>) -> Option<Self> {
         let mut outcome = Self::Finished;
         for target in targets {
@@ -63,7 +63,7 @@ impl Outcome {
         Some(outcome)
     }
 
-    /// The state of the change.
+    /// The state of a change with this outcome.
     pub const fn state(self) -> State {
         match self {
             Self::Finished => State::Finished,
@@ -81,25 +81,25 @@ impl Outcome {
     }
 }
 
-/// The state of one account of a password change.
+/// The state of a target: one account of a password change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {
     /// The password is in force.
     Applied,
     /// A write was announced, and its outcome is unknown.
     Attempting,
-    /// The password is in force, but a write of an older change may still arrive: the source is
-    /// asked once more when it no longer can.
+    /// The password is in force, but a write of an older change may still arrive: the account is
+    /// observed once more when none can.
     AwaitingRecheck,
-    /// It ended without the password in force.
+    /// The target ended, and the password is not in force.
     Failed,
     /// Nothing was written.
     Queued,
-    /// This worker writes once more, since the password is no longer in force.
+    /// This worker writes once more, since the password was in force and no longer is.
     Restoring,
     /// This worker writes once more, after a write whose outcome was unknown.
     Rewriting,
-    /// A newer change replaced it.
+    /// A newer change replaced this one on the account.
     Superseded,
     /// This worker writes for the first time.
     Writing,
@@ -110,8 +110,8 @@ impl TargetState {
     /// of the migrations rely on it.
     pub const FIRST_ENDED: i64 = Self::Applied.number();
 
-    /// The number in the store. A write that was announced is `Attempting` there: if its worker
-    /// is lost, nobody knows more.
+    /// The number in the store. An announced write is stored as `Attempting`: if its worker is
+    /// lost, its outcome is unknown.
     pub const fn number(self) -> i64 {
         match self {
             Self::AwaitingRecheck => -1,
@@ -136,12 +136,12 @@ impl TargetState {
         .find(|state| state.number() == number)
     }
 
-    /// Whether it has not ended.
+    /// Whether the target has not ended.
     pub const fn is_open(self) -> bool {
         self.number() < Self::FIRST_ENDED
     }
 
-    /// Whether something of this change was, or may have been, written to the account.
+    /// Whether this change has written, or may have written, to the account.
     pub const fn may_be_written(self) -> bool {
         match self {
             Self::Applied
@@ -154,13 +154,13 @@ impl TargetState {
         }
     }
 
-    /// When the last write was announced whose outcome its own worker did not learn: what the store
-    /// keeps for the newer changes of the account. `announced` is the write of this attempt,
-    /// `earlier` what the store has.
+    /// When the latest write with an unknown outcome was announced, as stored for newer changes of
+    /// the account. `announced` is the time of this attempt's write, `earlier` the time stored so
+    /// far.
     pub fn unresolved_write_at<T>(self, announced: Option<T>, earlier: Option<T>) -> Option<T> {
         match self {
             Self::Attempting => announced.or(earlier),
-            // Only a queued target is superseded: the outcome of each of its writes is known.
+            // Only a queued target is superseded, and the outcome of each of its writes is known.
             Self::Superseded => None,
             Self::Applied
             | Self::AwaitingRecheck
@@ -173,12 +173,12 @@ impl TargetState {
     }
 }
 
-/// A line of the status: always with the source's name.
+/// A line of a change's status; it always begins with the source's name.
 pub fn line(source: &str, reason: impl fmt::Display) -> String {
     format!("{source}: {reason}")
 }
 
-/// What a change says that a newer one replaced.
+/// The error of a change that a newer one replaced.
 pub fn superseded_by(id: &str) -> String {
     format!("superseded by request {id}")
 }

@@ -15,33 +15,33 @@ use super::{
 pub struct Client {
     /// OAuth's `client_id`: 32 lower-case hex digits.
     pub id: ClientId,
-    /// Which of the two.
+    /// The kind of client.
     pub kind: ClientKind,
-    /// The name people read.
+    /// The display name.
     pub name: String,
-    /// The keyed digest of the secret; a public client has none.
+    /// The keyed digest of the secret; none for a public client.
     pub secret_digest: Option<Vec<u8>>,
-    /// A personal access token's owner.
+    /// The owner of a personal access token.
     pub identity_id: Option<IdentityId>,
-    /// The most its tokens may have.
+    /// The maximum scope of its tokens.
     pub scope: Json<Vec<String>>,
-    /// How it may get tokens.
+    /// The grants with which it may get tokens.
     pub grant_types: Json<Vec<GrantType>>,
-    /// Where people may be sent back to.
+    /// The allowed redirect URIs.
     pub redirect_uris: Json<Vec<String>>,
-    /// The life of its access tokens, in seconds.
+    /// The lifetime of its access tokens, in seconds.
     pub validity: i64,
-    /// Whether it may be used.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// When it ends.
+    /// The time of its expiry.
     pub expires: Option<Micros>,
     /// When it last got a token, to a day.
     pub last_used: Option<Micros>,
-    /// Moves when all its tokens are revoked.
+    /// The token generation: it increases when all its tokens are revoked.
     pub generation: i64,
-    /// When it was made.
+    /// The time of creation.
     pub created: Micros,
-    /// When it was last changed.
+    /// The time of the last modification.
     pub modified: Micros,
 }
 
@@ -63,12 +63,12 @@ from_row!(Client {
     modified,
 });
 
-/// Which kind of client.
+/// The kind of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKind {
-    /// Belongs to nobody.
+    /// An API client: it belongs to no person.
     ApiClient,
-    /// Belongs to a person.
+    /// A personal access token: it belongs to a person.
     PersonalAccessToken,
 }
 
@@ -86,25 +86,26 @@ impl ClientKind {
 
 text_value!(ClientKind);
 
-/// How a client may get a token (RFC 6749).
+/// A grant type (RFC 6749).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum GrantType {
-    /// A person signs in.
+    /// A person signs in, and the client exchanges the code.
     AuthorizationCode,
-    /// With its own secret.
+    /// The client presents its own secret.
     ClientCredentials,
-    /// With a token it got before.
+    /// The client presents a refresh token that it got before.
     RefreshToken,
 }
 
 impl Client {
-    /// Whether it has no secret, as an app on someone's device.
+    /// Whether it has no secret, such as an app on a person's device.
     pub fn is_public(&self) -> bool {
         self.secret_digest.is_none()
     }
 
-    /// The detail of an audit row, with the name. People name their tokens after themselves.
+    /// The detail of an audit row, with the client's name. The name of a personal access token is
+    /// personal data: people name their tokens after themselves.
     pub fn named(&self, mut detail: Value) -> Value {
         let (member, name) = match self.kind {
             ClientKind::ApiClient => ("name", json!(self.name)),
@@ -116,12 +117,12 @@ impl Client {
         detail
     }
 
-    /// Whether it may get tokens this way.
+    /// Whether the client may use this grant.
     pub fn may(&self, grant: GrantType) -> bool {
         self.grant_types.0.contains(&grant)
     }
 
-    /// Whether it may be used at `now`.
+    /// Whether the client is enabled and not expired at `now`.
     pub fn is_usable(&self, now: Micros) -> bool {
         self.enabled && self.expires.is_none_or(|expires| now < expires)
     }

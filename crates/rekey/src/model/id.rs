@@ -1,10 +1,10 @@
-//! Identifiers. Opaque on the wire; 32 lower-case hex digits where rekey makes them.
+//! Identifiers: opaque on the wire, 32 lower-case hex digits if rekey creates them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::column::text_value;
 
-/// Declares one newtype per kind of thing, so that two kinds never mix.
+/// Declares one newtype for each kind of object, so that ids of two kinds cannot be confused.
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
@@ -13,14 +13,14 @@ macro_rules! ids {
         pub struct $name(pub String);
 
         impl $name {
-            /// A new identifier, random.
+            /// A new random identifier.
             #[must_use]
             #[expect(clippy::new_without_default, reason = "an id is never a default")]
             pub fn new() -> Self {
                 Self(uuid::Uuid::new_v4().simple().to_string())
             }
 
-            /// Its text.
+            /// The identifier as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -41,35 +41,36 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names an account on a source.
+    /// The id of an account on a source.
     AccountId,
-    /// Names a password change: the wire's `requestId`.
+    /// The id of a password change: the wire's `requestId`.
     ChangeId,
-    /// Names a personal access token or an API client: OAuth's `client_id`.
+    /// The id of a personal access token or an API client: OAuth's `client_id`.
     ClientId,
-    /// Names a person.
+    /// The id of a person.
     IdentityId,
-    /// Names a queued job: the wire's task id.
+    /// The id of a queued job: the wire's task id.
     JobId,
-    /// Names a key pair: the wire's `publicKeyId`, base64 of a UUID's text.
+    /// The id of a key pair: the wire's `publicKeyId`, base64 of a UUID's text.
     KeyId,
-    /// Names a password policy.
+    /// The id of a password policy.
     PolicyId,
-    /// Names a connected system.
+    /// The id of a connected system.
     SourceId,
-    /// Names a sync group.
+    /// The id of a sync group.
     SyncGroupId,
 }
 
 impl ChangeId {
-    /// When it was made, to a millisecond: the first 48 bits of a `UUIDv7`.
+    /// The time of creation, to a millisecond: the first 48 bits of a `UUIDv7`.
     pub fn made(&self) -> Option<crate::model::time::Micros> {
         let millis = i64::from_str_radix(self.0.get(..12)?, 16).ok()?;
         Some(crate::model::time::Micros(millis.checked_mul(1000)?))
     }
 }
 
-/// An identifier that sorts by time of making, for requests and audit: 32 hex digits of a `UUIDv7`.
+/// An identifier that sorts by its time of creation, for requests and audit rows: 32 hex digits of
+/// a `UUIDv7`.
 pub fn sortable(now: crate::model::time::Micros) -> String {
     let seconds = u64::try_from(now.seconds()).unwrap_or(0);
     let nanos = u32::try_from(now.0.rem_euclid(1_000_000) * 1000).unwrap_or(0);

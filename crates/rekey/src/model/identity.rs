@@ -1,4 +1,4 @@
-//! A person, and the rules of names.
+//! A person, and the rules for names.
 
 use rekey_connectors::is_hidden;
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,16 @@ use super::{
     time::Micros,
 };
 
-/// A person rekey knows.
+/// A person, as stored.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Rekey's name for them.
+    /// The person's id.
     pub id: IdentityId,
     /// Their login name; unique, compared without regard to case.
     pub alias: String,
-    /// The name people read.
+    /// The display name.
     pub name: String,
-    /// Where to write to them.
+    /// The e-mail address.
     pub email: Option<String>,
     /// Their user levels.
     pub capabilities: Json<Vec<Level>>,
@@ -28,11 +28,11 @@ pub struct Identity {
     pub attributes: Json<Map<String, Value>>,
     /// Whether they may sign in.
     pub enabled: bool,
-    /// Moves when all their tokens are revoked.
+    /// The token generation: it increases when all tokens of the person are revoked.
     pub generation: i64,
-    /// When they were made.
+    /// The time of creation.
     pub created: Micros,
-    /// When they were last changed.
+    /// The time of the last modification.
     pub modified: Micros,
 }
 
@@ -50,7 +50,7 @@ from_row!(Identity {
 });
 
 impl Identity {
-    /// An attribute as text: `alias`, `name` and `email` too.
+    /// An attribute as text; `alias`, `name` and `email` included.
     pub fn attribute(&self, name: &str) -> Option<String> {
         match name {
             "alias" => Some(self.alias.clone()),
@@ -71,31 +71,32 @@ pub struct IdentityRef {
     /// Always `IDENTITY`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Who.
+    /// The person's id.
     pub id: IdentityId,
-    /// Their name.
+    /// The person's name.
     #[serde(default)]
     pub name: Option<String>,
 }
 
-/// The longest alias, in characters.
+/// The maximum length of an alias, in characters.
 pub const LONGEST_ALIAS: usize = 128;
 
-/// How names are compared: without regard to case.
+/// The form in which names are compared: without regard to case and to blanks at the ends.
 pub fn name_key(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
-/// Whether a name is no longer than a login name may be.
+/// Whether a name is short enough for an alias.
 pub fn may_be_alias(name: &str) -> bool {
     name.trim().chars().count() <= LONGEST_ALIAS
 }
 
-/// Whether a name could break a line or show itself as another: see [`is_hidden`].
+/// Whether a name could break a line or look like another name: see [`is_hidden`].
 pub fn holds_controls(name: &str) -> bool {
     let mut is_after_ascii = true;
     name.chars().any(|c| {
-        // Persian, Hindi and emoji need these; after ASCII they make one name look like another.
+        // Persian, Hindi and emoji need these characters; after ASCII they only make a name look
+        // like another one.
         let joins = matches!(c, '\u{200C}' | '\u{200D}' | '\u{FE0F}') && !is_after_ascii;
         is_after_ascii = c.is_ascii();
         is_hidden(c) && !joins

@@ -1,4 +1,4 @@
-//! Queued work other than password changes.
+//! Jobs: queued work other than password changes.
 
 use rekey_connectors::{Fault, shown};
 use serde::{Deserialize, Serialize};
@@ -10,36 +10,36 @@ use super::{
     time::Micros,
 };
 
-/// A job, as the store has it.
+/// A job, as stored.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The wire's task id.
     pub id: JobId,
-    /// Which kind of work.
+    /// The kind of work.
     pub kind: String,
-    /// What the work needs: ids only.
+    /// The parameters of the work: ids only.
     pub payload: Json<Map<String, Value>>,
-    /// The source it is about.
+    /// The source that the job works on.
     pub source_id: Option<SourceId>,
-    /// The name of who asked for it.
+    /// The name of the caller that requested it.
     pub launcher: String,
-    /// How often it was claimed.
+    /// The number of claims.
     pub attempt: i64,
-    /// The node that has it.
+    /// The node that has claimed it.
     pub claimed_by: Option<String>,
-    /// When it may be claimed.
+    /// When it becomes due: only then may it be claimed.
     pub due: Micros,
-    /// When it was asked for.
+    /// When it was requested.
     pub created: Micros,
     /// When it was first claimed.
     pub launched: Option<Micros>,
     /// When it ended.
     pub completed: Option<Micros>,
-    /// How it ended: one of the contract's `completionStatus`.
+    /// The result: one of the contract's `completionStatus`.
     pub completion_status: Option<String>,
-    /// What is to be said about it.
+    /// The messages for its readers.
     pub messages: Json<Vec<Message>>,
-    /// What it counted so far.
+    /// The counts so far.
     pub result: Json<Map<String, Value>>,
 }
 
@@ -60,30 +60,31 @@ from_row!(Job {
     result,
 });
 
-/// A sentence about a job.
+/// A message about a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Message {
-    /// Whoever may see the job may read it.
+    /// Readable for all callers that may read the job.
     Public(String),
-    /// Only administrators may: it says what answers in the network around a source.
+    /// Readable for administrators only: it reveals which hosts answer in the network around a
+    /// source.
     Restricted {
-        /// What they read.
+        /// The text for administrators.
         full: String,
-        /// What everybody else reads.
+        /// The text for all other callers.
         public: String,
     },
 }
 
 impl Message {
-    /// The whole sentence.
+    /// The full text.
     pub fn full(&self) -> &str {
         match self {
             Self::Public(text) | Self::Restricted { full: text, .. } => text,
         }
     }
 
-    /// The same for callers who are no administrators.
+    /// The message for callers that are not administrators.
     #[must_use]
     pub fn into_public(self) -> Self {
         match self {
@@ -94,7 +95,7 @@ impl Message {
 
 impl From<String> for Message {
     fn from(text: String) -> Self {
-        // Names from the system stand in it.
+        // The text may contain names from a connected system.
         Self::Public(shown(&text))
     }
 }

@@ -1,8 +1,8 @@
-//! What a person may do beyond being one.
+//! User levels: the rights of a person beyond their own things.
 
 use serde::{Deserialize, Serialize};
 
-/// What a person may do beyond being one (docs/contract.md#user-levels).
+/// The rights of a person beyond their own things (docs/contract.md#user-levels).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the contract's own words")]

@@ -1,8 +1,8 @@
-//! The things rekey keeps, as plain values: their fields, their columns, and the rules that need
-//! nothing but them.
+//! The objects that rekey stores, as plain values: their fields, their columns, and the rules that
+//! depend on nothing else.
 //!
-//! Nothing here reads or writes the store, speaks to a network or knows a request. The other modules
-//! build on this one; it uses none of them.
+//! Nothing here reads or writes the store, uses a network or depends on a request. The other
+//! modules build on this one; it uses none of them.
 
 pub mod account;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! A password policy with a name.
+//! A named password policy.
 
 use rekey_vault::Policy;
 
@@ -8,22 +8,22 @@ use super::{
     time::Micros,
 };
 
-/// A named policy.
+/// A named password policy.
 #[derive(Clone, Debug)]
 pub struct PasswordPolicy {
-    /// Rekey's name for it.
+    /// The policy's id.
     pub id: PolicyId,
-    /// The name people read; unique, compared without regard to case.
+    /// The display name; unique, compared without regard to case.
     pub name: String,
-    /// What it is for.
+    /// A description for people.
     pub description: Option<String>,
-    /// What it asks of a password.
+    /// The rules for passwords.
     pub members: Json<Policy>,
-    /// Whether it is in force where no other is; exactly one is.
+    /// Whether it is the default, which applies where no other policy does. Exactly one policy is.
     pub default_policy: bool,
-    /// When it was made.
+    /// The time of creation.
     pub created: Micros,
-    /// When it was last changed.
+    /// The time of the last modification.
     pub modified: Micros,
 }
 

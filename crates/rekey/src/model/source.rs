@@ -14,47 +14,48 @@ use super::{
 /// The name of the built-in source that people sign in to.
 pub const IDENTITY_NOW: &str = "IdentityNow";
 
-/// The connector of the sources that rekey's own store keeps.
+/// The connector of sources whose accounts and passwords are in rekey's own store.
 pub const BUILT_IN: &str = "rekey";
 
-/// Percent of the accounts that one aggregation may remove, where a source does not say.
+/// The default `deleteThreshold` of a source: the percentage of its accounts that one aggregation
+/// may remove.
 const DELETE_THRESHOLD: u64 = 10;
 
-/// A system rekey manages accounts on.
+/// A system on which rekey manages accounts.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Rekey's name for it.
+    /// The source's id.
     pub id: SourceId,
-    /// The name people read; unique, compared without regard to case.
+    /// Its name; unique, compared without regard to case.
     pub name: String,
-    /// What it is for.
+    /// A description for people.
     pub description: Option<String>,
-    /// Which connector speaks to it.
+    /// The name of its connector.
     pub connector: String,
-    /// Who answers for it.
+    /// The person who owns the source.
     pub owner_id: IdentityId,
-    /// What its owner has switched on, as the wire has it.
+    /// The features that its owner has enabled, in the wire's words.
     pub features: Json<Vec<String>>,
     /// The connector's configuration; secrets are sealed (see [`crate::connector::secrets`]).
     pub connector_attributes: Json<Map<String, Value>>,
-    /// Members of the contract that rekey keeps and does not use.
+    /// Members of the contract that rekey stores but does not use.
     pub extra: Json<Map<String, Value>>,
     /// Its own password policy.
     pub policy_id: Option<PolicyId>,
-    /// How long a change may take, in microseconds; none for the setting `changes.deadline`.
+    /// The time limit of a change, in microseconds; none for the setting `changes.deadline`.
     pub deadline: Option<i64>,
-    /// Moves with every change of how rekey reaches it.
+    /// Increases with every change of how rekey reaches the source.
     pub version: i64,
-    /// The correlation generation: it rises when the source may list other accounts than before,
-    /// and an account that was confirmed in an older one cannot be changed.
+    /// The correlation generation. It increases when the source may list other accounts than
+    /// before; an account that was confirmed in an older generation takes no change.
     pub generation: i64,
-    /// Whether the last check went well.
+    /// Whether the last check succeeded.
     pub healthy: bool,
     /// One of the contract's `SOURCE_STATE_…`.
     pub status: String,
-    /// When it was made.
+    /// The time of creation.
     pub created: Micros,
-    /// When it was last changed.
+    /// The time of the last modification.
     pub modified: Micros,
 }
 
@@ -77,43 +78,44 @@ from_row!(Source {
     modified,
 });
 
-/// How an account finds its person: by equal values, compared as the system compares them.
+/// The rule that finds the person of an account: two attributes have equal values, compared as the
+/// source compares them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Correlation {
-    /// The account's attribute; `nativeIdentity` and `name` are always there.
+    /// The account's attribute; every account has `nativeIdentity` and `name`.
     pub account_attribute: String,
-    /// The identity's attribute; `alias`, `name` and `email` are always there.
+    /// The identity's attribute; every identity has `alias`, `name` and `email`.
     pub identity_attribute: String,
-    /// Whether an account may become that of a person with capabilities: otherwise a connected
-    /// system could have an administrator's next password by naming them.
+    /// Whether an account may be correlated with a person who has capabilities. Otherwise a
+    /// connected system could obtain an administrator's next password by naming them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub privileged: bool,
 }
 
-/// The kept correlation cannot be read.
+/// The stored correlation is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("connectorAttributes.correlation: {0}")]
 pub struct InvalidCorrelation(serde_json::Error);
 
-/// Whether passwords may be changed on a source of this name: `PASSWORD` is among its features, or
-/// people sign in to it.
+/// Whether passwords can be changed on a source of this name: `PASSWORD` is among its features, or
+/// it is the source for sign-ins.
 pub fn has_password(name: &str, features: &[String]) -> bool {
     name == IDENTITY_NOW || features.iter().any(|feature| feature.eq_ignore_ascii_case("PASSWORD"))
 }
 
-/// How long a change may take on a source with its own `deadline`, in microseconds, or none.
+/// The time limit of a change on a source with the given `deadline`, in microseconds, or none.
 pub fn deadline(deadline: Option<i64>, default: Duration) -> Duration {
     deadline.and_then(|micros| u64::try_from(micros).ok()).map_or(default, Duration::from_micros)
 }
 
 impl Source {
-    /// Whether passwords may be changed on it.
+    /// Whether passwords can be changed on it.
     pub fn has_password(&self) -> bool {
         has_password(&self.name, &self.features.0)
     }
 
-    /// Whether it is kept in rekey's own store.
+    /// Whether its accounts and passwords are in rekey's own store.
     pub fn is_built_in(&self) -> bool {
         self.connector == BUILT_IN
     }
@@ -123,17 +125,17 @@ impl Source {
         self.extra.0.get("severalAccounts").and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// How much of its accounts one aggregation may remove, in percent: `deleteThreshold`.
+    /// The percentage of its accounts that one aggregation may remove: `deleteThreshold`.
     pub fn delete_threshold(&self) -> u64 {
         let kept = self.extra.0.get("deleteThreshold").and_then(Value::as_u64);
         kept.unwrap_or(DELETE_THRESHOLD).min(100)
     }
 
-    /// How its accounts find their people, if configured.
+    /// The rule that finds the people of its accounts, if configured.
     pub fn correlation(&self) -> Result<Option<Correlation>, InvalidCorrelation> {
         let kept = self.connector_attributes.0.get("correlation").filter(|value| !value.is_null());
         let Some(mut value) = kept.cloned() else { return Ok(None) };
-        // A member that is null counts as absent everywhere.
+        // A null member counts as absent, as everywhere in the API.
         if let Some(members) = value.as_object_mut() {
             members.retain(|_, member| !member.is_null());
         }

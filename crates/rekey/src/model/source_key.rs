@@ -8,33 +8,33 @@ use super::{
     time::Micros,
 };
 
-/// A key pair as the store has it.
+/// A key pair, as stored.
 #[derive(Clone)]
 pub struct SourceKey {
-    /// Its public name.
+    /// The wire's `publicKeyId`.
     pub id: KeyId,
-    /// The only source whose passwords it may carry.
+    /// The only source whose passwords it may encrypt.
     pub source_id: SourceId,
-    /// How clients must pad: it follows the key, never trial and error.
+    /// The padding that clients must use. It is a property of the key: rekey never tries several.
     pub padding: KeyPadding,
-    /// The public half: DER `SubjectPublicKeyInfo`.
+    /// The public key: DER `SubjectPublicKeyInfo`.
     pub spki: Vec<u8>,
-    /// The private half, sealed PKCS#8.
+    /// The private key: sealed PKCS#8.
     pub sealed: Vec<u8>,
-    /// When it was made.
+    /// The time of creation.
     pub created: Micros,
-    /// Until when it still decrypts, once it was rotated.
+    /// The end of its acceptance, once it was rotated.
     pub accept_until: Option<Micros>,
 }
 
 from_row!(SourceKey { id, source_id, padding, spki, sealed, created, accept_until });
 
 impl SourceKey {
-    /// [`SourceKey::accept_until`] of a key that was revoked at once.
+    /// The [`SourceKey::accept_until`] of a key that was revoked at once.
     pub const REVOKED: Micros = Micros(0);
 
-    /// Whether it was taken out of use at once, without a grace: its source is reached in another
-    /// way now, and what was encrypted for it must not be sent there.
+    /// Whether the key was revoked at once, without a grace period: its source was pointed
+    /// elsewhere, and passwords that were encrypted for it must not be sent there.
     pub fn is_revoked(&self) -> bool {
         self.accept_until == Some(Self::REVOKED)
     }
@@ -45,7 +45,7 @@ impl SourceKey {
 pub struct KeyPadding(pub Padding);
 
 impl KeyPadding {
-    /// Its text.
+    /// The padding's name.
     pub fn as_str(self) -> &'static str {
         self.0.as_str()
     }

@@ -9,15 +9,15 @@ use super::{
 /// Sources whose accounts share one password.
 #[derive(Clone, Debug)]
 pub struct SyncGroup {
-    /// Rekey's name for it: a dashed UUID.
+    /// The group's id: a dashed UUID.
     pub id: SyncGroupId,
-    /// The name people read.
+    /// The display name.
     pub name: String,
     /// The policy of all its sources.
     pub policy_id: PolicyId,
-    /// When it was made.
+    /// The time of creation.
     pub created: Micros,
-    /// When it was last changed.
+    /// The time of the last modification.
     pub modified: Micros,
 }
 

@@ -1,4 +1,4 @@
-//! The one clock, which tests may turn.
+//! The clock of the service, which tests can set.
 
 use std::sync::{
     Arc,
@@ -9,30 +9,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// Microseconds since 1970, UTC.
+/// Microseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Micros(pub i64);
 
 impl Micros {
-    /// Later by `span`.
+    /// This time plus `span`; saturating.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// Earlier by `span`.
+    /// This time minus `span`; saturating.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// Whole seconds since 1970.
+    /// Whole seconds since 1970, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
 
-    /// As the wire has it: RFC 3339, UTC, milliseconds.
+    /// The wire's format: RFC 3339, UTC, with milliseconds.
     pub fn rfc3339(self) -> String {
         jiff::Timestamp::from_microsecond(self.0).map(|at| format!("{at:.3}")).unwrap_or_default()
     }
@@ -71,22 +71,22 @@ impl<'a> tokio_postgres::types::FromSql<'a> for Micros {
     }
 }
 
-/// Tells the time; cheap to clone.
+/// A clock; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     turned: Arc<AtomicI64>,
-    /// None for the system's clock.
+    /// The start of a clock that follows the runtime; none for the system's clock.
     since: Option<Instant>,
 }
 
 impl Clock {
-    /// A clock that shows `at`, and goes on with the runtime's, which stands still and leaps where
-    /// nobody has to wait: in a simulation.
+    /// A clock that begins at `at` and advances with the runtime's clock. In a simulation that one
+    /// is paused, and jumps ahead when all tasks wait.
     pub fn with_the_runtime(at: Micros) -> Self {
         Self { turned: Arc::new(AtomicI64::new(at.0)), since: Some(Instant::now()) }
     }
 
-    /// Now.
+    /// The current time.
     pub fn now(&self) -> Micros {
         if let Some(since) = self.since {
             return Micros(self.offset()).plus(since.elapsed());
@@ -96,17 +96,17 @@ impl Clock {
         Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX) + self.offset())
     }
 
-    /// How far a test has turned it, in microseconds.
+    /// The offset from the underlying clock, in microseconds: how far a test has moved this clock.
     pub fn offset(&self) -> i64 {
         self.turned.load(Ordering::Relaxed)
     }
 
-    /// Turns it, for a test.
+    /// Moves the clock ahead, for a test.
     pub fn turn(&self, by: Duration) {
         self.jump(i64::try_from(by.as_micros()).unwrap_or(i64::MAX));
     }
 
-    /// Sets it to another time, later or earlier by so many microseconds, for a test.
+    /// Moves the clock by `by` microseconds, ahead or back, for a test.
     pub fn jump(&self, by: i64) {
         self.turned.fetch_add(by, Ordering::Relaxed);
     }

@@ -26,11 +26,11 @@ pub struct Removed {
 }
 from_row!(Removed { confirmed_owner, manually_correlated });
 
-/// How much there is of the accounts of a source.
+/// The number and size of the accounts of a source.
 pub struct Kept {
-    /// Accounts.
+    /// The number of accounts.
     pub accounts: i64,
-    /// Bytes of their names, ids and attributes.
+    /// The bytes of their names, ids and attributes.
     pub bytes: i64,
 }
 from_row!(Kept { accounts, bytes });
@@ -41,12 +41,12 @@ impl Tx<'_> {
         self.maybe(&format!("SELECT {COLUMNS} FROM account WHERE id = $1"), &[id])
     }
 
-    /// An account by its id, if it is on a source of this owner: what a caller may not see is not
-    /// even read, so that it takes no longer than what is not there.
+    /// An account by its id, if it is on a source of this owner. An account that the caller may not
+    /// see is not read, so that the response time does not reveal whether it exists.
     ///
-    /// Both databases look for the owner's sources first, whatever the id, and then for the account
-    /// on each of them: a join or an `IN` would look for the account first, and for the sources
-    /// only if there is one.
+    /// Both databases find the owner's sources first, whatever the id, and then the account on each
+    /// of them. With a join or an `IN` they would find the account first, and the sources only if
+    /// the account exists.
     pub fn account_of_owner(&mut self, id: &AccountId, owner: &str) -> Result<Option<Account>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM account WHERE id =
@@ -56,14 +56,14 @@ impl Tx<'_> {
         self.maybe(&sql, &[id, &owner])
     }
 
-    /// An account by the source's own name for it.
+    /// An account by its native identity on a source.
     pub fn account_on(&mut self, source: &SourceId, native: &str) -> Result<Option<Account>> {
         let sql =
             format!("SELECT {COLUMNS} FROM account WHERE source_id = $1 AND native_identity = $2");
         self.maybe(&sql, &[source, &native])
     }
 
-    /// An account by the system's own id of it, which outlives a rename.
+    /// An account by its stable id, which does not change when the account is renamed.
     pub fn account_with_stable_id(
         &mut self,
         source: &SourceId,
@@ -73,7 +73,8 @@ impl Tx<'_> {
         self.maybe(&sql, &[source, &stable_id])
     }
 
-    /// The accounts of a source that name this person, and those that an administrator gave them.
+    /// The accounts of a source whose attributes claim this person, and those that an administrator
+    /// assigned to them.
     pub fn accounts_that_claim(
         &mut self,
         source: &SourceId,
@@ -87,7 +88,7 @@ impl Tx<'_> {
         self.all(&sql, &[source, person])
     }
 
-    /// The accounts of a source that lost their owner, or have one that nobody confirmed.
+    /// Up to 1000 accounts of a source that lost their owner, or whose owner is unconfirmed.
     pub fn accounts_without_confirmed_owner(&mut self, source: &Source) -> Result<Vec<Account>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM account WHERE source_id = $1
@@ -97,14 +98,14 @@ impl Tx<'_> {
         self.all(&sql, &[&source.id])
     }
 
-    /// How many accounts of a source wait for an aggregation to confirm whose they are.
+    /// The number of accounts of a source whose owner an aggregation has yet to confirm.
     pub fn accounts_unconfirmed(&mut self, source: &Source) -> Result<i64> {
         let sql = "SELECT COUNT(*) AS value FROM account WHERE source_id = $1 AND generation < $2";
         let One(count) = self.one::<One<i64>>(sql, &[&source.id, &source.generation])?;
         Ok(count)
     }
 
-    /// How many accounts of a source there are, and how large they are.
+    /// The number and size of the accounts of a source.
     pub fn accounts_kept(&mut self, source: &SourceId) -> Result<Kept> {
         let sql = "SELECT COUNT(*) AS accounts,
                        COALESCE(SUM(octet_length(attributes) + octet_length(native_identity)
@@ -113,8 +114,8 @@ impl Tx<'_> {
         self.one(sql, &[source])
     }
 
-    /// Up to `limit` accounts of a source after one of them, by id, whose owner is not settled in
-    /// the source's correlation generation.
+    /// Up to `limit` accounts of a source with ids above `after`, by id, whose owner is not yet
+    /// decided in the source's current correlation generation.
     pub fn accounts_to_settle(
         &mut self,
         source: &Source,
@@ -129,7 +130,7 @@ impl Tx<'_> {
         self.all(&sql, &[&source.id, &after, &source.generation, &limit])
     }
 
-    /// A person's accounts on a source, by name.
+    /// A person's accounts on a source, by native identity.
     pub fn accounts_of(
         &mut self,
         identity: &IdentityId,
@@ -190,7 +191,8 @@ impl Tx<'_> {
         )
     }
 
-    /// Gives a person's accounts on built-in sources their name and whether they may sign in.
+    /// Copies a person's name, and whether they are enabled, to their accounts on built-in sources.
+    /// Returns the number of accounts.
     pub fn follow_identity(&mut self, who: &Identity) -> Result<u64> {
         let sql = "UPDATE account SET name = $2, disabled = $3, modified = $4, name_prefix = $6
                    WHERE identity_id = $1 AND source_id IN (SELECT id FROM source WHERE connector = $5)";
@@ -201,7 +203,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Keeps what an aggregation found anew.
+    /// Stores the mutable columns of an account.
     pub fn update_account(&mut self, account: &Account) -> Result<()> {
         let sql =
             "UPDATE account SET identity_id = $2, native_identity = $3, stable_id = $4, name = $5,
@@ -250,7 +252,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Up to `limit` accounts of a source after one of them, by native identity.
+    /// Up to `limit` accounts of a source after the native identity `native`, in that order.
     pub fn accounts_after(
         &mut self,
         source: &SourceId,
@@ -263,9 +265,9 @@ impl Tx<'_> {
         self.all(&sql, &[source, &native, &limit])
     }
 
-    /// Removes an account, and remembers by its stable id who its first owner was, if anybody: an
-    /// account that is hidden for a while must not come back as a new one. An unfinished change of it
-    /// ends by itself.
+    /// Removes an account. If it has a stable id, its first owner, or `NOBODY`, is remembered by
+    /// that id: an account that is hidden for a while must not return as a new one. An unfinished
+    /// change of the account ends by itself.
     pub fn remove_account(&mut self, account: &Account) -> Result<()> {
         let sql = "INSERT INTO account_removed
                        (source_id, stable_id, confirmed_owner, manually_correlated, removed)
@@ -284,8 +286,8 @@ impl Tx<'_> {
         self.run_one("DELETE FROM account WHERE id = $1", &[&account.id])
     }
 
-    /// The owner of a removed account that is back, and whether an administrator had said so; it is
-    /// no longer remembered as removed.
+    /// The remembered first owner of a removed account that has returned, and whether an
+    /// administrator had assigned it. The account is no longer remembered as removed.
     pub fn take_removed_account(
         &mut self,
         source: &SourceId,
@@ -301,7 +303,7 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// Forgets the oldest of a source's removed accounts, so that about `most` are remembered.
+    /// Deletes the oldest records of a source's removed accounts, so that about `most` remain.
     pub fn forget_removed_accounts(&mut self, source: &SourceId, most: i64) -> Result<()> {
         let sql = "DELETE FROM account_removed WHERE source_id = $1 AND removed <
                        (SELECT removed FROM account_removed WHERE source_id = $1
@@ -309,14 +311,14 @@ impl Tx<'_> {
         self.run(sql, &[source, &most]).map(drop)
     }
 
-    /// The accounts a listing asks for.
+    /// The accounts that a listing requests.
     pub fn accounts_page(&mut self, listing: &Listing) -> Result<Page<Account>> {
         self.page(COLUMNS, "account", listing)
     }
 }
 
 impl Listing {
-    /// Of accounts (docs/contract.md#accounts).
+    /// A listing of accounts (docs/contract.md#accounts).
     pub fn of_accounts(asked: &Asked) -> std::result::Result<Self, InvalidListing> {
         const PERSON: &str = "(SELECT i.name FROM identity i WHERE i.id = identity_id)";
         const STATE: &str = "(SELECT CASE WHEN i.enabled THEN 'ACTIVE' ELSE 'INACTIVE_SHORT_TERM' END FROM identity i WHERE i.id = identity_id)";

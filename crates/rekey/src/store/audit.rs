@@ -1,4 +1,5 @@
-//! The audit trail: written in the transaction of the deed it records; chained and signed after it.
+//! The audit trail. A row is written in the transaction of the action that it records; the chain
+//! and the signed checkpoints follow later.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,19 +17,20 @@ use crate::model::{
     time::Micros,
 };
 
-/// Links written by one statement, from the most down.
+/// The numbers of rows that one statement reads or writes, the largest first. They are fixed, so
+/// that only a few statement texts have to be prepared.
 const AT_ONCE: [usize; 3] = [100, 10, 1];
 
-/// What is recorded; the time is the deed's, and whence it came is its task's.
+/// What an audit row records. The transaction adds the time, and the current task the origin.
 pub struct Audit<'a> {
-    /// Who did it: an identity's or client's id, or `rekey`.
+    /// The id of the acting identity or client, or `rekey`.
     pub actor: &'a str,
-    /// What, in ISC's words where it has one.
+    /// The action, in ISC's words where it has them.
     pub action: &'a str,
-    /// To what.
+    /// The id of the object acted on.
     pub object: &'a str,
-    /// More: never a password, a ciphertext or a digest of one. Names and whatever else can be told
-    /// of a person belong into the member `personal`, an object, which is kept apart from the row.
+    /// Further details: never a password, a ciphertext or a digest of one. Personal data, such as
+    /// names, belong into the member `personal`, an object that is stored apart from the row.
     pub detail: Value,
 }
 
@@ -46,7 +48,8 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Writes the row, and before it what it commits to.
+    /// The statements that write the row. The personal data come first, since the row contains
+    /// their commitments.
     pub(super) fn writes(&self) -> Vec<Query<'_>> {
         self.personal.iter().map(keep_personal).chain([self.write()]).collect()
     }
@@ -66,18 +69,19 @@ fn keep_personal(personal: &Personal) -> Query<'_> {
     (sql, vec![commitment, subject, salt, content])
 }
 
-/// What every row of a deed gets beside its own words.
+/// What every audit row of a transaction gets besides its own content.
 #[derive(Clone, Default)]
 pub(super) struct Scribe {
     key: Arc<OnceLock<hmac::Key>>,
     origin: Option<Arc<Origin>>,
     addresses: Arc<Addresses>,
-    /// Addresses that the transaction keeps: others may refer to them once it is committed.
+    /// Addresses stored by this transaction: later transactions may refer to them once it is
+    /// committed.
     new: Arc<Mutex<Vec<(Address, String, Micros)>>>,
 }
 
 impl Scribe {
-    /// The transaction was committed.
+    /// Makes the transaction's addresses available to later ones. For use after the commit only.
     pub(super) fn committed(&self) {
         for (address, commitment, now) in self.pending().drain(..) {
             self.addresses.keep(address, commitment, now);
@@ -89,21 +93,21 @@ impl Scribe {
     }
 }
 
-/// A place in the chain, and the row that has it, if that is still there.
+/// A position in the chain, and the row at that position, if it still exists.
 pub struct Link {
-    /// From 0, without gaps.
+    /// Counted from 0, without gaps.
     pub position: i64,
-    /// The row's.
+    /// The row's number.
     pub seq: i64,
-    /// SHA-256 of the link before and the row's entry.
+    /// SHA-256 of the previous entry's hash and the row's entry.
     pub hash: Vec<u8>,
-    /// The row.
+    /// The row; none if it was deleted.
     pub event: Option<Event>,
 }
 
 /// A signed checkpoint.
 pub struct KeptCheckpoint {
-    /// How many entries it covers.
+    /// The number of chain entries that it covers.
     pub size: i64,
     /// The signed note.
     pub note: String,
@@ -111,17 +115,18 @@ pub struct KeptCheckpoint {
 from_row!(KeptCheckpoint { size, note });
 
 impl Store {
-    /// From now on every audit row carries a digest under this key; only the first one counts.
+    /// Sets the key under which every later audit row gets a digest. Only the first call has an
+    /// effect.
     pub(crate) fn seal_audit(&self, key: hmac::Key) {
         let _ = self.audit_key.set(key);
     }
 
-    /// The key of [`Store::seal_audit`].
+    /// The key set by [`Store::seal_audit`].
     pub(crate) fn audit_key(&self) -> Result<&hmac::Key> {
         self.audit_key.get().ok_or(Error::Closed)
     }
 
-    /// What audit rows get from the task that asks for them.
+    /// What audit rows get from the current task: the key and the origin of the request.
     pub(super) fn scribe(&self) -> Scribe {
         Scribe {
             key: self.audit_key.clone(),
@@ -131,7 +136,7 @@ impl Store {
         }
     }
 
-    /// The deed, with its scribe.
+    /// Wraps a transaction so that it starts with this scribe.
     pub(super) fn scribed<T, E, F>(
         scribe: Scribe,
         deed: F,
@@ -140,7 +145,7 @@ impl Store {
         F: Fn(&mut Tx<'_>) -> std::result::Result<T, E> + Send,
     {
         move |tx| {
-            // What an attempt before this one kept was undone.
+            // The addresses stored by an earlier attempt were rolled back with it.
             scribe.pending().clear();
             tx.scribe = scribe.clone();
             deed(tx)
@@ -149,12 +154,12 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Writes down what was done.
+    /// Records an action.
     pub fn audit(&mut self, audit: Audit<'_>) -> Result<()> {
         self.record(audit, None)
     }
 
-    /// Writes down what was tried, and why it was not done.
+    /// Records a refused or failed attempt, with the reason.
     pub fn audit_failure(&mut self, audit: Audit<'_>, why: &str) -> Result<()> {
         self.record(audit, Some(why))
     }
@@ -164,7 +169,7 @@ impl Tx<'_> {
         self.run_each(&entry.writes())
     }
 
-    /// What [`Tx::audit`], or with a reason [`Tx::audit_failure`], writes down.
+    /// The row that [`Tx::audit`] writes or, with a reason, [`Tx::audit_failure`].
     pub(super) fn entry<'a>(
         &mut self,
         audit: Audit<'a>,
@@ -194,8 +199,8 @@ impl Tx<'_> {
         Ok(Entry { at, actor, action, object, detail, failure, origin, mac, personal })
     }
 
-    /// The origin of a row about what somebody did. Where they came from is kept apart, once an
-    /// hour, and not again for every row.
+    /// The origin of a row about an action of `whose`. Their address is personal data: it is stored
+    /// apart, once an hour and not for every row.
     fn origin(
         &mut self,
         whose: &str,
@@ -214,7 +219,7 @@ impl Tx<'_> {
         Ok(Some(json))
     }
 
-    /// What rows say of people, as far as it is still there.
+    /// The personal data of these rows, as far as they still exist.
     pub fn personal_of<'e>(&mut self, events: impl Iterator<Item = &'e Event>) -> Result<Known> {
         let wanted: BTreeSet<String> = events.flat_map(Event::commitments).collect();
         let wanted: Vec<String> = wanted.into_iter().collect();
@@ -234,7 +239,7 @@ impl Tx<'_> {
         Ok(known)
     }
 
-    /// Up to `limit` rows after number `after` that have no place in the chain, by number.
+    /// Up to `limit` rows with numbers above `after` that have no position in the chain, by number.
     pub fn unchained(&mut self, after: i64, limit: i64) -> Result<Vec<Event>> {
         let sql = "SELECT seq, at, actor, action, object, detail, failure, origin, mac FROM audit a
                    WHERE seq > $1 AND NOT EXISTS (SELECT 1 FROM audit_chain c WHERE c.seq = a.seq)
@@ -242,7 +247,7 @@ impl Tx<'_> {
         self.all(sql, &[&after, &limit])
     }
 
-    /// Gives rows their places in the chain.
+    /// Adds rows to the chain: position, row number and hash of each.
     pub fn insert_links(&mut self, links: &[(i64, i64, Hash)]) -> Result<()> {
         let values: Vec<_> =
             links.iter().map(|(position, seq, hash)| (position, seq, hash.0.to_vec())).collect();
@@ -268,19 +273,19 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The last place of the chain.
+    /// The last position of the chain.
     pub fn last_position(&mut self) -> Result<Option<i64>> {
         let sql = "SELECT position AS value FROM audit_chain ORDER BY position DESC LIMIT 1";
         Ok(self.maybe::<One<i64>>(sql, &[])?.map(|One(position)| position))
     }
 
-    /// The hash at a place of the chain.
+    /// The hash at a position of the chain.
     pub fn link_hash(&mut self, position: i64) -> Result<Option<Vec<u8>>> {
         let sql = "SELECT hash AS value FROM audit_chain WHERE position = $1";
         Ok(self.maybe::<One<Vec<u8>>>(sql, &[&position])?.map(|One(hash)| hash))
     }
 
-    /// Up to `limit` places of the chain from `position` on, each with its row.
+    /// Up to `limit` entries of the chain from `position` on, each with its row.
     pub fn links(&mut self, position: i64, limit: i64) -> Result<Vec<Link>> {
         let sql = "SELECT c.position, c.seq, c.hash, a.at, a.actor, a.action, a.object, a.detail,
                        a.failure, a.origin, a.mac
@@ -289,7 +294,7 @@ impl Tx<'_> {
         Ok(self.all::<Joined>(sql, &[&position, &limit])?.into_iter().map(Joined::link).collect())
     }
 
-    /// The places of the rows about `object`, the first one first.
+    /// The positions of the rows about `object`, in ascending order.
     pub fn positions_of(&mut self, object: &str) -> Result<Vec<i64>> {
         let sql = "SELECT c.position AS value FROM audit a JOIN audit_chain c ON c.seq = a.seq
                    WHERE a.object = $1 ORDER BY c.position";
@@ -297,32 +302,32 @@ impl Tx<'_> {
         Ok(positions.into_iter().map(|One(position)| position).collect())
     }
 
-    /// Keeps a signed checkpoint.
+    /// Stores a signed checkpoint.
     pub fn insert_checkpoint(&mut self, size: i64, note: &str) -> Result<()> {
         let now = self.now()?;
         let sql = "INSERT INTO audit_checkpoint (size, at, note) VALUES ($1, $2, $3)";
         self.run_one(sql, &[&size, &now, &note])
     }
 
-    /// Up to `limit` checkpoints of more than `size` entries, the smallest first.
+    /// Up to `limit` signed checkpoints of more than `size` entries, the smallest first.
     pub fn checkpoints(&mut self, size: i64, limit: i64) -> Result<Vec<KeptCheckpoint>> {
         let sql = "SELECT size, note FROM audit_checkpoint WHERE size > $1 ORDER BY size LIMIT $2";
         self.all(sql, &[&size, &limit])
     }
 
-    /// The checkpoint that covers most.
+    /// The signed checkpoint that covers the most entries.
     pub fn newest_checkpoint(&mut self) -> Result<Option<KeptCheckpoint>> {
         self.maybe("SELECT size, note FROM audit_checkpoint ORDER BY size DESC LIMIT 1", &[])
     }
 
-    /// Up to `limit` rows from before rows carried a digest.
+    /// Up to `limit` rows that were written before rows had a digest.
     pub fn unsealed_audit(&mut self, limit: i64) -> Result<Vec<Event>> {
         let sql = "SELECT seq, at, actor, action, object, detail, failure, origin, mac FROM audit
                    WHERE mac IS NULL ORDER BY seq LIMIT $1";
         self.all(sql, &[&limit])
     }
 
-    /// Gives such a row its digest.
+    /// Sets the digest of such a row.
     pub fn set_audit_mac(&mut self, seq: i64, mac: &[u8]) -> Result<()> {
         self.run_one("UPDATE audit SET mac = $2 WHERE seq = $1", &[&seq, &mac])
     }
@@ -333,7 +338,7 @@ fn kept_apart(subject: &str, content: &Value) -> Result<Personal> {
         .map_err(|_| Error::Commit("the system has no random bytes".into()))
 }
 
-/// A place with the columns of its row, all of which are null when it is gone.
+/// A chain entry with the columns of its row, all of which are null if the row was deleted.
 struct Joined {
     position: i64,
     seq: i64,

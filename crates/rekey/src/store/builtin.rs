@@ -1,4 +1,4 @@
-//! The verifiers of built-in sources.
+//! The password verifiers of built-in sources.
 
 use super::{Result, Tx};
 use crate::model::{
@@ -15,7 +15,7 @@ struct Stored {
 from_row!(Stored { verifier, changes });
 
 impl Tx<'_> {
-    /// An account's verifier, and how often it was changed.
+    /// An account's verifier, and the number of its changes.
     pub fn builtin_password(
         &mut self,
         source: &SourceId,
@@ -26,14 +26,15 @@ impl Tx<'_> {
         Ok(stored.map(|stored| (stored.verifier, stored.changes)))
     }
 
-    /// The accounts of a source that have a password.
+    /// The native identities of the accounts of a source that have a password.
     pub fn builtin_accounts_with_password(&mut self, source: &SourceId) -> Result<Vec<String>> {
         let sql = "SELECT native_identity AS value FROM builtin_password WHERE source_id = $1";
         Ok(self.all::<One<String>>(sql, &[source])?.into_iter().map(|One(name)| name).collect())
     }
 
-    /// Keeps a verifier if the one there was changed `expected` times; whether it did. Where people
-    /// sign in with it, what was issued for a sign-in with the one before ends in the same commit.
+    /// Stores a verifier if the current one was changed `expected` times. Returns false if not. If
+    /// the source is the one for sign-ins, everything that was issued for an earlier sign-in of the
+    /// person ends in the same commit.
     pub fn set_builtin_password(
         &mut self,
         source: &SourceId,
@@ -45,7 +46,8 @@ impl Tx<'_> {
                    WHERE EXISTS (SELECT 1 FROM account WHERE source_id = $1 AND native_identity = $2)
                    ON CONFLICT (source_id, native_identity) DO UPDATE SET verifier = excluded.verifier, changes = excluded.changes
                    WHERE builtin_password.changes = $4";
-        // The verifier is salted: it stands there only if it was kept.
+        // The verifier contains a random salt, so an equal one in the row was stored by this very
+        // call.
         let end_sign_ins = "UPDATE identity SET sign_in_generation = sign_in_generation + 1
                    WHERE id = (SELECT identity_id FROM account WHERE source_id = $1 AND native_identity = $2)
                      AND EXISTS (SELECT 1 FROM source WHERE id = $1 AND name_key = $4)

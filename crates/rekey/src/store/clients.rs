@@ -13,15 +13,15 @@ use crate::model::{
 const COLUMNS: &str = "id, kind, name, secret_digest, identity_id, scope, grant_types, redirect_uris, validity, enabled,
     expires, last_used, generation, created, modified";
 
-/// What an access token stands on, as it is now.
+/// The current state of everything that an access token depends on.
 pub struct Standing {
     /// The client's name.
     pub client_name: String,
-    /// Whether the client may be used.
+    /// Whether the client is enabled.
     pub client_enabled: bool,
     /// The client's generation: older tokens are revoked.
     pub client_generation: i64,
-    /// When the client ends.
+    /// The client's expiry.
     pub client_expires: Option<Micros>,
     /// The person's alias; none if there is no such person.
     pub alias: Option<String>,
@@ -31,10 +31,10 @@ pub struct Standing {
     pub identity_enabled: Option<bool>,
     /// The person's generation: older tokens are revoked.
     pub identity_generation: Option<i64>,
-    /// How often the password they sign in with was changed: what was issued for a sign-in before is
-    /// revoked.
+    /// The number of changes of the password that they sign in with. Tokens issued for a sign-in
+    /// before the latest change are revoked.
     pub sign_in_generation: Option<i64>,
-    /// Whether the authorization code was used twice; none if there is no such code.
+    /// Whether the authorization code was exchanged twice; none if there is no such code.
     pub code_revoked: Option<bool>,
 }
 from_row!(Standing {
@@ -51,7 +51,7 @@ from_row!(Standing {
 });
 
 impl Tx<'_> {
-    /// Everything that may have ended a token, in one query; none if the client is gone.
+    /// Everything that may have revoked a token, in one query; none if the client no longer exists.
     pub fn standing(
         &mut self,
         client: &ClientId,
@@ -71,8 +71,9 @@ impl Tx<'_> {
         self.maybe(&format!("SELECT {COLUMNS} FROM client WHERE id = $1"), &[id])
     }
 
-    /// A client by its id, if this is the digest of its secret or it has none: one whose secret was
-    /// guessed wrong is not even read, so that it takes no longer than one that is not there.
+    /// A client by its id, if this is the digest of its secret or it has no secret. With a wrong
+    /// secret the row is not read, so that the response time does not reveal whether the client
+    /// exists.
     pub fn client_with(&mut self, id: &ClientId, digest: &[u8; 32]) -> Result<Option<Client>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM client
@@ -81,13 +82,13 @@ impl Tx<'_> {
         self.maybe(&sql, &[id, &digest.to_vec()])
     }
 
-    /// The kind of a client: whether there is one with this id, and nothing more is read.
+    /// The kind of a client, or none if there is no client with this id. Nothing else is read.
     pub fn client_kind(&mut self, id: &ClientId) -> Result<Option<ClientKind>> {
         let kind = self.maybe("SELECT kind AS value FROM client WHERE id = $1", &[id])?;
         Ok(kind.map(|One(kind)| kind))
     }
 
-    /// The API client of this name; the oldest, where several have it.
+    /// The API client with this name; the oldest, if several have it.
     pub fn api_client_named(&mut self, name: &str) -> Result<Option<Client>> {
         let named = |client: &Client| name_key(&client.name) == name_key(name);
         Ok(self.api_clients()?.into_iter().find(named))
@@ -140,7 +141,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Keeps what may change of a client.
+    /// Stores the mutable columns of a client.
     pub fn update_client(&mut self, client: &Client) -> Result<()> {
         let sql = "UPDATE client SET name = $2, secret_digest = $3, scope = $4, grant_types = $5, redirect_uris = $6,
                        validity = $7, enabled = $8, expires = $9, generation = $10, modified = $11 WHERE id = $1";
@@ -162,13 +163,13 @@ impl Tx<'_> {
         )
     }
 
-    /// Notes that a client got a token.
+    /// Records that a client got a token.
     pub fn set_client_used(&mut self, id: &ClientId) -> Result<()> {
         let now = self.now()?;
         self.run("UPDATE client SET last_used = $2 WHERE id = $1", &[id, &now]).map(|_| ())
     }
 
-    /// Removes a client, and with it every token it has.
+    /// Removes a client, which revokes all its tokens.
     pub fn delete_client(&mut self, id: &ClientId) -> Result<()> {
         self.run_one("DELETE FROM client WHERE id = $1", &[id])
     }

@@ -11,25 +11,25 @@ use crate::model::{
 pub struct AuthorizationCode {
     /// SHA-256 of the code.
     pub digest: Vec<u8>,
-    /// Whom it was given to.
+    /// The client it was issued to.
     pub client_id: ClientId,
-    /// Who signed in.
+    /// The person that signed in.
     pub identity_id: IdentityId,
-    /// Where it was sent.
+    /// The redirect URI it was sent to.
     pub redirect_uri: String,
     /// The `S256` challenge, if the client sent one.
     pub challenge: Option<String>,
-    /// When they signed in.
+    /// When the person signed in.
     pub signed_in: Micros,
-    /// How often the password they signed in with had been changed.
+    /// The number of changes of the sign-in password at the time of the sign-in.
     pub sign_in_generation: i64,
-    /// What was asked for.
+    /// The requested scope.
     pub scope: Json<Vec<String>>,
-    /// When it ends.
+    /// When the code expires.
     pub expires: Micros,
-    /// Whether it was exchanged.
+    /// Whether the code was exchanged.
     pub used: bool,
-    /// Whether it was exchanged again: its tokens are revoked.
+    /// Whether the code was exchanged again: its tokens are revoked.
     pub revoked: bool,
 }
 from_row!(AuthorizationCode {
@@ -78,18 +78,19 @@ impl Tx<'_> {
         )
     }
 
-    /// Uses a code up; false if it was used before.
+    /// Marks a code as used. Returns false if it was used before.
     pub fn use_authorization_code(&mut self, digest: &[u8]) -> Result<bool> {
         let sql = "UPDATE authorization_code SET used = TRUE WHERE digest = $1 AND used = FALSE";
         Ok(self.run(sql, &[&digest])? == 1)
     }
 
-    /// Ends the tokens that were issued from a code.
+    /// Revokes the tokens that were issued from a code.
     pub fn revoke_authorization_code(&mut self, digest: &[u8]) -> Result<()> {
         self.run_one("UPDATE authorization_code SET revoked = TRUE WHERE digest = $1", &[&digest])
     }
 
-    /// Forgets the codes that ended before `before`; their tokens must have ended too.
+    /// Deletes the codes that expired before `before`. Their tokens must have expired as well.
+    /// Returns the number of codes.
     pub fn remove_old_authorization_codes(&mut self, before: Micros) -> Result<u64> {
         self.run("DELETE FROM authorization_code WHERE expires < $1", &[&before])
     }

@@ -1,4 +1,4 @@
-//! Threads that do what waits, each with a connection of its own.
+//! Threads that run queued tasks, each on its own connection.
 
 use std::{
     collections::VecDeque,
@@ -12,31 +12,31 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Error, Fail, Result, Tx};
 
-/// What waits for a thread: it is tried, then told.
+/// A task in the queue of an executor thread: it is attempted, then its outcome is reported.
 pub(super) trait Work: Send {
-    /// Does it; whether it succeeded.
+    /// Runs the task in `tx`. Returns whether it succeeded.
     fn attempt(&mut self, tx: &mut Tx<'_>) -> bool;
-    /// Whether it failed for a reason that may be gone at once.
+    /// Whether the task failed with an error that a retry may resolve, such as a deadlock.
     fn is_transient(&self) -> bool;
-    /// Tells the outcome to who waits, or `failed` when that came to nothing.
+    /// Reports the task's result to its caller, or `failed` if the transaction itself failed.
     fn tell(self: Box<Self>, failed: Option<Error>);
 }
 
-/// The way to the threads; cheap to clone. When the last one is dropped they end.
+/// A handle to the executor threads; cheap to clone. They end when the last handle is dropped.
 #[derive(Clone)]
 pub(super) struct Crew(Arc<Owner>);
 
 struct Owner {
     queue: Arc<Queue>,
-    /// Every thread holds a receiver of it.
+    /// Each thread holds a receiver, so that the sender sees when the last thread has ended.
     alive: watch::Sender<()>,
 }
 
-/// What waits for a thread.
+/// The tasks that wait for a thread.
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// Works taken at a time, at most.
+    /// The maximum number of tasks that a thread takes at a time.
     batch: usize,
 }
 
@@ -47,8 +47,8 @@ struct State {
 }
 
 impl Crew {
-    /// Starts a thread for each of `sessions`. It does with it what it takes from `queue`, and must
-    /// leave nothing untold.
+    /// Starts a thread for each of `sessions`. The thread passes the tasks that it takes from
+    /// `queue` to `work`, which must report an outcome for every one of them.
     pub(super) fn start<S: Send + 'static>(
         queue: Arc<Queue>,
         sessions: impl IntoIterator<Item = S>,
@@ -70,7 +70,7 @@ impl Crew {
         Self(Arc::new(owner))
     }
 
-    /// Has a deed done, and waits for what became of it.
+    /// Queues a task and waits for its outcome.
     pub(super) async fn told<T, E, F>(&self, deed: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
@@ -93,12 +93,12 @@ impl Crew {
         Ok(())
     }
 
-    /// How many threads there are.
+    /// The number of threads that still run.
     pub(super) fn count(&self) -> usize {
         self.0.alive.receiver_count()
     }
 
-    /// Takes no more, and waits until what was sent before is done.
+    /// Refuses further tasks and waits, for at most `at_most`, until the queued ones are done.
     pub(super) async fn close(&self, at_most: Duration) {
         self.0.queue.close();
         let _ = tokio::time::timeout(at_most, self.0.alive.closed()).await;
@@ -112,7 +112,7 @@ impl Drop for Owner {
 }
 
 impl Queue {
-    /// One whose threads take up to `batch` works at a time.
+    /// A queue whose threads take up to `batch` tasks at a time.
     pub(super) fn new(batch: usize) -> Arc<Self> {
         Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), batch })
     }
@@ -121,8 +121,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds what waits to `taken`. If nothing does, it waits for something to come, while that is
-    /// `worth` it; false when nothing came, or no more can be taken.
+    /// Moves queued tasks to `taken`, up to the batch limit. If none is queued, it waits for one as
+    /// long as `worth` returns true. Returns false if no task was added: none came, the queue was
+    /// closed, or `taken` is full.
     pub(super) fn take(&self, taken: &mut Vec<Box<dyn Work>>, worth: impl Fn() -> bool) -> bool {
         let mut state = self.state();
         while state.waiting.is_empty() && !state.closed && taken.len() < self.batch && worth() {
@@ -133,7 +134,7 @@ impl Queue {
         count > 0
     }
 
-    /// Waits as long as `so` it is; who ends it says so with [`Queue::wake`].
+    /// Waits while `so` returns true. Code that changes its value must call [`Queue::wake`].
     pub(super) fn wait_while(&self, so: impl Fn() -> bool) {
         let mut state = self.state();
         while so() {
@@ -141,8 +142,10 @@ impl Queue {
         }
     }
 
-    /// Has those who wait look again.
+    /// Makes all waiting threads evaluate their conditions again.
     pub(super) fn wake(&self) {
+        // The lock is taken and released so that a thread between its check and its wait is not
+        // missed.
         drop(self.state());
         self.changed.notify_all();
     }
@@ -153,7 +156,7 @@ impl Queue {
     }
 }
 
-/// A deed, and who waits for it.
+/// A task and the channel to its caller.
 struct Deed<T, E, F> {
     run: F,
     done: Option<std::result::Result<T, E>>,
@@ -168,7 +171,7 @@ where
 {
     fn attempt(&mut self, tx: &mut Tx<'_>) -> bool {
         self.done = None;
-        // A deed that panics must not take the thread with it.
+        // A panic in a task must not end the thread.
         self.done = catch_unwind(AssertUnwindSafe(|| (self.run)(tx))).ok();
         matches!(self.done, Some(Ok(_)))
     }

@@ -1,29 +1,29 @@
-//! What lists may be filtered and sorted by.
+//! The fields that lists can be filtered and sorted by.
 
 use std::borrow::Cow;
 
 use crate::model::time::Micros;
 
-/// A field that lists may be filtered or sorted by.
+/// A field that a list can be filtered or sorted by.
 pub struct Field {
-    /// As the contract names it.
+    /// The name in the contract.
     pub name: &'static str,
-    /// The column, or an expression over the columns.
+    /// The column, or an SQL expression over the columns.
     pub column: Cow<'static, str>,
-    /// What it holds.
+    /// The type of its values.
     pub kind: Kind,
-    /// The operators the contract allows, separated by blanks.
+    /// The operators that the contract allows, separated by blanks.
     pub operators: &'static str,
-    /// Whether a list may be sorted by it.
+    /// Whether a list can be sorted by it.
     pub sortable: bool,
     /// An indexed column that holds the [`prefix`] of each value.
     pub prefix: Option<&'static str>,
 }
 
-/// Where no row has a value.
+/// The column of a field for which no row has a value.
 pub(super) const NOTHING: &str = "CAST(NULL AS text)";
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `true` or `false`.
@@ -36,31 +36,31 @@ pub enum Kind {
     Member,
     /// A text: compared without regard to case.
     Text,
-    /// Microseconds; written as a date, a time or epoch milliseconds.
+    /// Microseconds; in a filter a date, a time or epoch milliseconds.
     Time,
 }
 
 impl Field {
-    /// A field.
+    /// A field without operators, that a list cannot be sorted by.
     pub fn new(name: &'static str, column: impl Into<Cow<'static, str>>, kind: Kind) -> Self {
         Self { name, column: column.into(), kind, operators: "", sortable: false, prefix: None }
     }
 
-    /// Lists may be filtered by it.
+    /// Allows these operators in filters.
     #[must_use]
     pub fn filter(mut self, operators: &'static str) -> Self {
         self.operators = operators;
         self
     }
 
-    /// This indexed column holds the [`prefix`] of each value.
+    /// Names the indexed column that holds the [`prefix`] of each value.
     #[must_use]
     pub fn prefix(mut self, column: &'static str) -> Self {
         self.prefix = Some(column);
         self
     }
 
-    /// What is compared and sorted by.
+    /// The SQL expression for comparing and sorting.
     pub(super) fn compared(&self) -> Cow<'static, str> {
         match self.kind {
             Kind::Text => format!("lower({})", self.column).into(),
@@ -70,7 +70,7 @@ impl Field {
         }
     }
 
-    /// Lists may be sorted by it.
+    /// Allows sorting by the field.
     #[must_use]
     pub fn sort(mut self) -> Self {
         self.sortable = true;
@@ -78,16 +78,17 @@ impl Field {
     }
 }
 
-/// Letters of a text that are indexed: PostgreSQL's index takes no long value, and a connected
-/// system chooses the names of its accounts.
+/// The indexed length of a text, in characters: PostgreSQL's index entries are limited in size, and
+/// a connected system chooses the names of its accounts.
 const PREFIX: usize = 64;
 
-/// The beginning of a text, as the index has it.
+/// The beginning of a text in lower case, as the index holds it.
 pub(super) fn prefix(text: &str) -> String {
     text.to_lowercase().chars().take(PREFIX).collect()
 }
 
-/// The least text that is greater than all that begin with `prefix`; none where none is greater.
+/// The smallest text that is greater than all texts that begin with `prefix`; none if there is
+/// none.
 pub(super) fn after(prefix: &str) -> Option<String> {
     let mut letters: Vec<char> = prefix.chars().collect();
     while let Some(last) = letters.pop() {
@@ -100,7 +101,7 @@ pub(super) fn after(prefix: &str) -> Option<String> {
     None
 }
 
-/// A time, a date, a month, a year, or epoch milliseconds.
+/// Parses a time, a date, a month, a year, or epoch milliseconds.
 pub(super) fn time(text: &str) -> Option<Micros> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Some(Micros(at.as_microsecond()));
@@ -117,7 +118,8 @@ pub(super) fn time(text: &str) -> Option<Micros> {
     day.parse::<jiff::Timestamp>().ok().map(|at| Micros(at.as_microsecond()))
 }
 
-/// What begins with `text`: the year, month, day, second or millisecond it names, without its end.
+/// The span of the year, month, day, second or millisecond that `text` names: from the first
+/// instant to the first one after it.
 pub(super) fn span(text: &str) -> Option<(Micros, Micros)> {
     const SECOND: i64 = 1_000_000;
     let from = time(text)?;

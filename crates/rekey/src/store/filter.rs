@@ -1,4 +1,4 @@
-//! The contract's filter expressions (docs/contract.md#collections): text to tree.
+//! The contract's filter expressions (docs/contract.md#collections), parsed from text to a tree.
 //!
 //! ```text
 //! or     = and { "or" and }
@@ -8,30 +8,30 @@
 //!        | field OP value | field ("in" | "ca") "(" value { "," value } ")"
 //! ```
 //!
-//! Operators are lower case. A value is quoted, with `\"` and `\\`, or a bare word: a number,
-//! `true`, a time.
+//! Operators are in lower case. A value is quoted, with the escapes `\"` and `\\`, or a bare word:
+//! a number, `true`, a time.
 
-/// An expression.
+/// A parsed filter expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expression {
-    /// All of these.
+    /// True if all parts are true.
     And(Vec<Self>),
-    /// Not this.
+    /// True if the part is false.
     Not(Box<Self>),
-    /// Any of these.
+    /// True if any part is true.
     Or(Vec<Self>),
-    /// One test.
+    /// A comparison of one field.
     Test {
         /// The name of a field, such as `owner.id`.
         field: String,
-        /// What is asked of it.
+        /// The operator of the comparison.
         operator: Operator,
-        /// With what; none for `pr` and `isnull`.
+        /// The values to compare with; none for `pr` and `isnull`.
         values: Vec<String>,
     },
 }
 
-/// What may be asked of a field.
+/// An operator of the contract's filter language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the contract's own words")]
 pub enum Operator {
@@ -50,7 +50,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// As it is written.
+    /// The operator as written in an expression.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ca => "ca",
@@ -76,14 +76,14 @@ impl Operator {
     }
 }
 
-/// The longest expression, in bytes.
+/// The maximum length of an expression, in bytes.
 const LONGEST: usize = 8 * 1024;
-/// The deepest nesting.
+/// The maximum nesting depth.
 const DEEPEST: usize = 32;
-/// The most tests and values.
+/// The maximum number of tests and values.
 const MOST: usize = 500;
 
-/// Reads an expression; the error is a sentence that says where it went wrong.
+/// Parses an expression. The error is a sentence for the caller that names the offending part.
 pub fn parse(text: &str) -> Result<Expression, String> {
     if text.len() > LONGEST {
         return Err(format!("it is longer than {LONGEST} bytes"));
@@ -161,7 +161,7 @@ fn quoted(chars: &mut impl Iterator<Item = char>) -> Result<String, String> {
     Err("a text begins with `\"` and does not end".into())
 }
 
-/// The tokens that are left, the next one last.
+/// A parser over the remaining tokens, in reverse order: the next token is the last one.
 struct Parser {
     left: Vec<Token>,
     depth: usize,
@@ -230,7 +230,7 @@ impl Parser {
         Ok(Expression::Test { field: first, operator, values })
     }
 
-    /// In parentheses; a single value may stand without.
+    /// Parses a list of values in parentheses, or a single value without them.
     fn list(&mut self) -> Result<Vec<String>, String> {
         if self.left.last() != Some(&Token::Open) {
             return Ok(vec![self.value()?]);

@@ -38,13 +38,13 @@ impl Tx<'_> {
         self.run_one(sql, &[id, name, &name_key(name), policy_id, created, modified])
     }
 
-    /// Keeps a group's policy and time of change.
+    /// Stores a group's policy and time of modification.
     pub fn update_group(&mut self, group: &SyncGroup) -> Result<()> {
         let sql = "UPDATE sync_group SET policy_id = $2, modified = $3 WHERE id = $1";
         self.run_one(sql, &[&group.id, &group.policy_id, &group.modified])
     }
 
-    /// Makes these, and only these, the sources of a group.
+    /// Makes exactly these sources the members of a group.
     pub fn set_group_sources(&mut self, group: &SyncGroupId, sources: &[SourceId]) -> Result<()> {
         self.run("DELETE FROM sync_group_source WHERE group_id = $1", &[group])?;
         for source in sources {
@@ -60,7 +60,7 @@ impl Tx<'_> {
         self.maybe(sql, &[id])
     }
 
-    /// Removes a group; its sources keep their passwords and their own policies.
+    /// Removes a group and its memberships. The sources themselves do not change.
     pub fn remove_group(&mut self, id: &SyncGroupId) -> Result<()> {
         self.run("DELETE FROM sync_group_source WHERE group_id = $1", &[id])?;
         self.run_one("DELETE FROM sync_group WHERE id = $1", &[id])

@@ -1,26 +1,26 @@
-//! How the queue is doing.
+//! The state of the queue of password changes.
 
 use std::time::Duration;
 
 use super::{Result, Tx, changes::IN_PROGRESS};
 use crate::model::column::from_row;
 
-/// A change that has not ended so long after its deadline is stuck: no worker looks at it.
+/// How long after its deadline an unfinished change counts as stuck: no worker has ended it.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// How many changes wait, and for how long.
+/// The number of pending changes, and their age.
 pub struct QueueHealth {
-    /// Changes that have not ended.
+    /// The number of changes that have not ended.
     pub depth: i64,
-    /// The age of the oldest, in microseconds.
+    /// The age of the oldest one, in microseconds.
     pub oldest: Option<i64>,
-    /// How many of them should have ended 30 s ago and more.
+    /// How many of them had a deadline at least 30 s ago.
     pub stuck: Option<i64>,
 }
 from_row!(QueueHealth { depth, oldest, stuck });
 
 impl Tx<'_> {
-    /// Looks at every change that has not ended.
+    /// Reads the state of the queue. Scans every change that has not ended.
     pub fn queue_health(&mut self) -> Result<QueueHealth> {
         let now = self.now()?;
         let sql = format!(

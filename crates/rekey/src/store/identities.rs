@@ -26,25 +26,25 @@ impl Tx<'_> {
         self.maybe(&sql, &[&name_key(alias)])
     }
 
-    /// How often the password they sign in with was changed.
+    /// The number of changes of the password that this person signs in with.
     pub fn sign_in_generation(&mut self, id: &IdentityId) -> Result<i64> {
         let sql = "SELECT sign_in_generation AS value FROM identity WHERE id = $1";
         let One(generation) = self.one(sql, &[id])?;
         Ok(generation)
     }
 
-    /// The people whose `uid` attribute this is; more than one is ambiguous.
+    /// The people with this `uid` attribute; more than one is ambiguous.
     pub fn identities_with_uid(&mut self, uid: &str) -> Result<Vec<Identity>> {
         let sql = format!("SELECT {COLUMNS} FROM identity WHERE uid_key = $1 ORDER BY id");
         self.all(&sql, &[&name_key(uid)])
     }
 
-    /// Everyone, by login name.
+    /// All people, by login name.
     pub fn identities(&mut self) -> Result<Vec<Identity>> {
         self.all(&format!("SELECT {COLUMNS} FROM identity ORDER BY alias_key"), &[])
     }
 
-    /// The people a listing asks for.
+    /// The people that a listing requests.
     pub fn identities_page(&mut self, listing: &Listing) -> Result<Page<Identity>> {
         self.page(COLUMNS, "identity", listing)
     }
@@ -76,7 +76,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Keeps what may change of a person.
+    /// Stores the mutable columns of a person.
     pub fn update_identity(&mut self, who: &Identity) -> Result<()> {
         let sql = "UPDATE identity SET uid_key = $2, name = $3, email = $4, capabilities = $5, attributes = $6,
                        enabled = $7, generation = $8, modified = $9, name_prefix = $10, email_prefix = $11
@@ -99,8 +99,8 @@ impl Tx<'_> {
         )
     }
 
-    /// Removes a person with their tokens. Their accounts stay, as nobody's, where a source has
-    /// them; those on built-in sources go with them.
+    /// Removes a person with their tokens. Their accounts on connected sources remain without an
+    /// owner; those on built-in sources are removed.
     pub fn remove_identity(&mut self, who: &Identity) -> Result<()> {
         let built_in = "source_id IN (SELECT id FROM source WHERE connector = $2)";
         let connector = crate::model::source::BUILT_IN;
@@ -116,7 +116,7 @@ impl Tx<'_> {
 }
 
 impl Listing {
-    /// Of people (docs/contract.md#identities).
+    /// A listing of people (docs/contract.md#identities).
     pub fn of_identities(asked: &Asked) -> std::result::Result<Self, InvalidListing> {
         const STATUS: &str = "CASE WHEN enabled THEN 'ACTIVE' ELSE 'DISABLED' END";
         let fields = [

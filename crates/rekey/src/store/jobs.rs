@@ -20,8 +20,8 @@ const COLUMNS: &str =
     "id, kind, payload, source_id, launcher, attempt, claimed_by, due, created, launched, completed,
      completion_status, messages, result";
 
-/// A job that is due, unless the owner of its source has eight under way on this node, half of what
-/// it does at once: what an owner's systems answer must not hold all places.
+/// A job that is due, unless eight jobs of its source's owner already run on this node. That is
+/// half of the jobs that a node runs at once: slow systems of one owner must not occupy all places.
 const CLAIMABLE: &str = "completed IS NULL AND due <= $1 AND 8 > (
     SELECT COUNT(*) FROM job other
     JOIN source theirs ON theirs.id = other.source_id
@@ -34,8 +34,8 @@ impl Tx<'_> {
         self.maybe(&format!("SELECT {COLUMNS} FROM job WHERE id = $1"), &[id])
     }
 
-    /// The unfinished job of a kind about a source; one that nobody has claimed rather than one
-    /// that is under way.
+    /// The unfinished job of a kind for a source, if there is one. Of several it is the last in the
+    /// order of the query: a claimed one, if there is one, and of those the newest.
     pub fn unfinished_job(&mut self, kind: &str, source: &SourceId) -> Result<Option<Job>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM job WHERE kind = $1 AND source_id = $2 AND completed IS NULL
@@ -44,7 +44,7 @@ impl Tx<'_> {
         self.maybe(&sql, &[&kind, source])
     }
 
-    /// The jobs a listing asks for.
+    /// The jobs that a listing requests.
     pub fn jobs_page(&mut self, listing: &Listing) -> Result<Page<Job>> {
         self.page(COLUMNS, "job", listing)
     }
@@ -79,8 +79,8 @@ impl Tx<'_> {
         Ok(self.maybe::<One<JobId>>(&sql, &[&now, &node])?.is_some())
     }
 
-    /// Claims the job that waited longest, until `lease` has passed. While `node` has as many of the
-    /// same owner's as it may, it stays where it is, and the next one is taken.
+    /// Claims the job that has waited longest, with a lease of `lease`. Jobs of an owner that
+    /// already has the maximum number of jobs on `node` are skipped.
     pub fn claim_job(&mut self, node: &str, lease: Duration) -> Result<Option<Job>> {
         let now = self.now()?;
         let sql = format!("SELECT id AS value FROM job WHERE {CLAIMABLE} ORDER BY due, id LIMIT 1");
@@ -90,11 +90,11 @@ impl Tx<'_> {
         let sql = "UPDATE job SET claimed_by = $2, attempt = attempt + 1, due = $3, launched = coalesce(launched, $4)
                    WHERE id = $1 AND completed IS NULL AND due <= $4";
         let claimed = self.run(sql, &[&id, &node, &now.plus(lease), &now])?;
-        // Another node may have been quicker.
+        // None if another node has claimed it first.
         if claimed == 0 { Ok(None) } else { self.job(&id) }
     }
 
-    /// Holds a claim longer and keeps what was counted; `Error::Rows(0)` when it was lost.
+    /// Extends a claim and stores the counts so far; `Error::Rows(0)` if the claim was lost.
     pub fn renew_job(
         &mut self,
         job: &Job,
@@ -107,7 +107,7 @@ impl Tx<'_> {
         self.run_one(sql, &[&job.id, &job.claimed_by, &job.attempt, &until, &Json(result.clone())])
     }
 
-    /// Ends a job; `Error::Rows(0)` when its claim was lost.
+    /// Ends a job; `Error::Rows(0)` if its claim was lost.
     pub fn end_job(
         &mut self,
         job: &Job,
@@ -126,7 +126,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Forgets up to `limit` jobs that ended before `before`.
+    /// Deletes up to `limit` jobs that ended before `before`. Returns their number.
     pub fn remove_ended_jobs(&mut self, before: Micros, limit: i64) -> Result<u64> {
         let sql = "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE completed < $1 LIMIT $2)";
         self.run(sql, &[&before, &limit])
@@ -134,7 +134,7 @@ impl Tx<'_> {
 }
 
 impl Listing {
-    /// Of jobs (docs/contract.md#tasks).
+    /// A listing of jobs (docs/contract.md#tasks).
     pub fn of_jobs(asked: &Asked) -> std::result::Result<Self, InvalidListing> {
         let fields = [
             Field::new("id", "id", Kind::Id).filter("eq in"),

@@ -8,11 +8,11 @@ use crate::model::{
     time::Micros,
 };
 
-/// A key access tokens are signed with, as the store has it.
+/// A key that signs access tokens, as stored.
 pub struct SigningKey {
-    /// The `kid`.
+    /// The key's id: the `kid` of its tokens.
     pub id: String,
-    /// Sealed PKCS#8.
+    /// The private key: sealed PKCS#8.
     pub sealed: Vec<u8>,
 }
 from_row!(SigningKey { id, sealed });
@@ -27,14 +27,15 @@ impl Tx<'_> {
         self.run_one(&sql, &[id, source_id, padding, spki, sealed, created, accept_until])
     }
 
-    /// Lets a source's present keys end at `until`.
+    /// Lets the current keys of a source be accepted until `until` only. Returns the number of
+    /// keys.
     pub fn retire_source_keys(&mut self, source: &SourceId, until: Micros) -> Result<u64> {
         let sql =
             "UPDATE source_key SET accept_until = $2 WHERE source_id = $1 AND accept_until IS NULL";
         self.run(sql, &[source, &until])
     }
 
-    /// The key clients should use now.
+    /// The key that clients should use now.
     pub fn active_source_key(
         &mut self,
         source: &SourceId,
@@ -47,31 +48,32 @@ impl Tx<'_> {
         self.maybe(&sql, &[source, &padding])
     }
 
-    /// Whether there are keys that clients should use now.
+    /// Whether the source has a key that clients should use now.
     pub fn has_keys(&mut self, source: &SourceId) -> Result<bool> {
         let sql = "SELECT count(*) AS value FROM source_key WHERE source_id = $1 AND accept_until IS NULL";
         self.one(sql, &[source]).map(|One(count): One<i64>| count > 0)
     }
 
-    /// A key, whatever its age.
+    /// A key by its id, whatever its age.
     pub fn source_key(&mut self, id: &KeyId) -> Result<Option<SourceKey>> {
         self.maybe(&format!("SELECT {COLUMNS} FROM source_key WHERE id = $1"), &[id])
     }
 
-    /// All keys, newest last.
+    /// All keys, ordered by source, padding and creation.
     pub fn source_keys(&mut self) -> Result<Vec<SourceKey>> {
         let order = "source_id, padding, created";
         self.all(&format!("SELECT {COLUMNS} FROM source_key ORDER BY {order}"), &[])
     }
 
-    /// The sources whose present keys were made before `before`.
+    /// The sources with a current key that was made before `before`.
     pub fn sources_with_old_keys(&mut self, before: Micros) -> Result<Vec<SourceId>> {
         let sql = "SELECT DISTINCT source_id AS value FROM source_key
                    WHERE accept_until IS NULL AND created < $1 ORDER BY 1";
         Ok(self.all::<One<SourceId>>(sql, &[&before])?.into_iter().map(|One(id)| id).collect())
     }
 
-    /// Destroys the keys that no longer decrypt and that no unfinished change needs.
+    /// Deletes the keys that are no longer accepted and that no unfinished change needs. Returns
+    /// their ids.
     pub fn remove_ended_source_keys(&mut self, now: Micros) -> Result<Vec<KeyId>> {
         let sql = format!(
             "DELETE FROM source_key WHERE accept_until < $1 AND NOT EXISTS (
@@ -82,7 +84,7 @@ impl Tx<'_> {
         Ok(self.all::<One<KeyId>>(&sql, &[&now])?.into_iter().map(|One(id)| id).collect())
     }
 
-    /// The keys tokens are signed with, the newest first.
+    /// The keys that sign tokens, the newest first.
     pub fn signing_keys(&mut self) -> Result<Vec<SigningKey>> {
         self.all("SELECT id, sealed FROM signing_key ORDER BY created DESC, id", &[])
     }

@@ -1,4 +1,4 @@
-//! A page of a collection: which rows, in which order.
+//! A page of a collection: its rows, their order and their number.
 
 use super::{
     Result, Tx,
@@ -7,16 +7,17 @@ use super::{
 };
 use crate::model::column::{FromRow, One, Param};
 
-/// The most values in one filter: both databases bound the length of a statement.
+/// The maximum number of values in one filter: both databases limit the length of a statement.
 const MOST: usize = 500;
-/// The most tests in one filter: each may be a look at every row.
+/// The maximum number of tests in one filter: each may have to read every row.
 const MOST_TESTS: usize = 20;
-/// The longest value of a test, in characters: comparing it with a row cannot be interrupted.
+/// The maximum length of a value in a test, in characters: its comparison with a row cannot be
+/// interrupted by the time limit.
 const LONGEST_VALUE: usize = 512;
-/// The most fields to sort by.
+/// The maximum number of fields to sort by.
 const MOST_SORTERS: usize = 8;
 
-/// A question about a collection.
+/// A query of a collection.
 #[derive(Clone, Debug)]
 pub struct Listing {
     condition: String,
@@ -27,30 +28,30 @@ pub struct Listing {
     count: bool,
 }
 
-/// The filters or sorters of a caller cannot be used; says why, for the caller.
+/// The filters or sorters of a request are invalid. The message is for the caller.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidListing(String);
 
-/// What a caller wants of a collection.
+/// The parameters of a request for a collection.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// A filter expression.
     pub filters: Option<String>,
-    /// Fields to sort by, separated by commas, each with `-` before it for the other way round.
+    /// Fields to sort by, separated by commas; a leading `-` reverses the order of a field.
     pub sorters: Option<String>,
-    /// Rows at most.
+    /// The maximum number of rows.
     pub limit: i64,
-    /// Rows left out before the first.
+    /// The number of rows to skip.
     pub offset: i64,
-    /// Whether to tell how many rows there are.
+    /// Whether to count all rows that match.
     pub count: bool,
 }
 
-/// A page, and how many rows there are if that was asked.
+/// The rows of a page, and the number of all rows that match, if requested.
 pub type Page<T> = (Vec<T>, Option<i64>);
 
-/// A value to be bound.
+/// A value bound to a parameter.
 #[derive(Clone, Debug)]
 enum Bound {
     Boolean(bool),
@@ -69,8 +70,8 @@ impl Bound {
 }
 
 impl Listing {
-    /// Reads what was asked by the fields there are. Rows that are equal otherwise come in the
-    /// order of `id`.
+    /// Checks a request against the fields of the collection. Rows that compare as equal are
+    /// ordered by `id`.
     pub fn new(
         fields: &[Field],
         asked: &Asked,
@@ -114,7 +115,8 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Only rows whose column, a name of the store's own, holds this id.
+    /// Restricts the listing to rows with this id in `column`. The column name becomes part of the
+    /// SQL text, so it must be a constant.
     #[must_use]
     pub fn only(mut self, column: &'static str, id: &str) -> Self {
         let bound = self.bind(Bound::Text(id.to_owned()));
@@ -122,13 +124,14 @@ impl Listing {
         self
     }
 
-    /// Only rows about the sources of this owner.
+    /// Restricts the listing to rows about the sources of this owner.
     #[must_use]
     pub fn only_owned(self, owner: &str) -> Self {
         self.only("(SELECT s.owner_id FROM source s WHERE s.id = source_id)", owner)
     }
 
-    /// Only rows whose column, a name of the store's own, does not hold this text.
+    /// Excludes the rows with this text in `column`. The column name becomes part of the SQL text,
+    /// so it must be a constant.
     #[must_use]
     pub(super) fn without(mut self, column: &'static str, text: &str) -> Self {
         let bound = self.bind(Bound::Text(text.to_owned()));
@@ -219,7 +222,7 @@ impl Listing {
                 } else {
                     &quoted
                 };
-                // As serde_json writes it: no blank after the colon.
+                // The pattern matches the text that serde_json writes: no blank after the colon.
                 let member = format!("\"{}\":{value}", field.name);
                 self.like(column, &format!("%{}%", escaped(&member)))
             }
@@ -261,7 +264,7 @@ impl Listing {
         Ok(format!("{} {sign} {}", field.compared(), self.value(field, value)?))
     }
 
-    /// A value as the field is compared with it.
+    /// Binds a value in the form that the field's column is compared with.
     fn value(&mut self, field: &Field, value: &str) -> std::result::Result<String, String> {
         let bound = match field.kind {
             Kind::Boolean => Bound::Boolean(
@@ -277,7 +280,7 @@ impl Listing {
         Ok(if field.kind == Kind::Text { format!("lower({bound})") } else { bound })
     }
 
-    /// A range that an index can find, of at least those whose value begins with `prefix`.
+    /// An indexable range condition that holds at least for every value that begins with `prefix`.
     fn begins(&mut self, column: &str, prefix: &str) -> Option<String> {
         let after = after(prefix)?;
         let (from, to) = (self.bind(Bound::Text(prefix.to_owned())), self.bind(Bound::Text(after)));
@@ -300,7 +303,7 @@ impl Listing {
 }
 
 impl Tx<'_> {
-    /// The rows of `columns FROM table` that a listing asks for.
+    /// The rows of `columns FROM table` that a listing requests.
     pub(super) fn page<T: FromRow>(
         &mut self,
         columns: &str,
@@ -325,10 +328,10 @@ impl Tx<'_> {
     }
 }
 
-/// How much a filter asks for.
+/// The size of a filter.
 #[derive(Default)]
 struct Size {
-    /// What is compared with every row.
+    /// The number of comparisons with every row.
     tests: usize,
     values: usize,
     /// The length of the longest value, in characters.
@@ -347,7 +350,7 @@ impl Size {
             }
             Expression::Not(inner) => Self::of(inner),
             Expression::Test { operator, values, .. } => Self {
-                // Each value of `ca` is looked for on its own; those of `in` all at once.
+                // `ca` compares each value separately, `in` all values at once.
                 tests: if *operator == Operator::Ca { values.len() } else { 1 },
                 values: values.len(),
                 longest: values.iter().map(|value| value.chars().count()).max().unwrap_or(0),
@@ -385,7 +388,7 @@ fn no_time(field: &Field) -> String {
     format!("{} is a time: write it as 2024-05-31T12:00:00.000Z", field.name)
 }
 
-/// So that `%` and `_` in a value stand for themselves.
+/// Escapes `%` and `_`, so that they match themselves in a `LIKE` pattern.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }

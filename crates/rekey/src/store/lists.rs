@@ -14,22 +14,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Error, Fail, Result, Tx, crew::Crew};
 
-/// Threads, and so connections, that read lists.
+/// The number of threads, and so of connections, that read lists.
 pub(super) const THREADS: usize = 2;
-/// How long a list may be read.
+/// The time limit of a list.
 pub(super) const TIME: Duration = Duration::from_secs(2);
-/// Lists that wait or are read, shared among the callers that have any; of one caller, at most.
+/// The maximum number of lists that wait or are being read, shared among the callers that have one,
+/// and the maximum of a single caller.
 const MOST: usize = 32;
 const MOST_OF_ONE: usize = 8;
 
-/// The way to the threads; cheap to clone.
+/// A handle to the list threads; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Lists {
     crew: Crew,
     lanes: Arc<Lanes>,
 }
 
-/// The callers whose lists wait or are read.
+/// The callers that have lists waiting or being read.
 #[derive(Default)]
 struct Lanes(Mutex<HashMap<String, Lane>>);
 
@@ -38,7 +39,7 @@ struct Lane {
     turn: Arc<Semaphore>,
 }
 
-/// A list's place in the lane of its caller; given back when dropped.
+/// A list's place among the lists of its caller; it is freed when dropped.
 struct Place {
     lanes: Arc<Lanes>,
     caller: String,
@@ -50,7 +51,8 @@ impl Lists {
         Self { crew, lanes: Arc::default() }
     }
 
-    /// Reads a list of a caller on one of the threads; [`Error::Busy`] where too many wait.
+    /// Reads a list of `caller` on one of the list threads. Fails with [`Error::Busy`] if too many
+    /// wait, and with [`Error::TooLong`] at the time limit.
     pub(super) async fn read<T, E, F>(&self, caller: &str, look: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
@@ -60,7 +62,7 @@ impl Lists {
         let place = self.lanes.enter(caller)?;
         let turn = place.turn().await?;
         let mut look = Some((look, place, turn));
-        // The place goes with the work: a caller who hangs up has not ended the query.
+        // The task owns the place: when a caller disconnects, its query still runs.
         let work = move |tx: &mut Tx<'_>| {
             let (look, _place, _turn) = look.take().ok_or(Error::Closed)?;
             look(tx)
@@ -87,8 +89,8 @@ impl Lanes {
         let mut all = self.all();
         let of_one = all.get(caller).map_or(0, |lane| lane.lists);
         let callers = all.len() + usize::from(of_one == 0);
-        // The share shrinks with each further caller, and never below one: however many lists the
-        // others have waiting, the first list of a caller has a place.
+        // A caller's share shrinks with each further caller, but never below one: a caller's first
+        // list always gets a place, however many lists the other callers have waiting.
         if of_one >= (MOST / callers).clamp(1, MOST_OF_ONE) {
             return Err(Error::Busy);
         }
@@ -101,7 +103,7 @@ impl Lanes {
 }
 
 impl Place {
-    /// Waits until no other list of the caller is in the queue.
+    /// Waits until no other list of the caller is queued or being read.
     async fn turn(&self) -> Result<OwnedSemaphorePermit> {
         self.turn.clone().acquire_owned().await.map_err(|_| Error::Closed)
     }
@@ -146,7 +148,7 @@ mod tests {
         let sizes: Vec<_> = places.iter().map(Vec::len).collect();
         assert_eq!(sizes[..7], [8, 8, 8, 8, 6, 5, 4]);
         assert!(sizes[16..].iter().all(|size| *size == 1), "{sizes:?}");
-        // What the first callers had before remains; they get no more of it.
+        // The first callers keep the places that they have, but get no further ones.
         places[0].truncate(1);
         assert!(take(1).is_empty());
         places.truncate(2);

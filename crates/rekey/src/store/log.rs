@@ -1,14 +1,14 @@
-//! SQLite's write-ahead log, synced by a thread of its own: while one transaction is on its way to
-//! the disk, the deeds of the next one are done.
+//! SQLite's write-ahead log, synced by a thread of its own: while one transaction is being synced,
+//! the tasks of the next one run.
 //!
-//! What was committed can be read before it is on stable storage. So who reads waits for that
-//! ([`Log::durable`]), unless a write follows: the log keeps its order, and with what was written
-//! later comes what was read before.
+//! Committed rows can be read before they are on stable storage. Readers therefore wait until that
+//! commit is durable ([`Log::durable`]), unless a write follows: the log keeps its order, so a
+//! later commit becomes durable only after everything that was read before it.
 //!
-//! What a sync fails to write, no later sync writes either
-//! (<https://wiki.postgresql.org/wiki/Fsync_Errors>). So nothing counts as kept any more once a sync
-//! has failed, until the store was opened anew: then SQLite takes from the log what is whole, and
-//! that is written into the file before anything else.
+//! Data that one sync fails to write is not written by a later sync either
+//! (<https://wiki.postgresql.org/wiki/Fsync_Errors>). After a failed sync no commit counts as
+//! durable until the store has been reopened: then SQLite takes the valid part of the log from the
+//! disk, and that is copied into the file before anything else.
 
 use std::{
     fs::File,
@@ -29,43 +29,43 @@ use super::{
 };
 use crate::{metrics::Metrics, proof};
 
-/// How far the log is, for who writes and for who reads.
+/// The commit position and the durable position of the log, for the writer and the readers.
 pub(super) struct Log {
     /// The number of the newest commit that was begun.
     begun: AtomicU64,
     synced: watch::Sender<Synced>,
-    /// Of the thread that writes.
+    /// The queue of the writer thread, which is woken after each sync.
     queue: Arc<Queue>,
 }
 
 #[derive(Default)]
 struct Synced {
-    /// The newest commit of which is known what became of it.
+    /// The newest commit whose outcome is known.
     upto: u64,
-    /// Why nothing counts as kept.
+    /// Why no commit counts as durable, after a failure.
     failed: Option<String>,
-    /// How often the store was opened anew.
+    /// How often the store was reopened.
     opened: u64,
 }
 
-/// What a reader saw: at most this.
+/// The position up to which a reader may have read: the newest commit that it can have seen.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
     commit: u64,
     opened: u64,
 }
 
-/// Deeds that are told when a commit was synced.
+/// Tasks to complete when a commit has been synced.
 struct Given {
     number: u64,
     log: Arc<File>,
     deeds: Vec<Box<dyn Work>>,
-    /// When the transaction began, if they are in that commit; else they were undone, but may tell of
-    /// what they saw of it.
+    /// The start of the transaction if the tasks are part of that commit. None if they were rolled
+    /// back: their results may still depend on commits that they read.
     kept: Option<Instant>,
 }
 
-/// The thread that syncs.
+/// The handle of the sync thread.
 pub(super) struct Syncer {
     log: Arc<Log>,
     given: Option<mpsc::Sender<Given>>,
@@ -77,7 +77,7 @@ impl Log {
         Arc::new(Self { begun: AtomicU64::new(0), synced: watch::Sender::default(), queue })
     }
 
-    /// A commit begins: from now on it may be read.
+    /// Announces a commit: from now on readers may see it.
     pub(super) fn begin(&self) {
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
@@ -87,24 +87,25 @@ impl Log {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// Whether there is a commit of which is not known yet what became of it.
+    /// Whether the outcome of a commit is still unknown.
     pub(super) fn is_syncing(&self) -> bool {
         self.synced.borrow().upto < self.newest()
     }
 
-    /// Waits until there is none, on the thread that writes.
+    /// Waits on the writer thread until the outcome of every commit is known.
     pub(super) fn wait_until_synced(&self) {
         self.queue.wait_while(|| self.is_syncing());
     }
 
-    /// Nothing counts as kept from now on.
+    /// Marks the store as failed: from now on no commit counts as durable.
     pub(super) fn fail(&self, why: String) {
         tracing::error!(error = why, "the store could not be synced; it is opened anew");
         self.synced.send_modify(|synced| synced.failed = Some(why));
     }
 
-    /// The log could not be moved into the file. A part that was moved, but not synced, may count as
-    /// moved. Only where there is no room for it, SQLite counts nothing: then the log grows.
+    /// Handles a failed WAL checkpoint. SQLite may count pages as copied that were not synced, so
+    /// the store is marked as failed. Only if the disk is full, SQLite counts no page as copied:
+    /// the log grows, and the next WAL checkpoint tries again.
     pub(super) fn not_moved(&self, error: &rusqlite::Error) {
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
             tracing::warn!(%error, "the log of the store cannot be moved into its file");
@@ -117,7 +118,7 @@ impl Log {
         self.synced.borrow().failed.is_some()
     }
 
-    /// The store was opened anew: what is in it is on stable storage.
+    /// Marks the store as reopened: everything in it is on stable storage.
     pub(super) fn is_whole(&self) {
         self.synced.send_modify(|synced| {
             synced.failed = None;
@@ -125,12 +126,14 @@ impl Log {
         });
     }
 
-    /// What who has just read may have seen. Taken while the reader is still held.
+    /// The position that a read may have seen. It must be taken while the connection is still held,
+    /// so that the store cannot be reopened in between.
     pub(super) fn seen(&self) -> Seen {
         Seen { opened: self.synced.borrow().opened, commit: self.newest() }
     }
 
-    /// Waits until what was seen is on stable storage.
+    /// Waits until the position is on stable storage. Fails with [`Error::Unanswered`] if that is
+    /// not certain.
     pub(super) async fn durable(&self, seen: Seen) -> Result<()> {
         let known = |synced: &Synced| {
             seen.commit <= synced.upto || synced.failed.is_some() || seen.opened != synced.opened
@@ -144,20 +147,21 @@ impl Log {
         is_kept(&synced).then_some(()).ok_or_else(not_synced)
     }
 
-    /// Syncs what was given, as much as waits at once, and tells it.
+    /// Syncs the log once for `first` and everything queued behind it, then completes their tasks.
     fn sync(&self, first: Given, given: &mpsc::Receiver<Given>, metrics: &Metrics) {
         let mut all = vec![first];
         all.extend(given.try_iter());
         let Some(last) = all.last() else { return };
         let upto = last.number;
-        // A store that promises what it does not keep, so that a proof can be seen to fail.
+        // This proof option breaks the promise of durability on purpose: a negative control.
         let is_due = !self.has_failed() && !proof::asks_for("synchronous_normal");
         if is_due && let Err(error) = last.log.sync_data() {
             self.fail(error.to_string());
         }
         let is_kept = !self.has_failed();
         self.synced.send_modify(|synced| synced.upto = upto);
-        // The next one may be committed before these are told.
+        // The writer may commit the next transaction before the callers of this one get their
+        // results.
         self.queue.wake();
         proof::crash_at("store.committed");
         for Given { deeds, kept, .. } in all {
@@ -187,7 +191,7 @@ impl Syncer {
         Self { log, given: Some(give), thread: Some(thread) }
     }
 
-    /// Has the log synced up to this commit, and the deeds told then.
+    /// Queues a sync of the log up to commit `number`, and completes the tasks after it.
     pub(super) fn give(
         &self,
         number: u64,
@@ -202,7 +206,7 @@ impl Syncer {
         }
     }
 
-    /// Ends it after what it was given.
+    /// Stops the thread after the syncs already queued.
     pub(super) fn end(&mut self) {
         self.given = None;
         if let Some(thread) = self.thread.take() {

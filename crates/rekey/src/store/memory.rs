@@ -1,8 +1,7 @@
-//! SQLite in memory: one connection, one deed at a time, nothing that lasts.
+//! SQLite in memory: one connection, one transaction at a time, nothing durable.
 //!
-//! Everything happens on the thread that asks, so that a simulation is the same each time. A deed
-//! gives others their turn before it begins and after it is committed: that is where a node may
-//! stop or die.
+//! Each transaction runs on the calling thread, so that a simulation is deterministic. It yields to
+//! other tasks before it begins and after its commit: at these points a node may stop or crash.
 
 use std::sync::{Arc, Mutex};
 

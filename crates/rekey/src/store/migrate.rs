@@ -60,13 +60,15 @@ struct Applied {
 }
 from_row!(Applied { number, digest });
 
-/// Brings the schema up to date.
+/// Applies the schema changes that are missing. Fails if the store was written by a newer version,
+/// or if an applied schema change differs from this build's.
 pub(super) fn run(tx: &mut Tx<'_>) -> Result<()> {
     tx.script("CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY NOT NULL, digest TEXT NOT NULL)")?;
     if tx.is_postgres() {
-        // Two nodes that start at once take turns.
+        // The lock makes nodes that start at the same time take turns.
         tx.script("LOCK TABLE migration IN EXCLUSIVE MODE")?;
-        // A schema change of a large store takes longer than a transaction of the service may.
+        // A schema change of a large store may take longer than the limit of 30 s for other
+        // statements.
         tx.script("SET LOCAL statement_timeout = 0")?;
     }
     let applied: Vec<Applied> =
@@ -104,7 +106,7 @@ fn digest(text: &str) -> String {
     BASE64_STANDARD.encode(rekey_vault::sha256(text.as_bytes()))
 }
 
-/// The schema's texts, SQLite's and PostgreSQL's, for the test that keeps them equal.
+/// The SQL texts of the schema, SQLite's and PostgreSQL's, for the test that keeps them equal.
 pub fn schema() -> Vec<(&'static str, &'static str)> {
     MIGRATIONS.iter().map(|migration| (migration.sqlite, migration.postgres)).collect()
 }

@@ -1,8 +1,8 @@
-//! Everything that lasts, in SQLite or in PostgreSQL.
+//! The store: everything durable, in SQLite or in PostgreSQL.
 //!
-//! One SQL text serves both, with `$1` for the first parameter. A new query is a method on
-//! [`Tx`], in the file of the thing it returns. A deed is a closure over a [`Tx`]: it cannot
-//! await, so nothing slow can happen inside a transaction.
+//! Both databases get the same SQL text, with `$1` for the first parameter. A new query is a method
+//! of [`Tx`], in the file of the thing it returns. A transaction is a closure over a [`Tx`]: it
+//! cannot await, so no slow operation can happen in a transaction.
 
 use std::{
     path::PathBuf,
@@ -88,32 +88,34 @@ pub struct Store {
 
 #[derive(Clone)]
 enum Engine {
-    /// One file beside the service: one writer thread, one that syncs, a pool of readers.
+    /// A file beside the service: a writer thread, a sync thread and a pool of read connections.
     Sqlite { writer: Crew, log: Arc<Log>, readers: Arc<Readers>, lists: Lists },
-    /// A database that ends with the process, for simulations.
+    /// A database in memory, for simulations.
     Memory(Memory),
-    /// A server, for any number of nodes: threads with a connection each.
+    /// A server, for any number of nodes: threads with one connection each.
     Postgres { writers: Crew, readers: Crew, lists: Lists },
 }
 
-/// Deeds that share a commit at most, in SQLite: one sync costs as much as a hundred of them.
+/// The maximum number of transactions in one SQLite commit: a sync costs as much as a hundred of
+/// them.
 const BATCH: usize = 512;
-/// The same in PostgreSQL, where a deed is done by the server, and the others wait for it.
+/// The maximum number of transactions in one PostgreSQL commit. It is smaller because each one
+/// takes round trips to the server, and the others wait for them.
 const SERVER_BATCH: usize = 64;
-/// How long what waits may take when the store is closed.
+/// How long queued transactions may take when the store is closed.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// Where a store is.
+/// The location of a store.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Place {
     /// A file, for SQLite.
     File(PathBuf),
-    /// A `postgres://` URL. It may hold a password: for no message.
+    /// A `postgres://` URL. It may contain a password, so it must not appear in a message.
     Server(String),
 }
 
 impl Place {
-    /// What `store.url` says.
+    /// Parses the value of `store.url`.
     pub fn parse(url: &str) -> Result<Self> {
         let is_scheme = |text: &str| {
             text.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -134,9 +136,10 @@ impl Place {
 }
 
 impl Store {
-    /// Opens the store at `url`, a file or a `postgres://` URL, and brings its schema up to date.
+    /// Opens the store at `url`, a file or a `postgres://` URL, and applies missing schema changes.
     ///
-    /// Fails with a sentence for people when it cannot be opened or is of a newer version.
+    /// Fails with a sentence for operators if it cannot be opened or was written by a newer
+    /// version.
     pub async fn open(url: &str, clock: Clock) -> Result<Self> {
         let metrics = Arc::<Metrics>::default();
         let engine = match Place::parse(url)? {
@@ -169,14 +172,15 @@ impl Store {
         let store =
             Self { engine, clock, audit_key: Arc::default(), addresses: Arc::default(), metrics };
         match store.write(migrate::run).await {
-            // Another node made the first table at the same moment, and is done now.
+            // Another node created the first table at the same moment; its transaction has ended by
+            // now.
             Err(error) if error.is_unique_violation() => store.write(migrate::run).await?,
             done => done?,
         }
         Ok(store)
     }
 
-    /// A store that ends with the process, on the thread of who asks: for simulations.
+    /// A store in memory that runs on the calling thread, for simulations.
     pub async fn in_memory(clock: Clock) -> Result<Self> {
         let engine = Engine::Memory(Memory::open()?);
         let store = Self {
@@ -190,16 +194,17 @@ impl Store {
         Ok(store)
     }
 
-    /// The same store, timed by another clock.
+    /// The same store with another clock.
     #[must_use]
     pub fn timed_by(&self, clock: Clock) -> Self {
         Self { clock, ..self.clone() }
     }
 
-    /// Does a deed in one transaction, and returns when it is on stable storage.
+    /// Runs a closure in a transaction, and returns when its commit is on stable storage.
     ///
-    /// The deed may run twice: when another took part in a failed commit, or when PostgreSQL
-    /// asks for it (40001, 40P01). Deeds that wait together share a transaction. It must touch nothing but `tx`. An `Err` undoes it all.
+    /// The closure may run more than once: after a failure in a shared transaction, or when
+    /// PostgreSQL reports a conflict (40001, 40P01). Pending transactions share one commit. The
+    /// closure must have no effect outside `tx`. An `Err` rolls back everything that it wrote.
     pub async fn write<T, E, F>(&self, deed: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
@@ -225,8 +230,8 @@ impl Store {
         done
     }
 
-    /// Reads. Every query sees what was committed before it began, and what this process wrote of
-    /// that is on stable storage when this returns.
+    /// Reads. Every query sees all earlier commits; those of this process are on stable storage
+    /// when this returns.
     pub async fn read<T, E, F>(&self, look: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
@@ -237,7 +242,7 @@ impl Store {
             return self.glance(look).await;
         };
         if log.has_failed() {
-            // The thread that writes opens it anew, or says why it cannot.
+            // The writer thread reopens the store, or reports why it cannot.
             self.write(|_| Ok::<_, Error>(())).await?;
         }
         let (done, seen) = self.look(readers, log, look)?;
@@ -245,8 +250,8 @@ impl Store {
         done
     }
 
-    /// Reads for what is written next: what it sees may not be on stable storage yet, but is when
-    /// a later write is. Nobody may be told of it before.
+    /// Reads in preparation for a write: the rows may not be on stable storage yet, but they are
+    /// when a later write is. They must not be reported to a caller before.
     pub async fn glance<T, E, F>(&self, look: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
@@ -255,7 +260,7 @@ impl Store {
     {
         match &self.engine {
             Engine::Memory(memory) => memory.read(&self.clock, self.tallied(look)),
-            // A read from the page cache takes microseconds; handing it to a thread takes more.
+            // A read from the page cache takes microseconds, less than handing it to a thread.
             Engine::Sqlite { log, readers, .. } => self.look(readers, log, look)?.0,
             Engine::Postgres { readers, .. } => {
                 let mut look = Some(self.tallied(look));
@@ -266,8 +271,9 @@ impl Store {
         }
     }
 
-    /// Reads a list of a caller, as [`Store::read`] does, apart from all other reads: it may take
-    /// long, and ends with [`Error::Busy`] or [`Error::TooLong`] before it keeps anybody waiting.
+    /// Reads a list for a caller, as [`Store::read`] does, but apart from all other reads: a list
+    /// may take long. It fails with [`Error::Busy`] or [`Error::TooLong`] before it delays other
+    /// reads.
     pub async fn list<T, E, F>(&self, caller: &str, look: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
@@ -288,14 +294,15 @@ impl Store {
         }
     }
 
-    /// Waits until all that could be read so far is on stable storage: for who has glanced, and tells
-    /// of it after all.
+    /// Waits until everything that could be read so far is on stable storage. Required before a
+    /// result of [`Store::glance`] is reported to a caller.
     pub async fn durable(&self) -> Result<()> {
         let Engine::Sqlite { log, .. } = &self.engine else { return Ok(()) };
         log.durable(log.seen()).await
     }
 
-    /// Looks into SQLite's file, on this thread; and at how much of it.
+    /// Reads from SQLite's file on this thread. Also returns the position that the read may have
+    /// seen.
     fn look<T>(
         &self,
         readers: &Readers,
@@ -307,7 +314,7 @@ impl Store {
         Ok((done, log.seen()))
     }
 
-    /// The same, its statements counted.
+    /// The closure `look`, with its statements counted in the metrics.
     fn tallied<T, F>(&self, look: F) -> impl FnOnce(&mut Tx<'_>) -> T + use<T, F>
     where
         F: FnOnce(&mut Tx<'_>) -> T,
@@ -320,17 +327,17 @@ impl Store {
         }
     }
 
-    /// What this node counts.
+    /// The metrics of this node.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Whether the two databases' own ways must differ: only accept, claim and finish may ask.
+    /// Whether the store is PostgreSQL. Only accept, claim and finish may depend on it.
     pub fn is_postgres(&self) -> bool {
         matches!(self.engine, Engine::Postgres { .. })
     }
 
-    /// How many transactions it can have open at once to write.
+    /// The maximum number of write transactions that can be open at once.
     pub fn writers(&self) -> usize {
         match &self.engine {
             Engine::Memory(_) => 1,
@@ -340,7 +347,7 @@ impl Store {
         }
     }
 
-    /// Ends the writers after the deeds that wait; later ones are refused.
+    /// Closes the store after the queued transactions; later ones are refused.
     pub async fn close(&self) {
         match &self.engine {
             Engine::Memory(_) => {}

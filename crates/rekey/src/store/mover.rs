@@ -1,11 +1,14 @@
-//! Moves what is in SQLite's write-ahead log into the file, beside the thread that writes.
+//! WAL checkpoints: copies SQLite's write-ahead log into the database file, on a thread beside the
+//! writer.
 //!
-//! SQLite would do it within a commit, and whoever waits for that would wait for tens of
-//! milliseconds. Here a commit may come meanwhile. What it adds the thread that writes moves itself,
-//! when the rest is done: that is little, and only then does the log begin anew.
+//! SQLite would run a WAL checkpoint within a commit, and the callers of that commit would wait for
+//! tens of milliseconds. On its own thread the WAL checkpoint runs beside new commits. The writer
+//! copies the pages of those commits itself afterwards: they are few, and only a complete WAL
+//! checkpoint lets the log start again from its beginning.
 //!
-//! A checkpoint that a commit overtakes counts its pages as moved without a sync of the file. So
-//! after any error the store is opened anew ([`Log::fail`]): then nothing counts as moved.
+//! A WAL checkpoint that a commit overtakes counts its pages as copied without a sync of the
+//! database file. After any error the store is therefore reopened ([`Log::fail`]), so that no page
+//! counts as copied.
 
 use std::{
     fs::File,
@@ -18,10 +21,11 @@ use rusqlite::Connection;
 
 use super::{Result, log::Log};
 
-/// How often what came meanwhile is moved, too: each time it is a tenth or less.
+/// The number of WAL checkpoints for one request. A repeated one copies the pages that were
+/// committed during the one before it: a tenth of that one's pages, or fewer.
 const ROUNDS: usize = 2;
 
-/// The thread; dropped, it ends after what is under way.
+/// The thread for WAL checkpoints. Dropping this ends the thread after the one under way.
 pub(super) struct Mover {
     ask: Option<mpsc::Sender<()>>,
     done: mpsc::Receiver<()>,
@@ -30,8 +34,8 @@ pub(super) struct Mover {
 }
 
 impl Mover {
-    /// `file` is the database itself. It must be closed later than every connection to it: with any
-    /// descriptor of a file a process gives up all its locks on it (`fcntl(2)`).
+    /// `file` is the database itself. It must be closed after every connection to it: a process
+    /// that closes any descriptor of a file loses all its locks on that file (`fcntl(2)`).
     pub(super) fn start(path: &Path, file: Arc<File>, log: Arc<Log>) -> Result<Self> {
         let db = Connection::open(path)?;
         db.execute_batch("PRAGMA synchronous = NORMAL;")?;
@@ -48,13 +52,14 @@ impl Mover {
         Ok(Self { ask: Some(ask), done, under_way: false, thread: Some(thread) })
     }
 
-    /// Whether nearly all was moved since this was asked for the first time, or true the last time.
+    /// Requests a WAL checkpoint unless one is under way. Returns true once for each request, when
+    /// it is done and the log holds only pages of newer commits.
     pub(super) fn has_moved(&mut self) -> bool {
         if !self.under_way {
             self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
             return false;
         }
-        // A thread that is gone leaves all of it to the thread that writes.
+        // If the thread has ended, the request counts as done and the writer copies all pages.
         self.under_way = self.done.try_recv() == Err(mpsc::TryRecvError::Empty);
         !self.under_way
     }

@@ -12,7 +12,8 @@ use crate::model::{
 
 const COLUMNS: &str = "id, name, description, members, default_policy, created, modified";
 
-/// The members of the policy in force on a source, as a query of one value.
+/// An SQL subquery for the members of the policy in force on a source. The sort puts the default
+/// policy last, since `false` sorts before `true` on both databases.
 pub(super) fn in_force(source: &str) -> String {
     format!(
         "SELECT p.members FROM password_policy p WHERE p.default_policy OR p.id = COALESCE(
@@ -66,7 +67,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Keeps what may change of a policy.
+    /// Stores the mutable columns of a policy.
     pub fn update_policy(&mut self, policy: &PasswordPolicy) -> Result<()> {
         let sql =
             "UPDATE password_policy SET name = $2, name_key = $3, description = $4, members = $5,
@@ -84,7 +85,7 @@ impl Tx<'_> {
         self.run_one("DELETE FROM password_policy WHERE id = $1", &[id])
     }
 
-    /// Lets no policy but this be the default.
+    /// Makes all other policies no longer the default. Returns how many of them were.
     pub fn clear_other_default_policies(&mut self, id: &PolicyId) -> Result<u64> {
         let sql =
             "UPDATE password_policy SET default_policy = $2 WHERE id <> $1 AND default_policy = $3";

@@ -1,4 +1,4 @@
-//! PostgreSQL: a connection for each thread that uses it.
+//! PostgreSQL: one connection for each thread of the service that uses it.
 
 use std::{
     collections::HashMap,
@@ -30,20 +30,22 @@ use crate::{
     proof,
 };
 
-/// How long a plan is used: one made on empty tables did a hundredth of the changes.
+/// How long plans are reused. With plans made while the tables were empty, the service handled a
+/// hundredth of the changes.
 const PLANNED: Duration = Duration::from_secs(1);
-/// How long deeds are added to a transaction.
+/// How long tasks are added to a transaction.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long a deed waits for a lock in a shared transaction: well longer than others hold one that
-/// need nothing of this transaction.
+/// The lock timeout of a task in a shared transaction. It is well above the time for which other
+/// transactions hold a lock, unless they wait for this transaction.
 const LOCK: Duration = Duration::from_millis(250);
-/// Statements a connection keeps prepared; listings can be asked for in any number of ways.
+/// The maximum number of prepared statements of a connection: listings have any number of SQL
+/// texts.
 const PREPARED: usize = 512;
 /// The server's time, in microseconds.
 pub(super) const NOW: &str =
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS value";
 
-/// A thread's own connection, made when it is needed and again when it has ended.
+/// The session of a thread. It connects when needed, and again after the connection has ended.
 pub(super) struct Postgres {
     server: Server,
     clock: Clock,
@@ -52,16 +54,17 @@ pub(super) struct Postgres {
     metrics: Arc<Metrics>,
 }
 
-/// An open connection. It is driven by the thread that uses it, and only while it does: a round
-/// trip then costs no change of threads.
+/// An open connection. Its runtime runs only while its own thread waits for an answer: a round trip
+/// then needs no switch between threads.
 pub(super) struct Link {
     client: Client,
     statements: HashMap<String, Statement>,
-    /// When the plans in use began to be made.
+    /// When the plans in use were last discarded.
     planned: Instant,
-    /// A statement failed: PostgreSQL will keep nothing of this transaction.
+    /// Whether a statement has failed: PostgreSQL then rolls back this transaction.
     failed: bool,
-    /// It was refused a write: it stays as it began, though the server may take writes by now.
+    /// Whether the server has refused a write. The connection stays read-only even after the server
+    /// accepts writes again, so it is replaced.
     may_only_read: bool,
     runtime: Runtime,
 }
@@ -117,7 +120,7 @@ impl Postgres {
     }
 }
 
-/// Does what only looks, without a transaction.
+/// Runs read-only tasks, without a transaction.
 pub(super) fn look(session: &mut Postgres, batch: &mut Vec<Box<dyn Work>>, _: &Queue) {
     for mut work in batch.drain(..) {
         session.now = None;
@@ -130,11 +133,13 @@ pub(super) fn look(session: &mut Postgres, batch: &mut Vec<Box<dyn Work>>, _: &Q
 }
 
 impl Session for Postgres {
-    /// Another thread takes what comes, and one that began alone would wait for any lock.
+    /// A later task does not join: another thread takes it. A transaction that began with one task
+    /// has no short lock timeout, so that a task that joined it could wait long for a lock.
     const JOINED: bool = false;
 
     fn begin(&mut self, shared: bool) -> Result<()> {
-        // Two shared transactions may want each other's rows. Alone, a deed takes them in order.
+        // Two shared transactions may wait for each other's rows, because their tasks lock them in
+        // no common order. A task alone locks its rows in order and needs no short timeout.
         let lock = if shared {
             format!("SET LOCAL lock_timeout = {};", LOCK.as_millis())
         } else {
@@ -142,7 +147,7 @@ impl Session for Postgres {
         };
         let sql = format!("BEGIN;{lock}{NOW}");
         match self.begin_once(&sql) {
-            // The connection had ended while nobody used it. Nothing is lost with it.
+            // The connection had ended while it was idle, so no work is lost.
             Err(error) if error.is_lost_connection() => {
                 self.link = None;
                 self.begin_once(&sql)
@@ -178,7 +183,7 @@ impl Session for Postgres {
         }
     }
 
-    /// Other threads do what comes later, and some of them may want what this transaction holds.
+    /// Later tasks are run by other threads, and some of them may need a lock of this transaction.
     fn has_time(&self, begun: Instant) -> bool {
         begun.elapsed() < PATIENCE
     }
@@ -186,20 +191,23 @@ impl Session for Postgres {
     fn rollback(&mut self) {
         let undone = self.link().and_then(|l| l.wait(|client| client.batch_execute("ROLLBACK")));
         if undone.is_err() {
-            // The server undoes what its connection leaves behind.
+            // The server rolls back the transaction of a closed connection.
             self.link = None;
         }
     }
 }
 
 impl Link {
-    /// Whether the server has not closed it; lets what came meanwhile be read first.
+    /// Whether the connection can still be used. Its task runs first, to observe whether the server
+    /// has closed it.
     fn is_usable(&mut self) -> bool {
         self.runtime.block_on(async {
+            // Yields let the spawned connection task poll its socket.
             for _ in 0..3 {
                 yield_now().await;
             }
         });
+        // Discarding the plans is also a round trip, which shows whether the connection works.
         if self.planned.elapsed() >= PLANNED {
             self.planned = Instant::now();
             return self.script("DISCARD PLANS").is_ok();
@@ -241,7 +249,7 @@ impl Link {
         self.wait(|client| async move { client.execute(&statement, params).await })
     }
 
-    /// Sends both, then waits for the rows of each.
+    /// Sends both queries at once, then waits for the rows of each.
     pub(super) fn query_both(
         &mut self,
         first: &Query<'_>,
@@ -255,7 +263,7 @@ impl Link {
         })
     }
 
-    /// Sends them all, then waits for what became of each: how many rows.
+    /// Sends all statements at once, then waits for the number of rows of each.
     pub(super) fn execute_each(&mut self, writes: &[Query<'_>]) -> Result<Vec<u64>> {
         let prepared: Result<Vec<_>> = writes.iter().map(|query| self.prepared(query)).collect();
         let prepared = prepared?;

@@ -1,4 +1,4 @@
-//! SQLite's readers: a pool beside the one writer.
+//! SQLite's read connections: a pool, beside the one connection that writes.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,9 +16,10 @@ use super::{
 };
 use crate::model::time::Clock;
 
-/// Idle connections kept.
+/// The maximum number of idle connections kept of each kind.
 const KEPT: usize = 16;
-/// Steps of SQLite's machine between two looks at the clock: few, since comparing long texts is one.
+/// The number of virtual machine instructions between two checks of the time limit: few, since
+/// comparing two long texts is a single instruction.
 const STEPS: i32 = 50;
 
 pub(super) struct Readers {
@@ -30,22 +31,23 @@ pub(super) struct Readers {
 #[derive(Default)]
 struct Pool {
     idle: Vec<Connection>,
-    /// Those of lists: their statements would push out those of all other reads.
+    /// The idle connections for lists: on a common connection, the prepared statements of lists
+    /// would displace those of all other reads.
     idle_lists: Vec<Connection>,
-    /// How many are in use.
+    /// How many connections are in use.
     lent: usize,
-    /// Nobody may read now.
+    /// Whether the pool is closed for now: no connection is lent.
     shut: bool,
 }
 
-/// A connection that is in use; goes back when dropped.
+/// A connection in use; it returns to the pool when dropped.
 pub(super) struct Reader<'a> {
     db: Option<Connection>,
     is_for_list: bool,
     of: &'a Readers,
 }
 
-/// As long as it is there, no connection is.
+/// While this exists, no read connection is open.
 pub(super) struct Shut<'a>(&'a Readers);
 
 impl Readers {
@@ -57,7 +59,7 @@ impl Readers {
         self.lend(false)
     }
 
-    /// One whose queries are interrupted when they have taken too long for a list.
+    /// A connection whose queries are interrupted after the time limit of a list.
     fn take_for_list(&self) -> Result<Reader<'_>> {
         let mut reader = self.lend(true)?;
         let begun = Instant::now();
@@ -82,7 +84,7 @@ impl Readers {
         Ok(reader)
     }
 
-    /// Closes them all, and waits for those that are in use.
+    /// Closes all connections, after waiting for those in use.
     pub(super) fn shut(&self) -> Shut<'_> {
         let mut pool = self.pool();
         pool.shut = true;
@@ -114,7 +116,7 @@ impl Pool {
     }
 }
 
-/// Reads the lists that wait, each on a connection that is interrupted when it takes too long.
+/// Runs queued lists, each on a connection that is interrupted at the time limit.
 pub(super) fn look(
     (readers, clock): &mut (std::sync::Arc<Readers>, Clock),
     batch: &mut Vec<Box<dyn Work>>,
@@ -144,7 +146,7 @@ impl Drop for Reader<'_> {
         if !is_shut && idle.len() < KEPT {
             idle.extend(self.db.take());
         }
-        // Closed before it counts as back.
+        // The connection is closed before it counts as returned: `shut` must find none open.
         self.db = None;
         drop(pool);
         self.of.changed.notify_all();

@@ -1,8 +1,9 @@
-//! Makes SQLite's write-ahead log the one that is on the disk, and writes it into the file.
+//! Makes SQLite's write-ahead log match the disk, and copies it into the database file.
 //!
-//! What a sync failed to write can be read after all, by the process whose sync failed and by the
-//! next one, but no later sync writes it. Whoever built on it would lose what follows it with the
-//! power, and whoever moved it into the file would leave a file that does not fit the log.
+//! The pages of a failed sync can still be read, from the page cache, by the process whose sync
+//! failed and by the next one, but no later sync writes them. A commit that follows them in the log
+//! would be lost in a power cut, and a WAL checkpoint of them would leave a database file that does
+//! not match the log.
 
 use std::{fs::OpenOptions, io, os::unix::fs::FileExt, path::Path, time::Duration};
 
@@ -13,19 +14,20 @@ use super::{
     sqlite::{log_of, unopened},
 };
 
-/// What is written at once, in bytes.
+/// The size of one write, in bytes.
 const PIECE: usize = 1 << 20;
 
-/// Does it, if there is a log.
+/// Recovers the log of the store at `path`, if there is one.
 ///
-/// Fails with a locked store ([`Error::is_locked`]) where anybody has it open, this process
-/// included: then SQLite would trust what they remember of the log, and not its checksums.
+/// Fails with a locked store ([`Error::is_locked`]) if any process, this one included, has it open:
+/// SQLite would then use the index of the log in memory and not check its checksums.
 pub(super) fn recover(path: &Path) -> Result<()> {
     let log = log_of(path);
     if log.metadata().map_or(0, |about| about.len()) == 0 {
         return Ok(());
     }
-    // What SQLite makes of the log it must make of what is on the disk.
+    // The log is rewritten and synced before SQLite reads it, so that SQLite recovers exactly what
+    // is on the disk.
     let held = alone(path)?;
     write_again(&log).map_err(|error| unopened(path, &error))?;
     drop(held);
@@ -36,7 +38,8 @@ pub(super) fn recover(path: &Path) -> Result<()> {
     if busy { Err(unopened(path, &"its log is in use")) } else { Ok(()) }
 }
 
-/// The store, held so that nobody else has it open. Closing it moves nothing.
+/// Opens the store exclusively, so that no other connection can open it. Closing this connection
+/// runs no WAL checkpoint.
 fn alone(path: &Path) -> Result<Connection> {
     let hold = || {
         let db = Connection::open(path)?;
@@ -52,7 +55,8 @@ fn alone(path: &Path) -> Result<Connection> {
     hold().map_err(|error: Error| if error.is_locked() { error } else { unopened(path, &error) })
 }
 
-/// Writes a file over with what can be read of it, so that a sync has it to write.
+/// Overwrites a file with its own readable content, so that the pages are dirty and a sync writes
+/// them.
 fn write_again(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut piece = vec![0; PIECE];

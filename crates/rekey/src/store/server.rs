@@ -1,4 +1,4 @@
-//! Where a PostgreSQL server is, and how to reach it.
+//! The address of a PostgreSQL server, and the connection settings.
 
 use std::{net::IpAddr, str::FromStr, sync::Arc, thread, time::Duration};
 
@@ -12,34 +12,36 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{Error, Result, lists};
 use crate::tls;
 
-/// How long connecting may take.
+/// The time limit for connecting.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
-/// What every connection asks for. Planning costs as much as doing.
+/// The settings of every connection. Plans are generic because planning costs as much as executing.
 const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c synchronous_commit=on -c idle_in_transaction_session_timeout=30s -c statement_timeout=30s -c lock_timeout=10s";
 
-/// Threads, and so connections, that write to the server, and that read from it, at most. Each waits
-/// for the network most of its time.
+/// The maximum number of threads, and so of connections, that write to the server, and of those
+/// that read from it. Each thread spends most of its time waiting for the network.
 const THREADS: usize = 8;
 
-/// Where the server is, and how to reach it.
+/// The address of the server, and the connection settings.
 #[derive(Clone)]
 pub(super) struct Server {
     config: Config,
     tls: Option<Arc<ClientConfig>>,
-    /// Whether it shares this machine's cores.
+    /// Whether the server runs on this machine and shares its cores.
     is_here: bool,
 }
 
 impl Server {
-    /// `sslmode=require` and stronger in the URL asks for TLS with a verified certificate.
+    /// The connection uses TLS with a verified certificate, unless the server is on this machine or
+    /// the URL has `sslmode=disable`.
     pub(super) fn parse(url: &str) -> Result<Self> {
-        // The parser's own words may be a piece of the password.
+        // The parser's error text may contain a part of the password.
         let mut config = Config::from_str(url).map_err(|_| {
             Error::Open("store.url is not a PostgreSQL URL: write it like postgres://USER:PASSWORD@HOST:5432/DATABASE, with what is special in a URL percent-encoded".into())
         })?;
         config.connect_timeout(CONNECT);
-        // A server that vanished without a word must not hold a thread for minutes.
+        // A server that vanished without closing the connection must not block a thread for
+        // minutes.
         config.tcp_user_timeout(Duration::from_secs(10));
         config.keepalives_idle(Duration::from_secs(10));
         config.application_name("rekey");
@@ -54,19 +56,20 @@ impl Server {
         Ok(Self { config, tls, is_here })
     }
 
-    /// The same, for connections that read lists.
+    /// The same server, with the statement timeout of lists.
     pub(super) fn for_lists(&self) -> Self {
         let mut server = self.clone();
-        // The last one counts.
+        // The last value of a setting counts.
         server
             .config
             .options(format!("{OPTIONS} -c statement_timeout={}", lists::TIME.as_millis()));
         server
     }
 
-    /// How many threads a node needs to write to it, and as many to read from it. On the server's own
-    /// machine one more than it has cores, since one may be waiting for a lock or a sync, and never
-    /// so few that two that wait for locks keep all others from writing.
+    /// The number of threads that a node needs for writing; it needs as many for reading. For a
+    /// server on this machine it is one more than the number of cores, since one thread may be
+    /// waiting for a lock or a sync, and at least 3, so that two threads that wait for locks leave
+    /// one for the other writes.
     pub(super) fn threads(&self) -> usize {
         if !self.is_here {
             return THREADS;
@@ -76,7 +79,7 @@ impl Server {
     }
 
     pub(super) async fn connect(&self) -> std::result::Result<Client, tokio_postgres::Error> {
-        // The task ends with the connection, and the client notices.
+        // The connection's task ends with the connection, and the client observes that.
         if let Some(tls) = &self.tls {
             let tls = MakeRustlsConnect::new(ClientConfig::clone(tls));
             let (client, connection) = self.config.connect(tls).await?;

@@ -1,4 +1,4 @@
-//! Single values: the tenant's id, the dictionary.
+//! Single values, such as the tenant's id and the password dictionary.
 
 use super::{Result, Tx};
 use crate::model::column::One;
@@ -11,21 +11,21 @@ impl Tx<'_> {
         Ok(value.map(|One(value)| value))
     }
 
-    /// Keeps a setting.
+    /// Stores a setting.
     pub fn set_setting(&mut self, name: &str, value: &str) -> Result<()> {
         let sql = "INSERT INTO setting (name, value) VALUES ($1, $2)
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         self.run_one(sql, &[&name, &value])
     }
 
-    /// Keeps `new` in the place of `old`; whether that was still there.
+    /// Replaces `old` by `new`. Returns false if the value is no longer `old`.
     pub fn replace_setting(&mut self, name: &str, old: &str, new: &str) -> Result<bool> {
         let sql = "UPDATE setting SET value = $3 WHERE name = $1 AND value = $2";
         Ok(self.run(sql, &[&name, &old, &new])? == 1)
     }
 
-    /// Keeps `proposal` unless there is a value, and returns the one that is there: nodes that
-    /// start at once agree.
+    /// Stores `proposal` unless the setting has a value, and returns the stored value: nodes that
+    /// start at the same time agree on one.
     pub fn settle_setting(&mut self, name: &str, proposal: &str) -> Result<String> {
         let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
         self.run(sql, &[&name, &proposal])?;

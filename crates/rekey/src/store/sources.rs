@@ -18,12 +18,12 @@ pub(super) const COLUMNS: &str =
     "id, name, description, connector, owner_id, features, connector_attributes, extra, policy_id,
      deadline, version, generation, healthy, status, created, modified";
 
-/// A source with the names of what it refers to.
+/// A source with the names of the objects it refers to.
 #[derive(Clone, Debug)]
 pub struct DescribedSource {
     /// The source.
     pub source: Source,
-    /// Its owner's name; none if they are gone.
+    /// Its owner's name; none if the owner no longer exists.
     pub owner: Option<String>,
     /// Its own policy, by id and name.
     pub policy: Option<(PolicyId, String)>,
@@ -35,14 +35,14 @@ impl Tx<'_> {
         self.maybe(&format!("SELECT {COLUMNS} FROM source WHERE id = $1"), &[id])
     }
 
-    /// A source by the name people read.
+    /// A source by its name.
     pub fn source_named(&mut self, name: &str) -> Result<Option<Source>> {
         let sql = format!("SELECT {COLUMNS} FROM source WHERE name_key = $1");
         self.maybe(&sql, &[&name_key(name)])
     }
 
-    /// A source by the name people read, if this person has an account there: one where they have
-    /// none is not even read, so that it takes no longer than one that is not there.
+    /// A source by its name, if this person has an account there. If not, the row is not read, so
+    /// that the response time does not reveal whether the source exists.
     pub fn source_named_with(
         &mut self,
         name: &str,
@@ -60,19 +60,19 @@ impl Tx<'_> {
         self.all(&format!("SELECT {COLUMNS} FROM source ORDER BY name_key"), &[])
     }
 
-    /// How many sources this person owns.
+    /// The number of sources that this person owns.
     pub fn sources_of_owner(&mut self, owner: &IdentityId) -> Result<i64> {
         let sql = "SELECT count(*) AS value FROM source WHERE owner_id = $1";
         self.one(sql, &[owner]).map(|One(count)| count)
     }
 
-    /// How many sources this principal created.
+    /// The number of sources that this principal created.
     pub fn sources_of_creator(&mut self, creator: &str) -> Result<i64> {
         let sql = "SELECT count(*) AS value FROM source WHERE creator = $1";
         self.one(sql, &[&creator]).map(|One(count)| count)
     }
 
-    /// Adds a source that this principal creates.
+    /// Adds a source, with the principal that created it.
     pub fn insert_source(&mut self, source: &Source, creator: &str) -> Result<()> {
         let sql = "INSERT INTO source (id, name, name_key, description, connector, owner_id, features,
                        connector_attributes, extra, policy_id, deadline, version, generation, healthy,
@@ -103,7 +103,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Keeps what may change of a source.
+    /// Stores the mutable columns of a source.
     pub fn update_source(&mut self, source: &Source) -> Result<()> {
         let sql = "UPDATE source SET name = $2, name_key = $3, description = $4, owner_id = $5, features = $6,
                        connector_attributes = $7, extra = $8, policy_id = $9, deadline = $10, version = $11,
@@ -129,8 +129,8 @@ impl Tx<'_> {
         )
     }
 
-    /// The sources with accounts of an older correlation generation, for which no job of this kind
-    /// waits, and `launcher` has asked for none since `before`.
+    /// The sources with accounts of an older correlation generation for which no job of this kind
+    /// is unfinished, and for which `launcher` has created none since `before`.
     pub fn sources_to_confirm(
         &mut self,
         kind: &str,
@@ -150,7 +150,7 @@ impl Tx<'_> {
         Ok(found.into_iter().map(|One(id)| id).collect())
     }
 
-    /// Begins a new correlation generation.
+    /// Begins a new correlation generation: its accounts have to be confirmed again.
     pub fn raise_generation(&mut self, id: &SourceId) -> Result<()> {
         self.run_one("UPDATE source SET generation = generation + 1 WHERE id = $1", &[id])
     }
@@ -163,7 +163,7 @@ impl Tx<'_> {
         self.run_one("DELETE FROM source WHERE id = $1", &[id])
     }
 
-    /// A source with the names of what it refers to.
+    /// A source with the names of the objects it refers to.
     pub fn describe_source(&mut self, source: Source) -> Result<DescribedSource> {
         let owner = self.identity(&source.owner_id)?.map(|person| person.name);
         let policy = match &source.policy_id {
@@ -173,13 +173,13 @@ impl Tx<'_> {
         Ok(DescribedSource { source, owner, policy })
     }
 
-    /// The sources a listing asks for.
+    /// The sources that a listing requests.
     pub fn sources_page(&mut self, listing: &Listing) -> Result<Page<Source>> {
         self.page(COLUMNS, "source", listing)
     }
 
-    /// Keeps what a check found of one version of a source; it is no change of the source. False
-    /// if that version is gone.
+    /// Stores the result of a check of one version of a source. It does not count as a
+    /// modification. Returns false if the source has another version by now.
     pub fn set_source_health(
         &mut self,
         id: &SourceId,
@@ -191,15 +191,18 @@ impl Tx<'_> {
         Ok(self.run(sql, &[id, &version, &healthy, &status])? == 1)
     }
 
-    /// Holds a version of a source until the deed ends; false if it is gone.
+    /// Locks a version of a source until the end of the transaction. Returns false if the source
+    /// has another version by now.
     pub fn hold_source(&mut self, id: &SourceId, version: i64) -> Result<bool> {
+        // The update changes no value, but takes PostgreSQL's lock on the row.
         let sql = "UPDATE source SET version = version WHERE id = $1 AND version = $2";
         Ok(self.run(sql, &[id, &version])? == 1)
     }
 }
 
 impl Listing {
-    /// Of sources (docs/contract.md#sources); without the one people sign in to, unless asked.
+    /// A listing of sources (docs/contract.md#sources). It leaves out the source for sign-ins
+    /// unless `with_identity_now` is set.
     pub fn of_sources(
         asked: &Asked,
         kinds: impl Iterator<Item = &'static Entry>,
@@ -250,7 +253,7 @@ impl Listing {
     }
 }
 
-/// The name people read of a source's connector.
+/// An SQL expression for the display name of a source's connector.
 fn display_name(kinds: impl Iterator<Item = &'static Entry>) -> String {
     let cases = kinds.map(|kind| {
         format!("WHEN '{}' THEN '{}'", kind.name, kind.display_name.replace('\'', "''"))

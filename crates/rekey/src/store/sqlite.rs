@@ -1,4 +1,4 @@
-//! SQLite: one connection that writes, beside those that read.
+//! SQLite: one connection that writes, beside the pool of connections that read.
 
 use std::{
     fs::File,
@@ -28,17 +28,17 @@ use super::{
 };
 use crate::{metrics::Metrics, model::time::Clock, proof};
 
-/// How long deeds are added to a transaction while the disk has nothing to do: each commit costs
-/// what a dozen deeds do.
+/// How long tasks are added to a transaction while no sync is under way: a commit costs as much as
+/// a dozen tasks.
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// How long what another process does is waited for.
+/// How long a statement waits for a lock of another process.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Pages in the log after which they are moved into the file.
+/// The length of the write-ahead log, in pages, at which a WAL checkpoint is requested.
 const LONG_LOG: u64 = 16_000;
 
-/// The thread that writes.
+/// The session of the writer thread.
 pub(super) struct Sqlite {
     syncer: Syncer,
     open: Option<Open>,
@@ -48,21 +48,23 @@ pub(super) struct Sqlite {
     readers: Arc<Readers>,
 }
 
-/// The files, open for writing. They are closed in this order.
+/// The files, open for writing. The fields are dropped in this order, which matters: `_file` must
+/// be closed after the connections (see `Mover::start`).
 struct Open {
     mover: Option<Mover>,
     db: Connection,
-    /// How many pages the log has.
+    /// The length of the log, in pages, after the latest commit.
     pages: Arc<AtomicU64>,
-    /// The log, to be synced.
+    /// The write-ahead log file, for its syncs.
     file_of_log: Arc<File>,
-    /// The database, to be synced.
+    /// The database file, for its syncs.
     _file: Arc<File>,
     log: Arc<Log>,
 }
 
 impl Sqlite {
-    /// Opens the file for writing. A deed is told when the log was synced after its commit.
+    /// Opens the file for writing. The result of a task is returned to its caller when the log has
+    /// been synced after the commit.
     pub(super) fn open(
         path: &Path,
         clock: Clock,
@@ -72,7 +74,7 @@ impl Sqlite {
     ) -> Result<Self> {
         if !proof::asks_for("trust_the_log") {
             match recovery::recover(path) {
-                // Where another process has the store open, the log is that one's.
+                // If another process has the store open, the log belongs to that process.
                 Err(error) if error.is_locked() => {}
                 recovered => recovered?,
             }
@@ -87,8 +89,9 @@ impl Sqlite {
         })
     }
 
-    /// After a sync that failed: as a new process would find the store. Nobody may have it open for
-    /// that, else SQLite would trust what it remembers of the log.
+    /// Reopens the store after a failed sync, as a new process would open it. All connections must
+    /// be closed for that: SQLite would otherwise use the index of the log that it holds in memory
+    /// instead of reading the log.
     fn open_anew(&mut self) -> Result<()> {
         self.log.wait_until_synced();
         let shut = self.readers.shut();
@@ -116,13 +119,13 @@ impl Open {
             return Err(sentence(&"it may only be read"));
         }
         db.busy_timeout(BUSY)?;
-        // `NORMAL`: a commit is not synced by SQLite, but by the log's own thread.
+        // With `NORMAL`, SQLite does not sync the log at a commit: the thread of `Syncer` does.
         db.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
              PRAGMA cache_size = -16384; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
         )
         .map_err(|e| sentence(&e))?;
-        // This stands in for SQLite's own checkpoints, which tell nobody when they fail.
+        // This hook replaces SQLite's automatic WAL checkpoints, whose errors are reported nowhere.
         let pages = Arc::<AtomicU64>::default();
         let counted = pages.clone();
         db.wal_hook(Some(move |_: &mut Wal, pages| {
@@ -130,7 +133,7 @@ impl Open {
             Ok(())
         }))?;
         prepare_once(&db, 256)?;
-        // The log is there from the first look on.
+        // The first query creates the log file, which is opened below.
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
             .map_err(|e| sentence(&e))?;
         let [file, file_of_log] = [path, &log_of(path)]
@@ -140,7 +143,8 @@ impl Open {
         Ok(Self { mover, db, pages, file_of_log, _file: file, log: log.clone() })
     }
 
-    /// Moves what is left in the log into the file, so that the log begins anew.
+    /// Runs a WAL checkpoint for the pages that are left in the log, so that the log restarts from
+    /// its beginning.
     fn finish_moving(&self) -> rusqlite::Result<()> {
         self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
@@ -151,14 +155,14 @@ impl Open {
     }
 }
 
-/// The write-ahead log of a store.
+/// The path of the write-ahead log of a store.
 pub(super) fn log_of(path: &Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     log.into()
 }
 
-/// Why a store cannot be opened.
+/// The error for a store that cannot be opened.
 pub(super) fn unopened(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::Open(format!(
         "the store {} cannot be opened: {error}; check that the folder exists, is writable and on a local disk",
@@ -182,10 +186,13 @@ impl Session for Sqlite {
 
     fn commit(&mut self) -> Result<()> {
         let open = self.opened()?;
+        // The number is drawn before the commit, so that the read point of every reader that sees
+        // the commit covers it.
         self.log.begin();
         let kept = open.run("COMMIT");
         if kept.is_err() {
-            // Its number must come to an end, too.
+            // The number of a failed commit must be completed, too, or readers would wait for it
+            // forever.
             self.syncer.give(self.log.newest(), &open.file_of_log, vec![], None);
         }
         kept
@@ -199,7 +206,8 @@ impl Session for Sqlite {
         if !is_long || !open.mover.as_mut().is_some_and(Mover::has_moved) {
             return;
         }
-        // What a sync of the log fails to write is told here, and not by SQLite to nobody.
+        // The WAL checkpoint below must find a synced log: if SQLite synced it and failed, nothing
+        // would report that.
         self.log.wait_until_synced();
         if !self.log.has_failed()
             && let Err(error) = open.finish_moving()
@@ -220,7 +228,7 @@ impl Session for Sqlite {
         if let Ok(open) = self.opened()
             && !open.db.is_autocommit()
         {
-            // If this fails the next transaction cannot begin, and says so.
+            // If this fails, the next transaction cannot begin, and its error is reported.
             let _ = open.db.execute_batch("ROLLBACK");
         }
     }
@@ -229,7 +237,7 @@ impl Session for Sqlite {
 impl Drop for Sqlite {
     fn drop(&mut self) {
         self.syncer.end();
-        // The writer is the last to close the store, so that SQLite tidies up after itself.
+        // The writer's connection is the last one to be closed, so that SQLite removes the log.
         let shut = self.readers.shut();
         self.open = None;
         drop(shut);
@@ -240,21 +248,23 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.mover = None;
         if self.log.has_failed() {
-            // SQLite would move what it remembers of the log; whoever opens it next looks at it.
+            // SQLite would copy the log as it sees it into the file, but that may not be on the
+            // disk. The next process that opens the store recovers the log instead.
             let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
     }
 }
 
-/// Keeps prepared statements, and keeps them prepared: without the planner's stability guarantee
-/// SQLite would plan anew whenever a parameter changes, which costs more than the query.
+/// Caches prepared statements and keeps their plans. Without the planner's stability guarantee,
+/// SQLite would plan a statement again whenever a parameter changes, which costs more than the
+/// query.
 pub(super) fn prepare_once(db: &Connection, statements: usize) -> Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.set_prepared_statement_cache_capacity(statements);
     lower_every_letter(db)
 }
 
-/// SQLite's own `lower` knows ASCII only.
+/// Replaces SQLite's own `lower`, which handles ASCII letters only.
 fn lower_every_letter(db: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC

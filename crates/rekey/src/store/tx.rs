@@ -1,4 +1,4 @@
-//! A transaction, and how a query is run in it.
+//! A transaction, and the execution of queries in it.
 
 use super::{
     Error, Result,
@@ -10,22 +10,22 @@ use crate::model::{
     time::{Clock, Micros},
 };
 
-/// A transaction: every query is a method on it.
+/// A transaction; every query is a method of it.
 pub struct Tx<'a> {
     link: Link<'a>,
     clock: &'a Clock,
     now: Option<Micros>,
     pub(super) scribe: Scribe,
-    /// How many it has run.
+    /// The number of statements executed.
     pub(super) statements: u64,
 }
 
-/// A statement and its parameters.
+/// An SQL text and its parameters.
 pub(super) type Query<'a> = (&'a str, Vec<&'a dyn Param>);
 
 enum Link<'a> {
     Sqlite(&'a rusqlite::Connection),
-    /// None after the connection was given up.
+    /// None after the connection was closed.
     Postgres(Option<&'a mut postgres::Link>),
 }
 
@@ -34,7 +34,7 @@ impl<'a> Tx<'a> {
         Self { link: Link::Sqlite(db), clock, now: None, scribe: Scribe::default(), statements: 0 }
     }
 
-    /// `now` is the server's time, where it is known.
+    /// `now` is the server's time, if it is known already.
     pub(super) fn postgres(
         link: Option<&'a mut postgres::Link>,
         clock: &'a Clock,
@@ -43,7 +43,8 @@ impl<'a> Tx<'a> {
         Self { link: Link::Postgres(link), clock, now, scribe: Scribe::default(), statements: 0 }
     }
 
-    /// The time of this deed, taken once: on PostgreSQL the server's, so that all nodes agree.
+    /// The time of this transaction, read once: on PostgreSQL it is the server's, so that all nodes
+    /// agree.
     pub fn now(&mut self) -> Result<Micros> {
         if let Some(now) = self.now {
             return Ok(now);
@@ -59,12 +60,12 @@ impl<'a> Tx<'a> {
         Ok(now)
     }
 
-    /// Whether this is PostgreSQL: only accept, claim and finish may have a second text.
+    /// Whether this is PostgreSQL. Only accept, claim and finish may have a second SQL text.
     pub fn is_postgres(&self) -> bool {
         matches!(self.link, Link::Postgres(_))
     }
 
-    /// All rows.
+    /// All rows of a query.
     pub fn all<T: FromRow>(&mut self, sql: &str, params: &[&dyn Param]) -> Result<Vec<T>> {
         self.statements += 1;
         match &mut self.link {
@@ -85,23 +86,23 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// The row, if there is one.
+    /// The row, if there is one; the last one if there are several.
     pub fn maybe<T: FromRow>(&mut self, sql: &str, params: &[&dyn Param]) -> Result<Option<T>> {
         Ok(self.all(sql, params)?.pop())
     }
 
-    /// The row, which must be there.
+    /// The row that [`Tx::maybe`] returns; [`Error::Rows`] if there is none.
     pub fn one<T: FromRow>(&mut self, sql: &str, params: &[&dyn Param]) -> Result<T> {
         self.maybe(sql, params)?.ok_or(Error::Rows(0))
     }
 
-    /// The number a query named `value`: for tests and for the operator's view.
+    /// The number that a query returns as `value`: for tests and the operator's commands.
     pub fn count(&mut self, sql: &str) -> Result<i64> {
         let One(count) = self.one(sql, &[])?;
         Ok(count)
     }
 
-    /// All rows of two queries, done in this order; on PostgreSQL in one round trip.
+    /// All rows of two queries, executed in this order; on PostgreSQL in one round trip.
     pub(super) fn both<A: FromRow, B: FromRow>(
         &mut self,
         first: &Query<'_>,
@@ -115,7 +116,7 @@ impl<'a> Tx<'a> {
         Ok((made_of(&first)?, made_of(&second)?))
     }
 
-    /// Writes, and says how many rows.
+    /// Executes a statement. Returns the number of affected rows.
     pub fn run(&mut self, sql: &str, params: &[&dyn Param]) -> Result<u64> {
         self.statements += 1;
         match &mut self.link {
@@ -131,14 +132,14 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Adds a row, unless there is one like it; the number it got. Only for SQLite, which makes and
-    /// drops a table for each `RETURNING`.
+    /// Inserts a row. Returns its row id, or none if a conflict kept it out. For SQLite only, which
+    /// creates and drops a temporary table for each `RETURNING`.
     pub(super) fn insert(&mut self, sql: &str, params: &[&dyn Param]) -> Result<Option<i64>> {
         let Link::Sqlite(db) = self.link else { return Err(Error::Closed) };
         Ok((self.run(sql, params)? == 1).then(|| db.last_insert_rowid()))
     }
 
-    /// Writes exactly one row.
+    /// Executes a statement that must affect exactly one row; else [`Error::Rows`].
     pub fn run_one(&mut self, sql: &str, params: &[&dyn Param]) -> Result<()> {
         match self.run(sql, params)? {
             1 => Ok(()),
@@ -146,7 +147,8 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Writes, and says how many rows with each, in this order; on PostgreSQL in one round trip.
+    /// Executes statements in this order, on PostgreSQL in one round trip. Returns the number of
+    /// rows that each affected.
     pub(super) fn run_all(&mut self, writes: &[Query<'_>]) -> Result<Vec<u64>> {
         let Link::Postgres(link) = &mut self.link else {
             return writes.iter().map(|(sql, params)| self.run(sql, params)).collect();
@@ -155,7 +157,8 @@ impl<'a> Tx<'a> {
         open(link)?.execute_each(writes)
     }
 
-    /// Writes exactly one row with each, in this order; on PostgreSQL in one round trip.
+    /// Executes statements in this order, each of which must affect exactly one row; on PostgreSQL
+    /// in one round trip.
     pub(super) fn run_each(&mut self, writes: &[Query<'_>]) -> Result<()> {
         match self.run_all(writes)?.into_iter().find(|rows| *rows != 1) {
             None => Ok(()),
@@ -163,7 +166,7 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Runs several statements without parameters.
+    /// Executes several statements without parameters.
     pub(super) fn script(&mut self, sql: &str) -> Result<()> {
         self.statements += 1;
         match &mut self.link {
@@ -177,12 +180,13 @@ fn open<'a>(link: &'a mut Option<&mut postgres::Link>) -> Result<&'a mut postgre
     link.as_deref_mut().ok_or(Error::Closed)
 }
 
-/// What the rows become.
+/// Converts rows.
 fn made_of<T: FromRow>(rows: &[tokio_postgres::Row]) -> Result<Vec<T>> {
     rows.iter().map(|row| T::from_row(&Row::postgres(row))).collect()
 }
 
-/// SQLite numbers `$2`, `$1` in the order they appear; PostgreSQL by their name.
+/// Binds parameters by the number in their name: SQLite itself would number `$2`, `$1` in the order
+/// in which they appear.
 fn bind(statement: &mut rusqlite::Statement<'_>, params: &[&dyn Param]) -> Result<()> {
     for at in 1..=statement.parameter_count() {
         let index = in_name(statement.parameter_name(at)).unwrap_or(at);

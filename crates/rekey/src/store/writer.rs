@@ -1,8 +1,8 @@
-//! Shared commits: deeds that wait together become one transaction with one sync, and are
-//! answered when it is on stable storage.
+//! Group commit: tasks that wait at the same time share one transaction with one sync, and their
+//! callers get the results when it is on stable storage.
 //!
-//! When a deed fails, the transaction is undone and each of its deeds is done again in one of
-//! its own, so that no deed sees or spoils another's half work.
+//! When a task fails, the transaction is rolled back and each of its tasks runs again in a
+//! transaction of its own, so that no task sees or spoils another task's partial work.
 
 use std::time::Instant;
 
@@ -12,50 +12,51 @@ use super::{
 };
 use crate::proof;
 
-/// How often a deed alone is done again at most, where the database asks for it.
+/// The maximum number of retries of a task in a transaction of its own, after transient errors.
 const AGAIN: usize = 20;
 
-/// A connection that transactions are done on.
+/// A connection that runs transactions.
 pub(super) trait Session {
-    /// Whether deeds may join a transaction that has begun.
+    /// Whether tasks may join a transaction that has begun.
     const JOINED: bool;
-    /// Begins one; whether it is `shared` by several deeds, none of which may keep the others
-    /// waiting.
+    /// Begins a transaction. `shared` means that several tasks share it, so that none of them may
+    /// wait long for a lock.
     fn begin(&mut self, shared: bool) -> Result<()>;
-    /// Tries a deed in it; whether that succeeded.
+    /// Attempts a task in the transaction. Returns whether it succeeded.
     fn attempt(&mut self, work: &mut dyn Work) -> bool;
-    /// Keeps it; [`Error::Unanswered`] where that may have happened.
+    /// Commits the transaction. [`Error::Unanswered`] means that the outcome is unknown.
     fn commit(&mut self) -> Result<()>;
-    /// Tells them as soon as what they know is on stable storage: that their transaction, begun then,
-    /// was `kept`, or only what they saw before it was undone.
+    /// Completes the tasks as soon as all that they have read is on stable storage. `kept` is the
+    /// start of the transaction if it was committed, and none if it was rolled back.
     fn tell(&mut self, deeds: Vec<Box<dyn Work>>, kept: Option<Instant>);
-    /// Whether an earlier transaction is still on its way to stable storage: until it is there, it
-    /// is worth waiting for more deeds to join this one.
+    /// Whether the sync of an earlier commit is under way. Until it ends, waiting for more tasks to
+    /// join this transaction costs nothing.
     fn is_syncing(&self) -> bool {
         false
     }
-    /// Undoes it.
+    /// Rolls the transaction back.
     fn rollback(&mut self);
-    /// Whether there is time for one more deed in a transaction that was `begun` then: what comes
-    /// later has one of its own.
+    /// Whether a transaction that began at `begun` has time for one more task. Later tasks get a
+    /// transaction of their own.
     fn has_time(&self, begun: Instant) -> bool;
 }
 
-/// How a transaction ended.
+/// The outcome of a transaction.
 enum End {
-    /// It was kept.
+    /// It was committed; it began at this time.
     Kept(Instant),
-    /// It could not even begin, or whether it was kept is not known: none of its deeds may be done
-    /// again.
+    /// It could not begin, or its outcome is unknown: none of its tasks may be attempted again.
     Lost(Error),
-    /// It was undone, because of a deed or because of the commit.
+    /// It was rolled back: because a task failed (none), or because the commit did (its error).
     Undone(Option<Error>),
 }
 
-/// Does what is in `batch` durably, and tells it; what comes to `queue` meanwhile may join it.
+/// Runs the tasks in `batch` durably and completes them. Tasks that arrive in `queue` meanwhile may
+/// join their transaction.
 pub(super) fn commit<S: Session>(session: &mut S, batch: &mut Vec<Box<dyn Work>>, queue: &Queue) {
     while !batch.is_empty() {
-        // What began together is not done alone, even where the first of it failed.
+        // In a batch of several, a task that failed first may have failed because the transaction
+        // was shared (its lock timeout is short): it is run again alone, too.
         let together = batch.len() > 1;
         let (count, end) = transact(session, batch, Some(queue));
         let later = batch.split_off(count);
@@ -69,14 +70,15 @@ pub(super) fn commit<S: Session>(session: &mut S, batch: &mut Vec<Box<dyn Work>>
     }
 }
 
-/// Does one in a transaction of its own.
+/// Runs one task in a transaction of its own.
 fn alone(session: &mut impl Session, work: Box<dyn Work>) {
     let mut batch = vec![work];
     let (_, end) = transact(session, &mut batch, None);
     finish(session, &mut batch, end);
 }
 
-/// Tells those who took part in a transaction; one that was alone may be tried again before.
+/// Completes the tasks of a transaction. A task that was alone and failed with a transient error is
+/// retried first.
 fn finish(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>, mut end: End) {
     for _ in 0..AGAIN {
         if matches!(end, End::Undone(None)) && batch.iter().any(|work| work.is_transient()) {
@@ -94,8 +96,8 @@ fn finish(session: &mut impl Session, batch: &mut Vec<Box<dyn Work>>, mut end: E
     }
 }
 
-/// One transaction with the first of `batch`, and with what comes to `queue`, as many as it has time
-/// for; how many that were.
+/// Runs one transaction with the first tasks of `batch` and with tasks that arrive in `queue`, as
+/// many as it has time for. Returns the number of tasks attempted, and the outcome.
 fn transact<S: Session>(
     session: &mut S,
     batch: &mut Vec<Box<dyn Work>>,

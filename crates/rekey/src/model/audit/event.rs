@@ -1,4 +1,4 @@
-//! One row of the trail, and the bytes that stand for it.
+//! A row of the audit trail, and the bytes that are hashed for it.
 
 use aws_lc_rs::hmac;
 use serde_json::Value;
@@ -6,31 +6,31 @@ use serde_json::Value;
 use super::personal::{self, Known};
 use crate::model::{column::from_row, time::Micros};
 
-/// A row, as the store has it.
+/// A row of the audit trail, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The number it was inserted under: not the order of commits.
+    /// The row's number, drawn at the insert; it does not follow the order of commits.
     pub seq: i64,
-    /// When.
+    /// The time of the action.
     pub at: Micros,
-    /// Who did it: an identity's or client's id, or `rekey`.
+    /// The id of the acting identity or client, or `rekey`.
     pub actor: String,
-    /// What, in ISC's words where it has one.
+    /// The action, in ISC's words where it has them.
     pub action: String,
-    /// To what.
+    /// The id of the object acted on.
     pub object: String,
-    /// More, in JSON.
+    /// Further details, in JSON.
     pub detail: String,
-    /// Why it failed; none where it did not.
+    /// The reason of a failure; none for a success.
     pub failure: Option<String>,
-    /// Whence the request came, in JSON.
+    /// The origin of the request, in JSON.
     pub origin: Option<String>,
-    /// The keyed digest of all of the above but `seq`.
+    /// The keyed digest of all fields above except `seq`.
     pub mac: Option<Vec<u8>>,
 }
 from_row!(Event { seq, at, actor, action, object, detail, failure, origin, mac });
 
-/// What a row says, borrowed.
+/// The content of a row, borrowed.
 pub struct Content<'a> {
     /// See [`Event::at`].
     pub at: Micros,
@@ -49,21 +49,21 @@ pub struct Content<'a> {
 }
 
 impl Content<'_> {
-    /// A JSON array without blanks, so that anyone can write it again.
+    /// A JSON array without blanks: a canonical form that a verifier can reproduce.
     fn text(&self) -> String {
         let Self { at, actor, action, object, detail, failure, origin } = self;
         serde_json::to_string(&(at, actor, action, object, detail, failure, origin))
             .unwrap_or_default()
     }
 
-    /// What only who has the master key can make.
+    /// The digest under a key that follows from the master key: nothing else can produce it.
     pub fn mac(&self, key: &hmac::Key) -> hmac::Tag {
         hmac::sign(key, self.text().as_bytes())
     }
 }
 
 impl Event {
-    /// What it says.
+    /// The row's content.
     pub fn content(&self) -> Content<'_> {
         Content {
             at: self.at,
@@ -76,19 +76,20 @@ impl Event {
         }
     }
 
-    /// The entry of the chain and of the tree: `[seq,at,actor,action,object,detail,failure,origin]`.
+    /// The row's entry in the chain and the tree:
+    /// `[seq,at,actor,action,object,detail,failure,origin]`.
     pub fn entry(&self) -> String {
         let content = self.content().text();
         format!("[{},{}", self.seq, content.strip_prefix('[').unwrap_or_default())
     }
 
-    /// Whether rekey wrote it, with this very content.
+    /// Whether rekey wrote the row with exactly this content.
     pub fn is_ours(&self, key: &hmac::Key) -> bool {
         let content = self.content().text();
         self.mac.as_deref().is_some_and(|mac| hmac::verify(key, content.as_bytes(), mac).is_ok())
     }
 
-    /// The commitments to what it says of people.
+    /// The commitments to the row's personal data.
     pub fn commitments(&self) -> impl Iterator<Item = String> {
         [Some(self.detail.as_str()), self.origin.as_deref()]
             .into_iter()
@@ -96,7 +97,7 @@ impl Event {
             .filter_map(personal::commitment_in)
     }
 
-    /// As it is exported.
+    /// The exported form, with the personal data that still exist.
     pub fn json(&self, known: &Known) -> Value {
         let read = |text: &str| personal::filled(text, known);
         serde_json::json!({

@@ -1,10 +1,10 @@
-//! What audit rows say of people: names, addresses. It stands in rows of its own, so that a person
-//! can be erased and the trail still verifies.
+//! The personal data in the audit trail, such as names and addresses. They are stored in rows of
+//! their own, so that a person's data can be erased and the trail still verifies.
 //!
-//! An audit row holds only a commitment to it, as the member `personal` of its detail or its origin:
-//! a keyed digest whose random key, the salt, stands beside the content and is erased with it. So
-//! the content cannot be altered unnoticed, and cannot be guessed from the commitment after it is
-//! gone.
+//! An audit row contains only a commitment to them, as the member `personal` of its detail or its
+//! origin: a keyed digest whose random key, the salt, is stored beside the content and erased with
+//! it. The content therefore cannot be altered unnoticed, and cannot be guessed from the commitment
+//! after the erasure.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -17,30 +17,30 @@ use serde_json::Value;
 use super::Event;
 use crate::model::{column::from_row, time::Micros};
 
-/// The member that holds the content before it is written, and the commitment after.
+/// The member that holds the content before the row is written, and the commitment afterwards.
 pub const MEMBER: &str = "personal";
-/// Addresses remembered, about 300 bytes each.
+/// The maximum number of addresses in the cache, at about 300 bytes each.
 const ADDRESSES: usize = 4096;
-/// How long rows refer to the same address of somebody. After an erasure a running server goes on
-/// to do so for as long.
+/// How long rows reuse the stored address of a subject. After an erasure, a running server may
+/// refer to the erased address for that long.
 const REUSED: Duration = Duration::from_hours(1);
 
-/// Personal data, as the store has it.
+/// Personal data, as stored.
 #[derive(Clone, Debug)]
 pub struct Personal {
-    /// What the audit row holds: HMAC-SHA-256 of the content under the salt, in base64.
+    /// The commitment in the audit row: HMAC-SHA-256 of the content under the salt, in base64.
     pub commitment: String,
-    /// Whom it is about: the id of a person, a client or a request.
+    /// The id of the person, client or request that the data are about.
     pub subject: String,
     /// 32 random bytes.
     pub salt: Vec<u8>,
-    /// JSON.
+    /// The content, in JSON.
     pub content: String,
 }
 from_row!(Personal { commitment, subject, salt, content });
 
 impl Personal {
-    /// Fails only if the system has no random bytes.
+    /// Creates the record with a new salt. Fails only if the system provides no random bytes.
     pub fn new(subject: &str, content: &Value) -> Result<Self, rekey_vault::Error> {
         let (salt, content) = (rekey_vault::random::<32>()?.to_vec(), content.to_string());
         Ok(Self {
@@ -51,7 +51,7 @@ impl Personal {
         })
     }
 
-    /// Whether it is what the audit row commits to.
+    /// Whether the content matches the commitment.
     pub fn is_sound(&self) -> bool {
         self.commitment == committed(&self.salt, &self.content)
     }
@@ -65,7 +65,7 @@ fn committed(salt: &[u8], content: &str) -> String {
 /// Personal data by commitment.
 pub type Known = HashMap<String, Personal>;
 
-/// The commitment in the detail or the origin of a row.
+/// The commitment in a row's detail or origin, if it has one.
 pub fn commitment_in(json: &str) -> Option<String> {
     let Value::Object(mut members) = serde_json::from_str(json).ok()? else { return None };
     match members.remove(MEMBER)? {
@@ -76,7 +76,8 @@ pub fn commitment_in(json: &str) -> Option<String> {
     }
 }
 
-/// The detail or the origin of a row, with the personal data that is still there.
+/// A row's detail or origin, with the personal data that still exist. In place of missing data it
+/// says `erased`, in place of altered data `altered`.
 pub fn filled(json: &str, known: &Known) -> Value {
     let mut value = serde_json::from_str(json).unwrap_or(Value::Null);
     let Some(members) = value.as_object_mut() else { return value };
@@ -94,17 +95,17 @@ pub fn filled(json: &str, known: &Known) -> Value {
     value
 }
 
-/// What became of the personal data of a row.
+/// The state of a row's personal data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Some of it is not what was written.
+    /// Whether some of them do not match their commitment.
     pub is_altered: bool,
-    /// Some of it is gone.
+    /// Whether some of them no longer exist.
     pub is_erased: bool,
 }
 
 impl State {
-    /// That of a row.
+    /// The state of the personal data of `event`.
     pub fn of(event: &Event, known: &Known) -> Self {
         let mut state = Self::default();
         for commitment in event.commitments() {
@@ -117,7 +118,7 @@ impl State {
     }
 }
 
-/// Somebody and where they came from.
+/// A subject and the address that its request came from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Address {
@@ -132,7 +133,7 @@ pub struct Address {
     pub user_agent: Option<String>,
 }
 
-/// Addresses that are in the store already, so that not every row needs one of its own.
+/// A cache of addresses that are in the store, so that not every audit row stores its own.
 pub struct Addresses(Cache<Address, (String, Micros)>);
 
 impl Default for Addresses {
@@ -142,13 +143,13 @@ impl Default for Addresses {
 }
 
 impl Addresses {
-    /// The commitment to an address that was kept lately.
+    /// The commitment to an address that was stored within the last hour.
     pub fn get(&self, address: &Address, now: Micros) -> Option<String> {
         let (commitment, kept) = self.0.get(address)?;
         (kept..kept.plus(REUSED)).contains(&now).then_some(commitment)
     }
 
-    /// An address was committed to the store.
+    /// Adds an address after its commit.
     pub fn keep(&self, address: Address, commitment: String, now: Micros) {
         self.0.insert(address, (commitment, now));
     }

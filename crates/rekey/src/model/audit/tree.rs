@@ -1,4 +1,4 @@
-//! The Merkle tree over the trail's entries (RFC 6962, section 2.1).
+//! The Merkle tree over the entries of the audit trail (RFC 6962, section 2.1).
 
 use std::fmt;
 
@@ -6,27 +6,27 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey_vault::sha256;
 use serde::{Deserialize, Serialize, de::Error as _};
 
-/// A SHA-256; base64 in text.
+/// A SHA-256 hash; base64 as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// From its base64.
+    /// Parses base64.
     pub fn parse(text: &str) -> Option<Self> {
         BASE64_STANDARD.decode(text).ok()?.try_into().ok().map(Self)
     }
 
-    /// A leaf's.
+    /// The hash of a leaf.
     pub fn of_leaf(entry: &[u8]) -> Self {
         Self(sha256(&[&[0], entry].concat()))
     }
 
-    /// That of what is above two others.
+    /// The hash of an inner node.
     pub fn of_node(left: Self, right: Self) -> Self {
         Self(sha256(&[&[1], &left.0[..], &right.0[..]].concat()))
     }
 
-    /// The next link of the chain.
+    /// The hash of the next chain entry: over this hash and the entry.
     #[must_use]
     pub fn chained(self, entry: &[u8]) -> Self {
         Self(sha256(&[&self.0[..], entry].concat()))
@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// A tree that only grows: its size, and the roots of its full subtrees from the largest down.
+/// A tree that only grows: its size, and the roots of its full subtrees, the largest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     size: u64,
@@ -60,7 +60,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// How many leaves it has.
+    /// The number of leaves.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -68,7 +68,7 @@ impl Tree {
     /// Adds a leaf.
     pub fn push(&mut self, leaf: Hash) {
         let mut hash = leaf;
-        // One carry for each full subtree of the same height, as in counting.
+        // Each full subtree of the same height is merged, like a carry in binary counting.
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 hash = Hash::of_node(left, hash);
@@ -78,7 +78,7 @@ impl Tree {
         self.size += 1;
     }
 
-    /// Its root.
+    /// The root hash.
     pub fn root(&self) -> Hash {
         let above = |right, left: &Hash| Hash::of_node(*left, right);
         match self.peaks.split_last() {
@@ -88,7 +88,7 @@ impl Tree {
     }
 }
 
-/// The root over these leaves.
+/// The root hash over these leaves.
 pub fn root(leaves: &[Hash]) -> Hash {
     let mut tree = Tree::default();
     for leaf in leaves {
@@ -97,7 +97,7 @@ pub fn root(leaves: &[Hash]) -> Hash {
     tree.root()
 }
 
-/// The way from the leaf at `index` to the root over all leaves, from below.
+/// The audit path of the leaf at `index` in the tree over all leaves, from the leaf upwards.
 pub fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
     if leaves.len() < 2 {
         return Vec::new();
@@ -112,8 +112,8 @@ pub fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
     way
 }
 
-/// The root that follows from a leaf and its way (RFC 9162, section 2.1.3.2); none if the way
-/// cannot be one in a tree of this size.
+/// The root that follows from a leaf and its audit path (RFC 9162, section 2.1.3.2); none if the
+/// path does not fit a tree of this size.
 pub fn root_by(leaf: Hash, index: u64, size: u64, way: &[Hash]) -> Option<Hash> {
     let (mut at, mut last) = (index, size.checked_sub(1).filter(|last| index <= *last)?);
     let mut hash = leaf;
@@ -144,7 +144,7 @@ mod tests {
         (0..count).map(|n| Hash::of_leaf(&[n])).collect()
     }
 
-    /// RFC 6962's definition, written as it stands there.
+    /// The definition of RFC 6962, transcribed literally.
     fn by_definition(leaves: &[Hash]) -> Hash {
         match leaves {
             [] => Hash(sha256(b"")),

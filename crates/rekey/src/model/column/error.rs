@@ -1,43 +1,44 @@
-//! Why the store refused.
+//! Errors of the store.
 
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
-/// Why the store did not do it.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Too many lists wait.
+    /// Too many lists are queued.
     #[error("too many lists are asked for at once")]
     Busy,
-    /// The transaction could not be made durable.
+    /// The transaction was not committed.
     #[error("the transaction could not be kept: {0}")]
     Commit(String),
-    /// The store is shutting down, or a deed broke.
+    /// The store is closed, or the transaction's closure panicked.
     #[error("the store is closed")]
     Closed,
-    /// A value in the store is not what it must be.
+    /// A stored value is invalid.
     #[error("the store holds a value that cannot be read: {0}")]
     Corrupt(String),
-    /// A sentence for the operator, about opening the store.
+    /// The store cannot be opened; a sentence for the operator.
     #[error("{0}")]
     Open(String),
-    /// PostgreSQL's reason.
+    /// An error of PostgreSQL.
     #[error("{}", in_words(.0))]
     Postgres(#[from] tokio_postgres::Error),
-    /// A write touched more or fewer rows than it must.
+    /// A write affected more or fewer rows than required.
     #[error("{0} rows written where 1 was due")]
     Rows(u64),
-    /// SQLite's reason.
+    /// An error of SQLite.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    /// A list took too long.
+    /// A list exceeded its time limit.
     #[error("the list takes longer than {} s", .0.as_secs())]
     TooLong(Duration),
-    /// The connection to PostgreSQL ended before the answer to the commit came, or a sync failed.
+    /// The outcome of a commit is unknown: the connection to PostgreSQL ended before the answer to
+    /// the commit came, or a sync failed.
     #[error("whether the transaction was kept is not known: {0}")]
     Unanswered(String),
-    /// No connection to be had.
+    /// No connection could be made.
     #[error("the store cannot be reached: {0}; check store.url and that PostgreSQL runs")]
     Unreachable(String),
 }
@@ -49,7 +50,7 @@ pub(crate) fn in_words(error: &tokio_postgres::Error) -> String {
 }
 
 impl Error {
-    /// Whether a row with this key is there already.
+    /// Whether a row with this key exists already. On SQLite, any violated constraint counts.
     pub fn is_unique_violation(&self) -> bool {
         match self {
             Self::Sqlite(error) => {
@@ -68,15 +69,15 @@ impl Error {
         }
     }
 
-    /// Whether somebody else has SQLite's file open who must not.
+    /// Whether another connection holds a lock on SQLite's file.
     pub(crate) fn is_locked(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
         let Self::Sqlite(error) = self else { return false };
         matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
     }
 
-    /// Whether the store cannot hold a value that it was given: PostgreSQL's class 22 is about data,
-    /// 54 about its own limits.
+    /// Whether the store cannot represent a value that it was given: PostgreSQL's error class 22 is
+    /// about data, class 54 about its limits.
     pub fn refuses_value(&self) -> bool {
         use rusqlite::ErrorCode::{TooBig, TypeMismatch};
         if let Self::Sqlite(error) = self {
@@ -88,14 +89,15 @@ impl Error {
             .is_some_and(|state| ["22", "54"].iter().any(|class| state.code().starts_with(class)))
     }
 
-    /// Whether the same deed may succeed when done again at once.
+    /// Whether an immediate retry of the transaction may succeed: a serialization failure or a
+    /// deadlock.
     pub(crate) fn is_transient(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         [Some(&SqlState::T_R_SERIALIZATION_FAILURE), Some(&SqlState::T_R_DEADLOCK_DETECTED)]
             .contains(&error.code())
     }
 
-    /// The same for each of those whose transaction ended with it.
+    /// A copy of the error for each task of the transaction that failed with it.
     pub(crate) fn for_each(&self) -> Self {
         match self {
             Self::Unanswered(why) => Self::Unanswered(why.clone()),
@@ -112,7 +114,7 @@ impl Error {
         }
     }
 
-    /// Whether it came with the end of the connection to PostgreSQL.
+    /// Whether the connection to PostgreSQL was lost.
     pub(crate) fn is_lost_connection(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         error.is_closed()
@@ -121,7 +123,7 @@ impl Error {
             })
     }
 
-    /// Whether a query was ended by its time limit.
+    /// Whether a query was interrupted by its time limit.
     pub(crate) fn is_interrupted(&self) -> bool {
         match self {
             Self::Sqlite(error) => {
@@ -140,12 +142,12 @@ impl Error {
         }
     }
 
-    /// Whether the deed may be kept although it failed.
+    /// Whether the transaction may have been committed despite the error.
     pub fn may_be_done(&self) -> bool {
         matches!(self, Self::Unanswered(_))
     }
 
-    /// Whether the store as a whole cannot be used just now: full, read-only, gone or closed.
+    /// Whether the whole store is currently unusable: full, read-only, unreachable or closed.
     pub fn is_unavailable(&self) -> bool {
         use rusqlite::ErrorCode::{
             CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, PermissionDenied, ReadOnly,
@@ -169,8 +171,9 @@ impl Error {
                         | SystemIoFailure
                 )
             ),
-            // Class 53 is lack of resources, 57 operator intervention and time limits, 25006 a
-            // read-only server, 55P03 a lock that somebody holds too long: a node that stands still.
+            // Class 53 is lack of resources, class 57 operator intervention and time limits, 25006
+            // a read-only server, and 55P03 a lock that is held too long, by a node that has
+            // stopped.
             Self::Postgres(error) => {
                 error.is_closed()
                     || error.code().is_none_or(|state| {
@@ -184,9 +187,9 @@ impl Error {
     }
 }
 
-/// An error a deed may end with: the store's own, or one that can hold it.
+/// An error of a transaction's closure: the store's own error, or one that can contain it.
 pub trait Fail: From<Error> {
-    /// The store's error inside, if that is what it is.
+    /// The store's error, if this error contains one.
     fn store(&self) -> Option<&Error>;
 }
 
@@ -196,5 +199,5 @@ impl Fail for Error {
     }
 }
 
-/// What the store answers.
+/// The result of a store operation.
 pub type Result<T> = std::result::Result<T, Error>;

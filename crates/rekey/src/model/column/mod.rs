@@ -1,4 +1,4 @@
-//! How values become columns and rows become values, in SQLite and in PostgreSQL.
+//! The conversion of values to columns and of rows to values, for SQLite and PostgreSQL.
 
 mod error;
 mod row;

@@ -1,4 +1,4 @@
-//! What goes into a query and what comes out, whichever the database.
+//! The parameters of a query and its rows, for both databases.
 
 use std::cell::Cell;
 
@@ -7,16 +7,16 @@ use tokio_postgres::types::{FromSqlOwned as FromPostgres, ToSql as ToPostgres};
 
 use super::{Error, Result};
 
-/// What may be bound to `$n`.
+/// A value that can be bound to `$n`.
 pub trait Param: rusqlite::ToSql + ToPostgres + Sync {}
 impl<T: rusqlite::ToSql + ToPostgres + Sync> Param for T {}
 
-/// One row of an answer, or a part of one.
+/// A row of a result, or the part of a row with a prefix.
 pub struct Row<'a> {
     of: Of<'a>,
-    /// What the names of its columns begin with.
+    /// The prefix of its column names.
     prefix: &'static str,
-    /// The column that is read next, if they are read in their order.
+    /// The index of the next column, if columns are read in order: this avoids a search by name.
     next: Cell<usize>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Row<'a> {
         Error::Corrupt(format!("{}{column}: {why}", self.prefix))
     }
 
-    /// What the columns make whose names begin with `prefix`; none where the `id` of it is null.
+    /// The value made of the columns whose names begin with `prefix`; none if its `id` is null.
     pub(crate) fn part<T: FromRow>(&self, prefix: &'static str) -> Result<Option<T>> {
         let part = Self { of: self.of, prefix, next: Cell::new(self.next.get()) };
         let id: Option<String> = part.get("id")?;
@@ -82,20 +82,20 @@ impl<'a> Of<'a> {
     }
 }
 
-/// Columns of the table `table`, each named as [`Row::part`] finds it.
+/// A column list for `table`, each column with the alias that [`Row::part`] expects.
 pub(crate) fn part_of(table: &str, columns: &str) -> String {
     let named = columns.split(',').map(str::trim);
     let named: Vec<_> = named.map(|name| format!("{table}.{name} AS \"{table}.{name}\"")).collect();
     named.join(", ")
 }
 
-/// What a row can become.
+/// A type that can be made from a row.
 pub trait FromRow: Sized {
-    /// Reads it.
+    /// Reads the row.
     fn from_row(row: &Row<'_>) -> Result<Self>;
 }
 
-/// A struct whose fields are named as its columns.
+/// Implements [`FromRow`] for a struct whose fields are named like the columns.
 macro_rules! from_row {
     ($name:ident { $($field:ident),* $(,)? }) => {
         impl $crate::model::column::FromRow for $name {
@@ -116,7 +116,7 @@ impl<T: FromSqlite + FromPostgres> FromRow for One<T> {
     }
 }
 
-/// The number in a parameter's name, `$3`.
+/// The number in a parameter's name, such as 3 for `$3`.
 pub(crate) fn in_name(name: Option<&str>) -> Option<usize> {
     name?.get(1..)?.parse().ok().filter(|number| *number > 0)
 }

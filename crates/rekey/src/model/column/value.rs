@@ -1,11 +1,11 @@
-//! Rust values as both databases keep them.
+//! Conversion of Rust values to and from column values of both databases.
 
 use bytes::BytesMut;
 use rusqlite::types::{FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_postgres::types::{IsNull, Type, to_sql_checked};
 
-/// Kept as a JSON text.
+/// A value stored as JSON text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -45,7 +45,7 @@ impl<'a, T: DeserializeOwned> tokio_postgres::types::FromSql<'a> for Json<T> {
     }
 }
 
-/// Lets types with `as_str()` and `parse(&str) -> Option<Self>` be TEXT columns.
+/// Implements TEXT columns for types with `as_str()` and `parse(&str) -> Option<Self>`.
 macro_rules! text_value {
     ($($name:ty),* $(,)?) => {
         $($crate::model::column::column_value!($name, &str, as_str, as_str, parse);)*
@@ -53,8 +53,8 @@ macro_rules! text_value {
 }
 pub(crate) use text_value;
 
-/// Lets types with `number()` and `from_number(i64) -> Option<Self>` be BIGINT columns. A number
-/// that stands for nothing is a corrupted store: an error, never a value.
+/// Implements BIGINT columns for types with `number()` and `from_number(i64) -> Option<Self>`. An
+/// unknown number means a corrupted store: reading it is an error.
 macro_rules! number_value {
     ($($name:ty),* $(,)?) => {
         $($crate::model::column::column_value!($name, i64, number, as_i64, from_number);)*
@@ -62,7 +62,7 @@ macro_rules! number_value {
 }
 pub(crate) use number_value;
 
-/// Lets a type be a column that holds what `$write` returns and `$parse` takes.
+/// Implements a column type for `$name`: `$write` returns the stored value, `$parse` reads it.
 macro_rules! column_value {
     ($name:ty, $column:ty, $write:ident, $read:ident, $parse:ident) => {
         impl rusqlite::ToSql for $name {

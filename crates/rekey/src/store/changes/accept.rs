@@ -1,4 +1,4 @@
-//! Taking a place in the order of acceptance.
+//! Accepting a change: its place in the order of acceptance.
 
 use super::{
     AcceptContext, ChangeSource, FIRST_ENDED, IN_PROGRESS, KnownChange, NewChange, QUEUED, Quota,
@@ -13,7 +13,7 @@ use crate::{
     store::{Result, Tx},
 };
 
-/// A change whose place a newer one takes.
+/// An older change that a newer one supersedes.
 struct Older {
     seq: i64,
     source_kind: String,
@@ -21,13 +21,13 @@ struct Older {
 from_row!(Older { seq, source_kind });
 
 impl Tx<'_> {
-    /// What a change needs to know of a source.
+    /// The columns of a source that a change needs.
     pub fn change_source(&mut self, id: &SourceId) -> Result<Option<ChangeSource>> {
         self.maybe("SELECT name, features, deadline FROM source WHERE id = $1", &[id])
     }
 
-    /// What accepting needs to know, in one query: a row for each account the change may be for,
-    /// and one without an account where there is none. None without the source.
+    /// What an accept decides by, in one query: a row for each account that the change may be for,
+    /// or one row without an account if there is none. No row if the source does not exist.
     pub fn accept_context(
         &mut self,
         source: &SourceId,
@@ -48,9 +48,10 @@ impl Tx<'_> {
         }
     }
 
-    /// The account that was named, and the person's accounts on the other sources of its group, in
-    /// sorted order; an account with a new owner that nobody confirmed takes no part in groups. They are held until the end of the transaction, so that the order drawn next
-    /// is the order on every one of them; unsorted, two requests would wait for each other.
+    /// Locks the named account and the person's accounts on the other sources of its sync group, in
+    /// sorted order. An account with a new, unconfirmed owner takes no part in groups. The locks
+    /// are held until the end of the transaction, so that the sequence number drawn next is in
+    /// order on every one of the accounts; without the sorting, two requests could deadlock.
     pub fn lock_targets(
         &mut self,
         named: &AccountId,
@@ -74,15 +75,16 @@ impl Tx<'_> {
         self.all(&sql, &[identity, named, source])
     }
 
-    /// Draws the change's place on its accounts; none if its ciphertext was here before, or if its
-    /// account has had as many changes as the quota allows. The account is held, so nobody else
-    /// adds one meanwhile.
+    /// Draws the change's sequence number and queues its targets. Returns none if the ciphertext is
+    /// known, or if its account has reached the quota. The account is locked, so that no other
+    /// request adds a change meanwhile.
     pub fn enter_change(
         &mut self,
         change: &NewChange,
         payload: &[u8],
         targets: &[Target],
     ) -> Result<Option<i64>> {
+        // The inner LIMIT bounds the number of rows that the quota has to read.
         let sql = format!(
             "INSERT INTO password_change (id, digest, caller, identity_id, source_id, account_id, key_id,
                        payload, state, errors, attempt, due, deadline, created, source_set)
@@ -112,7 +114,7 @@ impl Tx<'_> {
             &since,
         ];
         if self.is_postgres() {
-            // One round trip for both.
+            // One statement for the change and its targets: a single round trip.
             let joined =
                 |id: fn(&Target) -> &str| targets.iter().map(id).collect::<Vec<_>>().join(" ");
             let accounts = joined(|target| target.account_id.as_str());
@@ -142,7 +144,7 @@ impl Tx<'_> {
         Ok(Some(seq))
     }
 
-    /// Whether an `Idempotency-Key` of a caller is new, or came with this very body before.
+    /// Whether a caller's `Idempotency-Key` is new, or came with the same body before.
     pub fn claim_idempotency_key(
         &mut self,
         caller: &str,
@@ -161,14 +163,15 @@ impl Tx<'_> {
         Ok(known == digest)
     }
 
-    /// The change a ciphertext belongs to, if it was accepted.
+    /// The change that was accepted with this ciphertext, by its digest.
     pub fn change_with_digest(&mut self, digest: &[u8]) -> Result<Option<KnownChange>> {
         let sql = "SELECT id, caller, identity_id, account_id, state, created FROM password_change WHERE digest = $1";
         self.maybe(sql, &[&digest])
     }
 
-    /// Lets a newer change take the place of older ones of this account that no worker holds and
-    /// that have written nothing there: they become `state`. Returns the kinds of the sources of those that it ended.
+    /// Supersedes older changes of this account that no worker has claimed and that have written
+    /// nothing to it: their targets get `state`. Returns the source kinds of the changes that
+    /// ended.
     pub fn supersede_older(
         &mut self,
         account: &AccountId,
@@ -176,7 +179,7 @@ impl Tx<'_> {
         newer: &ChangeId,
         state: TargetState,
     ) -> Result<Vec<String>> {
-        // The first condition on `t.state` is the one of the partial index.
+        // The condition `t.state < FIRST_ENDED` is redundant, but makes the partial index usable.
         let sql = format!(
             "SELECT t.change_seq AS seq,
                        COALESCE((SELECT connector FROM source WHERE id = c.source_id), '') AS source_kind
@@ -185,7 +188,7 @@ impl Tx<'_> {
                    WHERE t.account_id = $1 AND t.change_seq < $2 AND t.state < {FIRST_ENDED}
                      AND t.state = {QUEUED} AND c.state = {IN_PROGRESS} AND c.claimed_by IS NULL"
         );
-        // On PostgreSQL the row is locked first, so that no worker claims it meanwhile.
+        // On PostgreSQL the row is locked first, so that no worker claims the change meanwhile.
         let sql = if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql };
         let mut ended = Vec::new();
         for Older { seq, source_kind } in self.all(&sql, &[account, &seq])? {

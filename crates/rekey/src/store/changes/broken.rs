@@ -1,4 +1,4 @@
-//! The order of acceptance, broken on purpose: only in a proof build, and only when it is asked for.
+//! A negative control: the order of acceptance, broken on purpose, in a proof build and on request.
 
 use std::{
     cell::Cell,
@@ -13,18 +13,19 @@ use crate::{
     store::{Result, Tx},
 };
 
-/// How long some wait after they have drawn: long enough for a later one to be done.
+/// How long some transactions wait after drawing a number: long enough for a later one to commit.
 const OVERTAKEN: Duration = Duration::from_millis(400);
-/// One in so many waits: what shares its transaction waits, too, and a node has few connections.
+/// One in this number of transactions waits. The others in its group commit wait as well, and a
+/// node has few connections.
 const RARELY: usize = 16;
 
 thread_local! {
-    /// The place that the deed on this thread has drawn too early.
+    /// The sequence number that the transaction on this thread has drawn too early.
     static DRAWN: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
 impl Tx<'_> {
-    /// Draws a place before the accounts are locked.
+    /// Draws a sequence number before the accounts are locked.
     pub(super) fn draw_early(&mut self) -> Result<()> {
         static DRAWS: AtomicUsize = AtomicUsize::new(0);
         if self.is_postgres() && proof::asks_for("early_sequence") {
@@ -38,7 +39,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives a change the place that was drawn for it too early.
+    /// Replaces a change's sequence number by the one drawn too early.
     pub(super) fn take_early(&mut self, entered: Option<i64>) -> Result<Option<i64>> {
         let (Some(seq), Some(early)) = (entered, DRAWN.take()) else { return Ok(entered) };
         let sql = "UPDATE password_change_target SET change_seq = $2 WHERE change_seq = $1";

@@ -1,4 +1,4 @@
-//! How changes end.
+//! The end of a change.
 
 use std::sync::LazyLock;
 
@@ -12,15 +12,15 @@ use crate::{
     store::{Audit, Result, Tx, audit::Entry},
 };
 
-/// Ends a change that has not ended, and shreds its payload.
+/// Ends a change that has not ended, and deletes its payload.
 pub(super) static END_CHANGE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE password_change SET state = $2, errors = $3, ended = $4, payload = NULL, claimed_by = NULL
          WHERE seq = $1 AND state = {IN_PROGRESS}"
     )
 });
-/// Records one account of a change: its state, when a write to it was announced whose outcome is
-/// unknown, and what is wrong.
+/// Records one account of a change: its state, the time of an announced write whose outcome is
+/// unknown, and the error.
 pub(super) static SET_TARGET: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE password_change_target SET state = $3, announced = $4, error = $5
@@ -29,11 +29,11 @@ pub(super) static SET_TARGET: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The source of an account, its state, and what is wrong.
+/// The source of an account, the target's state, and its error.
 pub(super) type Reason<'a> = (&'a SourceId, TargetState, Option<&'a str>);
 
 impl Tx<'_> {
-    /// Lets a newer change replace a queued one on an account, whose state becomes `state`.
+    /// Supersedes a queued target of a change with a newer change; its state becomes `state`.
     pub(super) fn supersede_target(
         &mut self,
         seq: i64,
@@ -46,7 +46,7 @@ impl Tx<'_> {
         self.run_one(&SET_TARGET, &[&seq, account, &state, &none, &why])
     }
 
-    /// Ends a change if all its accounts have ended.
+    /// Ends a change if all its targets have ended. Returns its final state, or none if it goes on.
     pub fn end_if_done(&mut self, seq: i64) -> Result<Option<State>> {
         let sql = "SELECT source_id, state, error FROM password_change_target
                    WHERE change_seq = $1 ORDER BY account_id";
@@ -63,7 +63,7 @@ impl Tx<'_> {
         Ok(Some(state))
     }
 
-    /// What the status of a change says whose accounts ended like this.
+    /// The error lines in the status of a change whose targets ended like this.
     pub(super) fn status_errors<'a>(
         &mut self,
         targets: impl Iterator<Item = Reason<'a>>,
@@ -78,7 +78,7 @@ impl Tx<'_> {
         Ok(errors)
     }
 
-    /// What the audit trail says of the end.
+    /// The audit row for the end of a change.
     pub(super) fn end_entry<'a>(
         &mut self,
         id: &'a ChangeId,
@@ -91,7 +91,7 @@ impl Tx<'_> {
                 ("passwordChangeFailure", Some("the password is not in force on every account"))
             }
         };
-        // Systems name accounts in their answers.
+        // The answers of connected systems may contain account names, so errors are personal data.
         let detail = if errors.is_empty() {
             serde_json::json!({ "errors": [] })
         } else {

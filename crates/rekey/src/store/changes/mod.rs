@@ -1,4 +1,4 @@
-//! Password changes: what is kept of them.
+//! Password changes, as stored.
 
 use std::collections::BTreeSet;
 
@@ -31,24 +31,24 @@ const QUEUED: i64 = TargetState::Queued.number();
 /// In SQL: the states of targets that have not ended are below this one.
 const FIRST_ENDED: i64 = TargetState::FIRST_ENDED;
 
-/// What a change needs to know of a source, and no more.
+/// The columns of a source that a change needs.
 pub struct ChangeSource {
     /// Its name.
     pub name: String,
-    /// What its owner has switched on.
+    /// The features that its owner has enabled.
     pub features: Json<Vec<String>>,
     /// How long a change may take, in microseconds.
     pub deadline: Option<i64>,
 }
 from_row!(ChangeSource { name, features, deadline });
 
-/// What accepting needs to know of what was asked.
+/// What an accept decides by.
 pub struct AcceptContext {
     /// The source that was named.
     pub source: ChangeSource,
-    /// The key's public half; none if it is not a key of this source.
+    /// The public key; none if the key does not belong to this source.
     pub spki: Option<Vec<u8>>,
-    /// Until when the key still decrypts, once it was rotated.
+    /// The end of the key's acceptance, once it was rotated.
     pub accept_until: Option<Micros>,
     /// The person's account there, if there is one.
     pub account_id: Option<AccountId>,
@@ -65,15 +65,15 @@ impl FromRow for AcceptContext {
     }
 }
 
-/// Whose password a change is for, on which account, and what its ciphertext is opened with.
+/// The person, the account, the key and the policy of a change.
 pub struct ChangeParties {
     /// The key it was encrypted for.
     pub key: Option<SourceKey>,
     /// The person.
     pub identity: Option<Identity>,
-    /// The account that was named.
+    /// The account that was named in the request.
     pub account: Option<Account>,
-    /// What is asked of a password there.
+    /// The policy in force for that account's source.
     pub policy: Option<Json<Policy>>,
 }
 
@@ -90,24 +90,24 @@ impl FromRow for ChangeParties {
 
 /// A queue in which a change is due.
 pub struct DueQueue {
-    /// The sources that its changes need a permit of.
+    /// The sources that its changes need a permit for.
     pub source_set: String,
-    /// Since when the oldest is due.
+    /// When its oldest change was due.
     pub due: Micros,
 }
 from_row!(DueQueue { source_set, due });
 
-/// How much a claim may take.
+/// How many changes a claim may take.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Room {
-    /// Of which queue, and how many changes.
+    /// Each queue, and the number of changes that may be taken from it.
     pub queues: Vec<(String, i64)>,
-    /// How many changes whose deadline has come.
+    /// The number of expired changes that may be taken.
     pub expired: i64,
 }
 
 impl Room {
-    /// The queues and the numbers, each as one text with commas between.
+    /// The queue names and the numbers, each joined with commas.
     fn joined(&self) -> (String, String) {
         let names: Vec<_> = self.queues.iter().map(|(name, _)| name.as_str()).collect();
         let rooms: Vec<_> = self.queues.iter().map(|(_, room)| room.to_string()).collect();
@@ -115,7 +115,7 @@ impl Room {
     }
 }
 
-/// The queue of a change on these sources.
+/// The name of the queue of a change on these sources: their sorted ids, separated by blanks.
 fn source_set<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
     let sorted: BTreeSet<_> = sources.map(SourceId::as_str).collect();
     sorted.into_iter().collect::<Vec<_>>().join(" ")
@@ -124,9 +124,9 @@ fn source_set<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
 /// An account that a change is for.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Rekey's name for the account.
+    /// The account's id.
     pub account_id: AccountId,
-    /// Where it is.
+    /// Its source.
     pub source_id: SourceId,
 }
 from_row!(Target { account_id, source_id });
@@ -135,11 +135,12 @@ from_row!(Target { account_id, source_id });
 pub struct NewChange {
     /// The wire's `requestId`.
     pub id: ChangeId,
-    /// SHA-256 of the ciphertext: public, and as good as a nonce.
+    /// SHA-256 of the ciphertext. It is public; since encryption is randomised, it identifies a
+    /// request like a nonce.
     pub digest: Vec<u8>,
-    /// The person or client who asked.
+    /// The id of the requesting person or client.
     pub caller: String,
-    /// Whose password.
+    /// The person whose password changes.
     pub identity_id: IdentityId,
     /// The source that was named.
     pub source_id: SourceId,
@@ -147,35 +148,35 @@ pub struct NewChange {
     pub account_id: AccountId,
     /// The key it was encrypted for.
     pub key_id: KeyId,
-    /// Now.
+    /// The time of acceptance.
     pub created: Micros,
-    /// When it fails if it has not ended.
+    /// The time at which the change fails if it has not ended.
     pub deadline: Micros,
-    /// How many changes of the account there may be already.
+    /// The limit on recent changes of the account, if there is one.
     pub quota: Option<Quota>,
 }
 
 impl Quota {
-    /// No quota: none of the account's changes counts.
+    /// A quota that no change counts towards.
     const NONE: Self = Self { most: 1, since: Micros(i64::MAX) };
 }
 
-/// A largest number of changes of an account.
+/// The maximum number of changes of an account in a period.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota {
-    /// So many.
+    /// The maximum.
     pub most: i64,
-    /// Since then.
+    /// The start of the period.
     pub since: Micros,
 }
 
-/// A change that came with the same ciphertext.
+/// An earlier change with the same ciphertext.
 pub struct KnownChange {
-    /// Its name.
+    /// Its id: the wire's `requestId`.
     pub id: ChangeId,
-    /// Who asked.
+    /// The id of the requesting person or client.
     pub caller: String,
-    /// Whose password.
+    /// The person whose password changes.
     pub identity_id: IdentityId,
     /// The account that was named.
     pub account_id: AccountId,
@@ -186,29 +187,29 @@ pub struct KnownChange {
 }
 from_row!(KnownChange { id, caller, identity_id, account_id, state, created });
 
-/// What its status says.
+/// The status of a change.
 pub struct ChangeStatus {
-    /// Its name.
+    /// Its id: the wire's `requestId`.
     pub id: ChangeId,
-    /// Who asked.
+    /// The id of the requesting person or client.
     pub caller: String,
-    /// Whose password.
+    /// The person whose password changes.
     pub identity_id: IdentityId,
     /// Its state.
     pub state: State,
-    /// One line per target or rule that was not met.
+    /// One line for each failed target or unmet rule.
     pub errors: Json<Vec<String>>,
 }
 from_row!(ChangeStatus { id, caller, identity_id, state, errors });
 
-/// A change in a worker's hands.
+/// A change claimed by a worker.
 #[derive(Clone)]
 pub struct Claimed {
-    /// Its place in the order of acceptance.
+    /// Its sequence number in the order of acceptance.
     pub seq: i64,
-    /// Its name.
+    /// Its id.
     pub id: ChangeId,
-    /// Whose password.
+    /// The person whose password changes.
     pub identity_id: IdentityId,
     /// The source that was named.
     pub source_id: SourceId,
@@ -216,37 +217,38 @@ pub struct Claimed {
     pub account_id: AccountId,
     /// The key it was encrypted for.
     pub key_id: KeyId,
-    /// The sealed ciphertext.
+    /// The sealed ciphertext; none once the change has ended.
     pub payload: Option<Vec<u8>>,
-    /// How often it was claimed, this time included: the fence.
+    /// The number of claims, this one included: the fence.
     pub attempt: i64,
-    /// How often a claim of it ran out in the hands of a worker.
+    /// The number of claims that expired while a worker held them.
     pub lapses: i64,
-    /// When it was claimed, by the store's clock, which all nodes share.
+    /// The time of the claim, by the store's clock, which all nodes share.
     pub claimed_at: Micros,
-    /// When it fails if it has not ended.
+    /// The time at which the change fails if it has not ended.
     pub deadline: Micros,
-    /// Whether that has come, by the store's clock.
+    /// Whether the deadline had passed at the claim, by the store's clock.
     pub expired: bool,
-    /// The queue it waited in: the sources it needs a permit of.
+    /// The queue it waited in: the sources that it needs a permit for.
     pub source_set: String,
 }
 
 impl Claimed {
-    /// What its sealed ciphertext is bound to.
+    /// The associated data of its sealed ciphertext.
     pub fn bound_to(&self) -> String {
         bound_to(&self.id, &self.identity_id, &self.account_id, &self.key_id)
     }
 }
 
 impl NewChange {
-    /// What its sealed ciphertext is bound to.
+    /// The associated data of its sealed ciphertext.
     pub fn bound_to(&self) -> String {
         bound_to(&self.id, &self.identity_id, &self.account_id, &self.key_id)
     }
 }
 
-/// Whoever can write to the database cannot point a ciphertext at somebody else.
+/// The associated data bind a ciphertext to its change: write access to the database is not enough
+/// to redirect it to another person or account.
 fn bound_to(id: &ChangeId, identity: &IdentityId, account: &AccountId, key: &KeyId) -> String {
     format!("{id}|{identity}|{account}|{key}")
 }
@@ -270,31 +272,31 @@ from_row!(Claimed {
 /// One account of a claimed change.
 #[derive(Clone, Debug)]
 pub struct ClaimedTarget {
-    /// Which account.
+    /// The account's id.
     pub account_id: AccountId,
-    /// Where it is.
+    /// Its source.
     pub source_id: SourceId,
-    /// The source's own name for it.
+    /// The source's own name for the account; empty if the account no longer exists.
     pub native_identity: String,
-    /// Its state.
+    /// The target's state.
     pub state: TargetState,
     /// The random bytes of this change on this account, once a write was announced.
     pub salt: Option<Vec<u8>>,
     /// The stamp observed before that write.
     pub stamp: Option<String>,
-    /// When the last write was announced of which it was not known what became of it.
+    /// When the latest write whose outcome is unknown was announced.
     pub announced: Option<Micros>,
-    /// The same of the older changes of this account, which have all ended.
+    /// When an older, ended change of this account last announced a write whose outcome is unknown.
     pub unresolved_write_at: Option<Micros>,
-    /// What was last wrong.
+    /// The latest error.
     pub error: Option<String>,
-    /// Whose the account is by now.
+    /// The account's current owner.
     pub identity_id: Option<IdentityId>,
-    /// The system's own id of it.
+    /// The account's stable id.
     pub stable_id: Option<String>,
-    /// The correlation generation it was last confirmed in.
+    /// The correlation generation in which an aggregation last confirmed the account.
     pub generation: Option<i64>,
-    /// Whether an administrator said whose it is.
+    /// Whether an administrator assigned the account to its owner.
     pub manually_correlated: Option<bool>,
 }
 from_row!(ClaimedTarget {
@@ -313,14 +315,14 @@ from_row!(ClaimedTarget {
     unresolved_write_at,
 });
 
-/// One account of a change that has not ended.
+/// A target that has not ended, of a change.
 struct OpenTarget {
     account_id: AccountId,
     state: TargetState,
 }
 from_row!(OpenTarget { account_id, state });
 
-/// One account of a change that may have ended.
+/// A target of a change, as recorded.
 struct EndedTarget {
     source_id: SourceId,
     state: TargetState,
@@ -334,31 +336,31 @@ impl EndedTarget {
     }
 }
 
-/// A write about to be done.
+/// A write about to be announced.
 pub struct Intent {
-    /// To which account.
+    /// The account to be written to.
     pub account_id: AccountId,
-    /// The account's state from here on.
+    /// The target's state from the announcement on.
     pub state: TargetState,
-    /// The random bytes of the change on it.
+    /// The random bytes of the change on this account.
     pub salt: Vec<u8>,
-    /// The stamp observed before.
+    /// The stamp observed before the write.
     pub stamp: String,
 }
 
-/// Where one account of a claimed change stands after an attempt.
+/// The state of one account of a claimed change after an attempt.
 pub struct TargetResult {
-    /// Which account.
+    /// The account's id.
     pub account_id: AccountId,
-    /// Where it is.
+    /// Its source.
     pub source_id: SourceId,
-    /// Its state.
+    /// The target's state.
     pub state: TargetState,
-    /// When the last write was announced of which it is not known what became of it.
+    /// When the latest write whose outcome is unknown was announced.
     pub announced: Option<Micros>,
-    /// What is wrong.
+    /// The error, if any.
     pub error: Option<String>,
-    /// Whether the attempt found it out: what stood before is not written again.
+    /// Whether this attempt produced the result. Earlier results are already stored.
     pub is_new: bool,
 }
 
@@ -368,7 +370,7 @@ impl TargetResult {
     }
 }
 
-/// An account of a claimed change, and its source, if that is still there.
+/// A target of a claimed change, and its source, if that still exists.
 pub type Sourced = (ClaimedTarget, Option<Source>);
 
 impl FromRow for Sourced {
@@ -378,20 +380,20 @@ impl FromRow for Sourced {
 }
 
 impl Tx<'_> {
-    /// Forgets the keys that came before `before`.
+    /// Deletes the idempotency keys that are older than `before`. Returns their number.
     pub fn remove_idempotency_keys(&mut self, before: Micros) -> Result<u64> {
         self.run("DELETE FROM idempotency_key WHERE created < $1", &[&before])
     }
 
-    /// What a change's status says.
+    /// The status of a change.
     pub fn change_status(&mut self, id: &ChangeId) -> Result<Option<ChangeStatus>> {
         let sql =
             "SELECT id, caller, identity_id, state, errors FROM password_change WHERE id = $1";
         self.maybe(sql, &[id])
     }
 
-    /// The same, if this person or client asked for it or it is about them: another's is not even
-    /// read, so that it takes no longer than one that is not there.
+    /// The status of a change, if `who` requested it or is its person. Another's row is not read,
+    /// so that the response time does not reveal whether the change exists.
     pub fn own_change_status(&mut self, id: &ChangeId, who: &str) -> Result<Option<ChangeStatus>> {
         let sql = "SELECT id, caller, identity_id, state, errors FROM password_change
                    WHERE id = $1 AND (identity_id = $2 OR caller = $2)";
@@ -405,9 +407,9 @@ impl Tx<'_> {
         Ok(self.all::<One<SourceId>>(sql, &[id])?.into_iter().map(|One(id)| id).collect())
     }
 
-    /// Looks at `limit` changes after `from`, and forgets those that ended before `before` and
-    /// whose keys are destroyed: until then a ciphertext must be known again. Where to go on, or
-    /// none at the end.
+    /// Reads up to `limit` changes after `from`, and deletes those that ended before `before` and
+    /// whose key is destroyed: as long as the key exists, a resend or a replay must be recognised.
+    /// Returns the number to continue after, or none at the end.
     pub fn remove_ended_changes(
         &mut self,
         before: Micros,
@@ -427,8 +429,9 @@ impl Tx<'_> {
         Ok(Some(last))
     }
 
-    /// Fails what is unfinished on a source: it is reached in another way now, and what was
-    /// encrypted for it must not be sent there. A worker that holds such a change loses its claim. `next` is the state of a target that is cancelled.
+    /// Fails the unfinished changes of a source that has been pointed elsewhere: passwords that
+    /// were encrypted for it must not be sent to its new place. A worker that holds such a change
+    /// loses its claim. `next` yields the state of a cancelled target.
     pub fn cancel_changes(
         &mut self,
         source: &SourceId,
@@ -444,7 +447,8 @@ impl Tx<'_> {
         let sql = if self.is_postgres() { format!("{sql} FOR UPDATE OF c") } else { sql };
         let now = self.now()?;
         for One(seq) in self.all::<One<i64>>(&sql, &[source])? {
-            // Who holds it may be writing to another member of the group: that one's lease stands.
+            // If a worker has claimed the change, it may be writing to another member of the sync
+            // group: its lease (`due`) remains.
             let sql = "UPDATE password_change SET due = CASE WHEN claimed_by IS NULL THEN $2 ELSE due END,
                            claimed_by = NULL WHERE seq = $1";
             self.run_one(sql, &[&seq, &now])?;
@@ -464,7 +468,8 @@ impl Tx<'_> {
     }
 }
 
-/// A lost claim: another worker holds the change now, and this one must not touch it.
+/// Whether the error is a lost claim: another worker may hold the change now, and this one must not
+/// touch it.
 pub fn is_lost(error: &Error) -> bool {
     matches!(error, Error::Rows(0))
 }

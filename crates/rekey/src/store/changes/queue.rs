@@ -1,4 +1,4 @@
-//! Claiming changes, and keeping what became of them.
+//! Claiming changes, and recording the results of attempts.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -21,14 +21,15 @@ use crate::{
     },
 };
 
-/// Two nodes must not claim the same change, nor wait for each other.
+/// Two nodes must neither claim the same change nor wait for each other.
 const SKIP_LOCKED: &str = " FOR UPDATE OF c SKIP LOCKED";
 
-/// How long a claim lasts of which only the end is left to be said: short, so that a worker lost
-/// with it does not hold up the end that was promised.
+/// The lease of a claim that only has to end an expired change. It is short, so that a crashed
+/// worker delays the promised end by little.
 const TO_END: Duration = Duration::from_secs(4);
 
-/// What may be claimed from a queue.
+/// The changes of a queue that may be claimed: those due whose accounts no older unfinished change
+/// occupies.
 static DUE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "c.state = {IN_PROGRESS} AND c.source_set = queue.source_set AND c.due <= $1 AND NOT EXISTS (
@@ -40,7 +41,7 @@ static DUE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Gives a claim back until `due`, to wait for the sources that are still to be changed.
+/// Returns a claimed change to the queue of the sources that are still to be changed, until `due`.
 static RELEASE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE password_change SET claimed_by = NULL, due = $4, source_set = $5
@@ -49,15 +50,15 @@ static RELEASE: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Claimed {
-    /// When it is taken up again after a pause: at its deadline if that comes first and is not
-    /// within a second.
+    /// When the change is due again after a pause. A deadline within the pause comes first, but not
+    /// within the next second.
     fn due_after(&self, pause: Duration, now: Micros) -> Micros {
         now.plus(pause).min(self.deadline.max(now.plus(Duration::from_secs(1))))
     }
 }
 
 impl Tx<'_> {
-    /// A newer change waiting for this account.
+    /// The newest unfinished change of this account after `seq`, if there is one.
     pub fn newer_change(&mut self, account: &AccountId, seq: i64) -> Result<Option<ChangeId>> {
         let sql = format!(
             "SELECT c.id AS value FROM password_change_target t JOIN password_change c ON c.seq = t.change_seq
@@ -66,11 +67,12 @@ impl Tx<'_> {
         Ok(self.maybe::<One<ChangeId>>(&sql, &[account, &seq])?.map(|One(id)| id))
     }
 
-    /// The accounts of a claimed change, each with its source's own name for it and the source, and who
-    /// and what the change is about.
+    /// The targets of a claimed change, each with its source, and the person, key, account and
+    /// policy of the change.
     pub fn change_context(&mut self, change: &Claimed) -> Result<(Vec<Sourced>, ChangeParties)> {
         static TARGETS: LazyLock<String> = LazyLock::new(|| {
-            // Accounts are not joined: without statistics PostgreSQL would read every one.
+            // Accounts are read by subqueries: in a join, PostgreSQL without statistics would scan
+            // them all.
             format!(
                 "SELECT t.account_id, t.source_id, t.state, t.salt, t.stamp, t.announced, t.error,
                      COALESCE((SELECT a.native_identity FROM account a WHERE a.id = t.account_id), '')
@@ -108,8 +110,8 @@ impl Tx<'_> {
         Ok((targets, parties.pop().ok_or_else(|| Error::Corrupt("no row of nothing".into()))?))
     }
 
-    /// The queues in which a change is due, and whether a change whose deadline has come may be
-    /// claimed. Each queue costs one step in the index, however many changes wait in it.
+    /// The queues in which a change is due, and whether an expired change may be claimed. Each
+    /// queue costs one index step, however many changes wait in it.
     pub fn due_queues(&mut self) -> Result<(Vec<DueQueue>, bool)> {
         let now = self.now()?;
         let queues = format!(
@@ -134,16 +136,17 @@ impl Tx<'_> {
         Ok((queues, !expired.is_empty()))
     }
 
-    /// Claims changes for `node` until `lease` has passed: from each queue so many as `room` says,
-    /// the longest due first, of those whose accounts no older unfinished change waits for. Changes
-    /// whose deadline has come are claimed in any case, for a few seconds: ending one writes nothing.
+    /// Claims changes for `node`, with a lease of `lease`: from each queue as many as `room`
+    /// allows, the longest due first, of those whose accounts no older unfinished change occupies.
+    /// Up to `room.expired` expired changes are claimed as well, from any queue, with a lease of a
+    /// few seconds, since ending one writes to no source.
     pub fn claim(&mut self, node: &str, lease: Duration, room: &Room) -> Result<Vec<Claimed>> {
         let now = self.now()?;
         let (until, end) = (now.plus(lease), now.plus(TO_END));
         let locked = if self.is_postgres() { SKIP_LOCKED } else { "" };
         let due = &*DUE;
-        // The limits are the queues' own where the database allows that. SQLite reads as far as the
-        // largest of them into each, and then takes what is allowed.
+        // PostgreSQL applies each queue's own limit. SQLite cannot: it reads up to the largest
+        // limit from each queue, and then takes what is allowed.
         let picked = if self.is_postgres() {
             format!(
                 "SELECT picked.seq FROM unnest(string_to_array($2, ','), string_to_array($3, ',')::bigint[])
@@ -164,6 +167,7 @@ impl Tx<'_> {
                  WHERE place <= room"
             )
         };
+        // The casts give PostgreSQL the types of parameters that it cannot infer.
         let sql = format!(
             "WITH expired AS (
                  SELECT c.seq FROM password_change c
@@ -182,15 +186,16 @@ impl Tx<'_> {
         self.all(&sql, &[&now, &names, &rooms, &most, &room.expired, &node, &until, &end])
     }
 
-    /// Holds a claim longer; `Error::Rows(0)` when it was lost.
+    /// Extends a claim; `Error::Rows(0)` if it was lost.
     pub fn renew(&mut self, node: &str, change: &Claimed, lease: Duration) -> Result<()> {
         self.announce(node, change, lease, &[])
     }
 
-    /// Holds a claim longer, and announces writes: from here on they may have happened.
+    /// Extends a claim and announces writes: from this commit on they may have happened.
     ///
-    /// `Error::Rows(0)` when the claim was lost, or when an account is no longer the person's by what
-    /// the last aggregation confirmed: looking at it took a while, and nothing may be written then.
+    /// `Error::Rows(0)` if the claim was lost, or if by the latest aggregation an account no longer
+    /// belongs to the person: that may have changed since it was observed, and then nothing may be
+    /// written.
     pub fn announce(
         &mut self,
         node: &str,
@@ -204,8 +209,8 @@ impl Tx<'_> {
             "UPDATE password_change SET due = $4
              WHERE seq = $1 AND claimed_by = $2 AND attempt = $3 AND state = {IN_PROGRESS}"
         );
-        // The lock makes PostgreSQL wait for a transaction that is changing the account, and judge
-        // the row that it leaves.
+        // The lock makes PostgreSQL wait for a transaction that is updating the account, and check
+        // the row as that transaction leaves it.
         let held = if self.is_postgres() { " FOR SHARE OF a" } else { "" };
         let intend = format!(
             "UPDATE password_change_target SET state = $6, salt = $3, stamp = $4, announced = $5
@@ -225,15 +230,15 @@ impl Tx<'_> {
         self.run_each(&writes)
     }
 
-    /// Gives a claim back, to be taken up again after `pause` or at its deadline; `Error::Rows(0)`
-    /// when it was lost.
+    /// Returns a claimed change to its queue, due after `pause` or at its deadline;
+    /// `Error::Rows(0)` if the claim was lost.
     pub fn release(&mut self, node: &str, change: &Claimed, pause: Duration) -> Result<()> {
         let due = change.due_after(pause, self.now()?);
         self.run_one(&RELEASE, &[&change.seq, &node, &change.attempt, &due, &change.source_set])
     }
 
-    /// Records the accounts of a claimed change after an attempt. If all have ended, the change
-    /// does; if not, its claim is given back as by [`Tx::release`].
+    /// Records the results of an attempt. If all targets have ended, so does the change; if not, it
+    /// is returned to its queue as by [`Tx::release`].
     pub fn record_results(
         &mut self,
         node: &str,
@@ -252,7 +257,8 @@ impl Tx<'_> {
         }
         let state = outcome.map(Outcome::state);
         let end = format!("{} AND claimed_by = $5 AND attempt = $6", *END_CHANGE);
-        // The change goes first: a newer change that replaces it locks it before its accounts.
+        // The change's row comes first: `supersede_older` locks a change before its targets, too,
+        // and the same order on both sides prevents a deadlock.
         let mut writes: Vec<Query<'_>> = vec![match &state {
             Some(state) => (&end, vec![&change.seq, state, &errors, &now, &node, &change.attempt]),
             None => (&RELEASE, vec![&change.seq, &node, &change.attempt, &due, &source_set]),
