@@ -1,4 +1,4 @@
-//! How fast rekey is, beside what the machine allows: see `verify/bench`.
+//! Measures the speed of rekey and of the machine under it: see `verify/bench`.
 
 use clap::Args;
 

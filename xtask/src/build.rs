@@ -1,8 +1,8 @@
-//! What is built for tests and proofs.
+//! The builds for tests and proofs.
 //!
-//! Everything is built with the same flags, so that dependencies compile once: Cargo unifies
-//! features over the selected packages, and `--package rekey` alone would select other features of
-//! tokio, hyper and axum than the tests do.
+//! All builds use the same flags, so that dependencies compile once: Cargo unifies features over
+//! the selected packages, and `--package rekey` alone would select other features of tokio, hyper
+//! and axum than the tests do.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,32 +13,33 @@ use crate::shell::{self, Result, cargo, root, target};
 
 const WORKSPACE: [&str; 2] = ["--workspace", "--all-features"];
 
-/// rekey, `rekey-proof` and the library that is preloaded into a server.
+/// Builds rekey, `rekey-proof` and the library that is preloaded into a server.
 pub(crate) fn programs() -> Result {
     let mut cargo = cargo();
     cargo.arg("build").args(WORKSPACE).args(["--bin", "rekey", "--bin", "rekey-proof"]);
     shell::run(cargo.args(["--lib"]))
 }
 
-/// rekey as clients get it, but without optimization.
+/// The path of the unoptimized rekey without proof switches.
 pub(crate) fn rekey() -> PathBuf {
     target().join("debug/rekey")
 }
 
-/// Builds rekey with its proof switches.
+/// Builds rekey with its proof switches (`--cfg rekey_proof`).
 pub(crate) fn proof_build() -> Result {
     let mut cargo = cargo();
     cargo.arg("build").args(WORKSPACE).args(["--bin", "rekey"]);
     shell::run(switched(&mut cargo, "proof"))
 }
 
-/// rekey with its proof switches.
+/// The path of rekey with its proof switches.
 pub(crate) fn proof_rekey() -> PathBuf {
     target().join("proof/debug/rekey")
 }
 
-/// Has this project's packages compiled by `verify/proof/rustc` or `verify/timing/rustc-leaky`:
-/// dependencies are shared with every other build, and the binaries get a folder of their own.
+/// Makes cargo compile this project's packages with `verify/proof/rustc` or
+/// `verify/timing/rustc-leaky`. Dependencies are shared with all other builds; the binaries get a
+/// folder of their own.
 pub(crate) fn switched<'a>(cargo: &'a mut Command, name: &str) -> &'a mut Command {
     let wrapper = match name {
         "leaky" => root().join("verify/timing/rustc-leaky"),
@@ -50,16 +51,16 @@ pub(crate) fn switched<'a>(cargo: &'a mut Command, name: &str) -> &'a mut Comman
         .env("CARGO_TARGET_DIR", target().join(name))
 }
 
-/// A compiled file of tests.
+/// A compiled test binary.
 pub(crate) struct TestBinary {
-    /// `it` of `crates/rekey/tests/it`; a crate's name for its unit tests.
+    /// `it` for `crates/rekey/tests/it`; the crate's name for its unit tests.
     pub(crate) name: String,
     pub(crate) file: PathBuf,
-    /// The folder in which `cargo test` would run it.
+    /// The working folder that `cargo test` would use.
     pub(crate) folder: PathBuf,
 }
 
-/// Builds every test of the workspace, and writes down in `list` what can then be run.
+/// Builds all tests of the workspace, and writes the list of their binaries to `list`.
 pub(crate) fn tests(list: &Path) -> Result {
     let mut cargo = cargo();
     cargo.arg("test").args(WORKSPACE).args(["--no-run", "--lib", "--bins", "--tests"]);
@@ -74,7 +75,7 @@ pub(crate) fn tests(list: &Path) -> Result {
     shell::write(list, &Value::from(binaries).to_string())
 }
 
-/// What [`tests`] wrote down: suites run what was built for them, whatever is edited meanwhile.
+/// Reads the list that [`tests`] wrote: suites run these binaries, whatever is edited meanwhile.
 pub(crate) fn built_tests(list: &Path) -> Result<Vec<TestBinary>> {
     let text = shell::read(list)?;
     let binaries: Vec<Value> =
@@ -90,7 +91,7 @@ pub(crate) fn built_tests(list: &Path) -> Result<Vec<TestBinary>> {
     Ok(binaries.iter().filter_map(binary).collect())
 }
 
-/// The file of tests that a message of cargo reports, if it reports one.
+/// The test binary that a message of cargo reports, if any.
 fn test_binary(message: &Value) -> Option<Value> {
     if message.pointer("/profile/test")?.as_bool() != Some(true) {
         return None;

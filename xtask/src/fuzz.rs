@@ -1,8 +1,9 @@
-//! Arbitrary bytes for every parser of what others wrote.
+//! Fuzzes every parser of foreign input.
 //!
-//! The folder `verify/fuzz/` has cargo-fuzz's layout, and `cargo fuzz run TARGET` works there; here it is
-//! built without it, with the same instrumentation, on the pinned stable compiler: the coverage
-//! passes are the code generator's own, and only sanitizers would need a nightly one.
+//! The folder `verify/fuzz/` has cargo-fuzz's layout, and `cargo fuzz run TARGET` works there. This
+//! command builds the targets without cargo-fuzz, with the same instrumentation, on the pinned
+//! stable compiler: the coverage passes are part of LLVM, and only sanitizers would need a nightly
+//! compiler.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,11 +20,12 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// The target that must break.
+/// The negative control: a target that must fail.
 const CONTROL: &str = "control";
-/// An input that takes longer, in seconds, is a find.
+/// The time in seconds from which on an input counts as a finding.
 const SLOW: u32 = 20;
-/// And one that takes more memory, in MiB: a connector, a store and the fuzzer's own.
+/// The memory in MiB from which on an input counts as a finding; it includes a connector, a store
+/// and the fuzzer's own.
 const MEMORY: u32 = 2048;
 
 /// How long, and what.
@@ -41,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result {
     fuzz(options.seconds, &options.target)
 }
 
-/// Ten seconds of each target.
+/// Runs each target for ten seconds.
 pub(crate) fn quick() -> Result {
     fuzz(10, &[])
 }
@@ -55,7 +57,7 @@ fn fuzz(seconds: u32, wanted: &[String]) -> Result {
     let chosen: Vec<_> = all.iter().filter(chosen).collect();
     let binaries = build()?;
     control(&binaries)?;
-    // Two at a time: each is one thread.
+    // Two run at a time, since each uses one thread.
     let mut failed = Vec::new();
     for pair in chosen.chunks(2) {
         thread::scope(|scope| {
@@ -75,9 +77,10 @@ fn fuzz(seconds: u32, wanted: &[String]) -> Result {
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
-/// The fuzzer finds what only coverage leads to, or it finds nothing at all.
+/// Checks that the fuzzer finds an input that only coverage leads to; otherwise a run proves
+/// nothing.
 fn control(binaries: &Path) -> Result {
-    // Nothing of an earlier run leads to it.
+    // The corpus of an earlier run could contain the input.
     let _ = std::fs::remove_dir_all(shell::target().join("fuzz-corpus").join(CONTROL));
     match one(binaries, CONTROL, 60) {
         Err(reason) if reason.contains("\nfound\n") => Ok(()),
@@ -86,7 +89,7 @@ fn control(binaries: &Path) -> Result {
     }
 }
 
-/// The targets, by name: one file each.
+/// The names of the targets, which have one file each.
 fn targets() -> Result<Vec<String>> {
     let folder = root().join("verify/fuzz/fuzz_targets");
     let files = std::fs::read_dir(&folder);
@@ -98,7 +101,7 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds every target; the folder they are in.
+/// Builds all targets. Returns the folder of their binaries.
 fn build() -> Result<PathBuf> {
     let host = shell::output(Command::new("rustc").arg("-vV"))?;
     let host = host.lines().find_map(|line| line.strip_prefix("host: "));
@@ -106,13 +109,14 @@ fn build() -> Result<PathBuf> {
     let target = shell::target().join("fuzz");
     let mut cargo = cargo();
     cargo.args(["build", "--profile", "fuzz", "--package", "rekey-fuzz", "--bins"]);
-    // Named, so that what runs while building is not instrumented.
+    // With an explicit `--target`, build scripts and procedural macros are not instrumented.
     cargo.args(["--target", host]).env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &target);
     shell::run(&mut cargo)?;
     Ok(target.join(host).join("fuzz"))
 }
 
-/// One target: the committed corpus first, then what grows from it. What it finds is kept.
+/// Runs one target, first on the committed corpus and then on inputs derived from it. Findings are
+/// kept.
 fn one(binaries: &Path, name: &str, seconds: u32) -> Result {
     let grown = shell::target().join("fuzz-corpus").join(name);
     let finds = shell::target().join("fuzz-finds").join(name);
@@ -139,7 +143,7 @@ fn one(binaries: &Path, name: &str, seconds: u32) -> Result {
     if out.status.success() {
         return Ok(());
     }
-    // From the panic on, if it was one.
+    // The report starts at the panic, if there was one.
     let lines: Vec<_> = said.lines().collect();
     let panic = lines.iter().position(|line| line.contains("panicked at"));
     let from = panic.unwrap_or(lines.len().saturating_sub(60));

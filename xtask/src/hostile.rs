@@ -1,4 +1,4 @@
-//! Hostile connected systems, clients and networks.
+//! The proofs with hostile connected systems, clients and networks.
 
 use clap::Args;
 
@@ -21,12 +21,12 @@ pub(crate) fn run(options: &Options) -> Result {
     proof::run("hostile", &[proof.each("--except", &options.except)])
 }
 
-/// One family of attacks.
+/// The attacks of one family.
 pub(crate) fn family(name: &str) -> Vec<Proof> {
     vec![Proof::plain("hostile").with("--only", Some(name))]
 }
 
-/// Every attack of no family that has a suite of its own.
+/// All attacks but those of families with a suite of their own.
 pub(crate) fn others(families: &[&str]) -> Vec<Proof> {
     vec![Proof::plain("hostile").each("--except", families)]
 }

@@ -1,8 +1,9 @@
 //! The project's own commands.
 //!
-//! 1. `cargo xtask ci` is everything a change must pass: [`ci`], dependencies checked by [`deny`].
-//! 2. `cargo xtask test` starts real servers and runs the suites beside each other: [`mod@test`].
-//! 3. The proofs by force have a command each, which takes larger sizes than the tests do.
+//! 1. `cargo xtask ci` runs all checks that a change must pass: [`ci`]; [`deny`] checks the
+//!    dependencies.
+//! 2. `cargo xtask test` starts real servers and runs the suites in parallel: [`mod@test`].
+//! 3. Each long-running proof has a command of its own, for larger sizes than in the tests.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
 
 mod bench;

@@ -1,4 +1,4 @@
-//! Several nodes, one order of acceptance.
+//! The proof that several nodes keep one order of acceptance.
 
 use clap::Args;
 
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result {
     proof::run("order", &[proof])
 }
 
-/// Two nodes, until they have been through all stops, and an order that is broken.
+/// The proof on two nodes, until they have been through all stops, and its control: a broken order.
 pub(crate) fn suite() -> Vec<Proof> {
     vec![
         Proof::switched("order --pairs 100"),

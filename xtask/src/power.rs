@@ -1,4 +1,4 @@
-//! The power fails, again and again.
+//! The proof with repeated power failures.
 
 use clap::Args;
 
@@ -27,7 +27,8 @@ pub(crate) fn run(options: &Options) -> Result {
     proof::run("power", &[proof])
 }
 
-/// So many power failures, and a few of a store that does not sync its log.
+/// The proof with this number of power failures, and its control: a store that does not sync its
+/// log.
 pub(crate) fn suite(cycles: usize) -> Vec<Proof> {
     vec![
         Proof::switched("power").with("--cycles", Some(cycles)),
@@ -35,7 +36,7 @@ pub(crate) fn suite(cycles: usize) -> Vec<Proof> {
     ]
 }
 
-/// The same where syncs fail, and a store that builds on what they failed to write.
+/// The proof with failing syncs, and its control: a store that relies on data whose sync failed.
 pub(crate) fn failing_syncs(cycles: usize) -> Vec<Proof> {
     vec![
         Proof::switched("power --failing-syncs").with("--cycles", Some(cycles)),

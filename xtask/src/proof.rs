@@ -1,4 +1,4 @@
-//! Proofs by force: `rekey-proof` on the real binary, with the target systems at hand.
+//! Long-running proofs: `rekey-proof` drives the real binary and the target systems.
 
 use std::fmt::Display;
 use std::process::Command;
@@ -10,12 +10,13 @@ use crate::test::with_targets;
 /// A run of `rekey-proof`.
 pub(crate) struct Proof {
     words: Vec<String>,
-    /// Whether rekey must be a proof build: one that stops itself, or breaks a promise, on demand.
+    /// Whether the proof needs a proof build: one that can stop itself or break a promise on
+    /// purpose.
     is_proof_build: bool,
 }
 
 impl Proof {
-    /// A proof on the binary that clients get.
+    /// A proof on a binary without proof switches.
     pub(crate) fn plain(words: &str) -> Self {
         Self { words: words.split(' ').map(str::to_owned).collect(), is_proof_build: false }
     }
@@ -25,7 +26,7 @@ impl Proof {
         Self { is_proof_build: true, ..Self::plain(words) }
     }
 
-    /// Passes an option on, if it is given.
+    /// Passes an option on if it has a value.
     pub(crate) fn with(mut self, option: &str, value: Option<impl Display>) -> Self {
         if let Some(value) = value {
             self.words.extend([option.to_owned(), value.to_string()]);
@@ -33,7 +34,7 @@ impl Proof {
         self
     }
 
-    /// Passes an option on, once for each value.
+    /// Passes an option on once for each value.
     pub(crate) fn each(mut self, option: &str, values: &[impl Display]) -> Self {
         for value in values {
             self.words.extend([option.to_owned(), value.to_string()]);
@@ -41,14 +42,15 @@ impl Proof {
         self
     }
 
-    /// Passes a flag on, if it is set.
+    /// Passes a flag on if it is set.
     pub(crate) fn flag(mut self, option: &str, is_set: bool) -> Self {
         self.words.extend(is_set.then(|| option.to_owned()));
         self
     }
 }
 
-/// Builds what the proofs need, and runs them one after the other on the same target systems.
+/// Builds the programs that the proofs need, then runs the proofs one after another on the same
+/// target systems.
 pub(crate) fn run(name: &str, proofs: &[Proof]) -> Result {
     build::programs()?;
     if proofs.iter().any(|proof| proof.is_proof_build) {
@@ -57,7 +59,7 @@ pub(crate) fn run(name: &str, proofs: &[Proof]) -> Result {
     with_targets(name, |variables| each(proofs, variables))
 }
 
-/// Runs them; everything is built.
+/// Runs proofs whose programs have been built.
 pub(crate) fn each(proofs: &[Proof], variables: &[(&'static str, String)]) -> Result {
     for Proof { words, is_proof_build } in proofs {
         println!("\n-- rekey-proof {}", words.join(" "));

@@ -1,18 +1,19 @@
-//! Running other programs, and saying which one failed.
+//! Runs other programs, with errors that name the failed command.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What went wrong, in words for the person at the terminal.
+/// The error is a text for the person at the terminal.
 pub(crate) type Result<T = ()> = std::result::Result<T, String>;
 
-/// Runs it with our terminal; anything but success is an error.
+/// Runs a command on this terminal; an exit status other than success is an error.
 pub(crate) fn run(command: &mut Command) -> Result {
     let status = command.status().map_err(|e| could_not_start(command, &e))?;
     if status.success() { Ok(()) } else { Err(format!("`{}` failed: {status}", line(command))) }
 }
 
-/// Runs it silently and gives what it wrote to standard output; its errors come with the reason.
+/// Runs a command silently and returns its standard output. If it fails, the error contains all of
+/// its output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let out = command
         .stdin(Stdio::null())
@@ -33,7 +34,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// Where a program is: on the path, or in the folders Debian keeps servers in.
+/// The path of a program, searched on `PATH` and in the folders where Debian keeps servers.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -42,7 +43,7 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// `cargo`, the one that runs us, in the root of the project.
+/// The `cargo` that runs this program, in the root of the project.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
@@ -56,13 +57,13 @@ pub(crate) fn root() -> PathBuf {
     parent.unwrap_or_else(|| ".".into())
 }
 
-/// Where cargo puts what it builds, and we what we need for a run.
+/// Cargo's target folder, which also holds the files of test runs.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
-/// Writes a file, creating the folders above it.
+/// Writes a file and creates its parent folders.
 pub(crate) fn write(path: &Path, text: &str) -> Result {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
@@ -70,7 +71,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result {
     std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 pub(crate) fn make_folder(folder: &Path) -> Result {
     std::fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))
 }
@@ -84,7 +85,7 @@ fn could_not_start(command: &Command, error: &std::io::Error) -> String {
     format!("cannot start `{}`: {error}", line(command))
 }
 
-/// The command as one would type it. Secrets never go on a command line, so it may be shown.
+/// The command as one would type it. It may be printed, since no command line contains a secret.
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

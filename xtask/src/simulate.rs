@@ -1,4 +1,4 @@
-//! The pipeline in simulated time: see `verify/simulation`.
+//! Runs the pipeline in simulated time: see `verify/simulation`.
 
 use clap::Args;
 

@@ -1,7 +1,7 @@
-//! Whether response times reveal if a padding was right, or who exists.
+//! Measures whether response times reveal if a padding was right, or which accounts exist.
 //!
-//! The real build is measured first, then a build that leaks: a measurement that does not flag the
-//! leaking build proves nothing.
+//! The real build is measured first, then a build that leaks: if the leak is not detected, the
+//! measurement proves nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,11 +11,11 @@ use clap::Args;
 use crate::build;
 use crate::shell::{self, Result, cargo};
 
-/// Where Linux keeps files in memory.
+/// Linux's file system in memory.
 const MEMORY: &str = "/dev/shm";
 /// The exit code of `rekey-timing` when it finds a difference.
 const LEAKS: i32 = 1;
-/// Its exit code when the machine is too noisy, or the samples are too few.
+/// The exit code of `rekey-timing` when the machine is too noisy or there are too few samples.
 const UNDECIDED: i32 = 2;
 
 /// What is measured, and how often.
@@ -44,21 +44,21 @@ pub(crate) fn run(options: &Options) -> Result {
     }
 }
 
-/// Few samples, which prove no narrow bound: the leaking build must be flagged, the real one must
-/// not.
+/// A measurement with few samples, which proves no narrow bound: the leaking build must be
+/// detected, and the real one must not be flagged.
 pub(crate) fn quick() -> Result {
     in_process(1_000, None, false)
 }
 
-/// The paddings, or one, from the ciphertext to the judgement. Unless `strict`, an undecided
-/// measurement of the real build passes.
+/// Measures one padding or all, in process, from the ciphertext to the policy check. Unless
+/// `strict`, an undecided measurement of the real build passes.
 fn in_process(samples: usize, padding: Option<&str>, strict: bool) -> Result {
     let real = build("proof", "rekey-timing")?;
     let leaky = build("leaky", "rekey-timing")?;
     println!("\n== the padding");
     let code = measure(&real, samples, padding)?;
     println!("\n== the same with a padding that leaks: it must be flagged");
-    // A twentieth is enough to see a leak as large as that of OpenSSL's padding.
+    // A twentieth of the samples is enough to detect a leak as large as that of OpenSSL's padding.
     let fewer = if strict { samples.div_ceil(20) } else { samples };
     let control = measure(&leaky, fewer, padding)?;
     if control != LEAKS {
@@ -72,8 +72,8 @@ fn in_process(samples: usize, padding: Option<&str>, strict: bool) -> Result {
     }
 }
 
-/// The same classes, or one padding's, through the front door of the real binary, and who exists; or
-/// `only` some of it.
+/// Measures the paddings (or one of them), existence and sign-in through the HTTP API of the real
+/// binary, or `only` some of these.
 fn over_http(samples: usize, padding: Option<&str>, only: &[String]) -> Result {
     shell::run(cargo().args(["build", "--release", "--package", "rekey"]))?;
     let proof = build("proof", "rekey-proof")?;
@@ -82,14 +82,14 @@ fn over_http(samples: usize, padding: Option<&str>, only: &[String]) -> Result {
     proof.args(padding.iter().flat_map(|name| ["--padding", name]));
     proof.args(only.iter().flat_map(|one| ["--only", one.as_str()]));
     proof.env("REKEY_BINARY", shell::target().join("release/rekey"));
-    // A store in memory: a disk is noise.
+    // A store in memory avoids the noise of a disk.
     if Path::new(MEMORY).is_dir() {
         proof.env("TMPDIR", MEMORY);
     }
     shell::run(&mut proof)
 }
 
-/// Builds a package with proof switches, or with the padding check that leaks.
+/// Builds a package with the proof switches, or with the padding check that leaks.
 fn build(switches: &str, package: &str) -> Result<PathBuf> {
     let mut cargo = cargo();
     cargo.args(["build", "--release", "--package", package]);
@@ -97,7 +97,7 @@ fn build(switches: &str, package: &str) -> Result<PathBuf> {
     Ok(shell::target().join(switches).join("release").join(package))
 }
 
-/// Runs it; what it ended with.
+/// Runs a measurement and returns its exit code.
 fn measure(binary: &PathBuf, samples: usize, padding: Option<&str>) -> Result<i32> {
     let mut command = Command::new(binary);
     command.args(["--samples", &samples.to_string()]);

@@ -1,16 +1,16 @@
-//! rekey changes people's passwords where they live.
+//! rekey changes people's passwords on the systems that hold them.
 //!
-//! Read it along one request, `POST /set-password`:
+//! The code is best read along one request, `POST /set-password`:
 //!
-//! 1. [`http::api`] reads the request and names the caller;
-//! 2. [`password::accept`] decides on public facts only, and takes the request's place in the
-//!    order of acceptance, in one durable transaction: the `202`;
-//! 3. [`store`] keeps it, in SQLite or in PostgreSQL;
+//! 1. [`http::api`] parses the request and authenticates the caller;
+//! 2. [`password::accept`] decides on public facts only and fixes the change's place in the order
+//!    of acceptance, in one durable transaction: the `202`;
+//! 3. [`store`] stores the change in SQLite or in PostgreSQL;
 //! 4. [`jobs::change_password`] decrypts, judges, announces, writes, verifies and ends it;
-//! 5. `rekey_connectors` speaks to the system that holds the account.
+//! 5. `rekey_connectors` talks to the system that holds the account.
 //!
-//! The modules at this level stand on floors, from [`model`], which uses no other, to [`ops`]: each
-//! imports only from those below it. ARCHITECTURE.md has the table, and `tests/it/layers.rs` holds
+//! The modules at this level are layered, from [`model`], which uses no other, to [`ops`]: each
+//! imports only from those below it. ARCHITECTURE.md has the table, and `tests/it/layers.rs` checks
 //! every import against it.
 
 pub mod access;

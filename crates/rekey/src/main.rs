@@ -1,13 +1,14 @@
-//! The binary: everything is in the library.
+//! The binary; all code is in the library.
 
 use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
 
-/// A request makes hundreds of small pieces on one thread and drops some of them on another, which
-/// costs the C library's allocator a tenth of an accept.
+/// `MiMalloc`, because a request allocates hundreds of small pieces on one thread and frees some of
+/// them on another, which with the C library's allocator costs a tenth of an accept.
 ///
-/// What is freed is overwritten: a password passes through buffers of the HTTP server, of parsers
-/// and of connectors that wipe nothing, and would stay there until somebody else needed the memory.
+/// `ZeroAlloc` overwrites freed memory: a password passes through buffers of the HTTP server, of
+/// parsers and of connectors that do not wipe them, and would stay there until the memory is
+/// reused.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 

@@ -1,4 +1,4 @@
-//! What fuzz targets reach, and nobody else does.
+//! The entry points of the fuzz targets, and of nothing else.
 
 use std::ffi::OsString;
 
@@ -12,33 +12,33 @@ use crate::{
     store::{Asked, Listing},
 };
 
-/// Reads a JSON body as every endpoint that takes one does.
+/// Parses a JSON body as every endpoint with one does.
 pub fn body(bytes: &[u8]) -> Option<Value> {
     api::parse(bytes).ok()
 }
 
-/// Reads the settings from a file's text and an environment.
+/// Parses the settings from a file's text and an environment. Returns whether they are valid.
 pub fn config(text: &str, environment: Vec<(OsString, OsString)>) -> bool {
     Config::parse("rekey.toml", text, environment).is_ok()
 }
 
-/// Reads what is asked of a collection, as every list of accounts, people and sources does.
+/// Parses the query of a collection, as the lists of accounts, people and sources do.
 pub fn listing(asked: &Asked) {
     let _ = Listing::of_accounts(asked);
 }
 
-/// Patches a document, both as JSON.
+/// Applies a JSON Patch to a JSON document.
 pub fn patched(document: Value, patch: &[u8]) -> Option<Value> {
     let patch: Patch = api::parse(patch).ok()?;
     api::patched(document, &patch).ok()
 }
 
-/// What is made of the chunks of a connection on their way to the parser of HTTP.
+/// The bytes that hyper would get from a connection that sends these chunks.
 pub fn repaired(chunks: &[&[u8]]) -> Vec<u8> {
     serve::repaired(chunks)
 }
 
-/// Reads `site.yaml`.
+/// Parses a site file. Returns whether it is valid.
 pub fn site(text: &str) -> bool {
     apply::is_readable(text)
 }

@@ -9,7 +9,7 @@ pub(crate) struct Ca {
     folder: PathBuf,
 }
 
-/// A server's certificate and its key.
+/// A server's certificate and its private key.
 pub(crate) struct Identity {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
@@ -34,7 +34,7 @@ impl Ca {
         self.folder.join("ca.pem")
     }
 
-    /// A certificate for this machine's loopback address, by number and by name.
+    /// Issues a certificate for `localhost` and 127.0.0.1.
     pub(crate) fn issue(&self, server: &str) -> Result<Identity> {
         let file = |end: &str| format!("{server}.{end}");
         let mut request = openssl(&self.folder, &["req", "-nodes", "-subj", "/CN=localhost"]);

@@ -1,11 +1,11 @@
-//! The official clients, from their registries, unmodified, each in a folder of its own.
+//! Installs the official clients, unmodified, from their registries, each into a folder of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::shell::{self, Result, root, target};
 
-/// The interpreter of an environment that has what `requirements` names.
+/// The interpreter of a virtual environment with the packages in the file `requirements`.
 pub(crate) fn python(requirements: &str) -> Result<PathBuf> {
     let wanted = root().join(requirements);
     let name = wanted.file_stem().unwrap_or_default();
@@ -20,7 +20,8 @@ pub(crate) fn python(requirements: &str) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// A folder with `node_modules`, and in it a copy of our script: node looks beside the script.
+/// A folder with `node_modules` and a copy of our script: Node.js searches packages beside the
+/// script.
 pub(crate) fn node() -> Result<PathBuf> {
     let ours = root().join("verify/clients/node");
     let folder = tools().join("node");
@@ -36,7 +37,7 @@ pub(crate) fn node() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Installs unless a run before us did, from the same list.
+/// Installs a client unless an earlier run has installed it from the same list.
 fn once(folder: &Path, wanted: &Path, install: impl FnOnce() -> Result) -> Result {
     let wanted = shell::read(wanted)?;
     let done = folder.join("installed");

@@ -1,7 +1,7 @@
-//! Real clients against the real binary, once for each kind of store.
+//! Tests with real clients against the real binary, on each kind of store.
 //!
-//! A script prints one line for each of its checks: `ok NAME`, `not ok NAME: REASON` or
-//! `skip NAME: REASON`. Every other line is shown and not counted.
+//! A script prints a line for each of its checks: `ok NAME`, `not ok NAME: REASON`, or
+//! `skip NAME: REASON`. All other lines are shown but not counted.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ fn count(line: &str, row: &mut Row) {
     }
 }
 
-/// What a client runs.
+/// The program and the script of a client.
 struct Script {
     program: PathBuf,
     arguments: Vec<PathBuf>,
@@ -98,8 +98,8 @@ fn script(client: Client) -> Result<Script> {
     Ok(Script { program, arguments: vec![script] })
 }
 
-/// Installs every client, before several suites could install the same one at once. A client that
-/// cannot be installed is skipped by its suite, which says why.
+/// Installs all clients, so that suites in parallel do not install the same one at once. A suite
+/// whose client cannot be installed is skipped and reports why.
 pub(crate) fn install_clients() {
     for requirements in [NEWEST, OLDER, SCHEMATHESIS] {
         if let Err(reason) = clients::python(requirements) {

@@ -1,4 +1,4 @@
-//! Just enough of HTTP to see whether a server is up and to have it read its sources.
+//! A minimal HTTP client, to wait for a server and to start aggregations.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::shell::Result;
 
-/// Asks, as HTTP/1.0 so that the answer ends with the connection; gives status and body.
+/// Sends a request and returns status and body. HTTP/1.0 makes the server close the connection at
+/// the end of the response.
 pub(crate) fn ask(port: u16, request: &Request) -> Result<(u16, Value)> {
     let Request { method, path, token, form } = request;
     let caller = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
@@ -33,7 +34,7 @@ pub(crate) fn ask(port: u16, request: &Request) -> Result<(u16, Value)> {
     Ok((status, serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()))))
 }
 
-/// A request; a form is sent if it is not empty.
+/// A request; `form` is the body, with its content type unless it is empty.
 #[derive(Default)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,

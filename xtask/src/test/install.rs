@@ -1,4 +1,4 @@
-//! The Debian packages the tests need. Only what is missing is installed, and only by root.
+//! The Debian packages that the tests need. Only missing ones are installed, and only as root.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,8 @@ use std::process::Command;
 use super::postgres;
 use crate::shell::{self, Result, which};
 
-/// Installs what is missing, or says what to install: what then cannot run is skipped by name.
+/// Installs the missing packages, or prints the command for it. Tests that lack one are skipped,
+/// and the report names them.
 pub(crate) fn debian_packages() {
     let missing: Vec<&str> = missing();
     if missing.is_empty() {
@@ -34,7 +35,7 @@ fn missing() -> Vec<&'static str> {
     if postgres::programs().is_none() {
         missing.push("postgresql");
     }
-    // A Python without it can neither make an environment nor install into one.
+    // Without these modules, Python can neither create a virtual environment nor install into one.
     if shell::output(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         missing.push("python3-venv");
     }
@@ -44,7 +45,7 @@ fn missing() -> Vec<&'static str> {
     missing
 }
 
-/// A package, and a program that shows whether it is there.
+/// Packages, each with a program whose presence shows that it is installed.
 const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("ldap-utils", "ldapwhoami"),
@@ -59,8 +60,8 @@ const PROGRAMS: &[(&str, &str)] = &[
 
 fn apt(arguments: &[&str]) -> Result {
     let mut apt = Command::new("apt-get");
-    // `policy-rc.d` would be the tidy way to keep packages from starting servers; ours use
-    // free ports, so one that starts does no harm.
+    // A `policy-rc.d` would keep packages from starting servers. It is not needed: our servers use
+    // free ports, so others do no harm.
     apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     shell::run(&mut apt)
 }

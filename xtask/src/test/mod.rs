@@ -1,13 +1,13 @@
-//! The test suites, against real servers.
+//! Runs the test suites against real servers.
 //!
-//! 1. Debian packages that the machine lacks are installed, the clients beside the build:
-//!    [`install`], [`clients`].
+//! 1. Missing Debian packages are installed; clients are installed during the build: [`install`],
+//!    [`clients`].
 //! 2. Everything is built once: [`crate::build`].
-//! 3. The suites in [`suite`] run beside each other, each as a process of its own: [`schedule`].
+//! 3. The suites in [`suite`] run in parallel, each in a process of its own: [`schedule`].
 //! 4. A suite starts target systems on free loopback ports ([`mod@targets`]) and runs compiled
 //!    tests ([`workspace`]), a client against the real binary on each kind of store
-//!    ([`end_to_end`], [`site`]), or proofs by force ([`crate::proof`]).
-//! 5. [`report`] prints what passed, failed and was skipped, and the minutes of each suite.
+//!    ([`end_to_end`], [`site`]), or proofs ([`crate::proof`]).
+//! 5. [`report`] prints the passed, failed and skipped tests, and the minutes of each suite.
 
 mod ca;
 pub(crate) mod clients;
@@ -70,7 +70,7 @@ pub(crate) struct SuiteOptions {
 }
 
 impl SuiteOptions {
-    /// What the command line of such a run consists of.
+    /// The arguments of this program for one suite.
     fn words(name: &str, folder: &Path, run: &Run, size: Size) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["suite".into(), name.into()];
         words.extend(["--folder".into(), folder.into(), "--tests".into(), run.tests().into()]);
@@ -81,12 +81,12 @@ impl SuiteOptions {
     }
 }
 
-/// How large a proof is.
+/// The size of a proof.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// As large as fits into a test of every change.
+    /// The size for the tests of every change.
     Usual,
-    /// As large as fits into a night.
+    /// The size for a nightly run.
     Large,
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn run(options: &Options) -> Result {
     done
 }
 
-/// Every suite of a plain run, after what `report` already holds.
+/// Runs all suites of a plain run, and adds their results to `report`.
 pub(crate) fn run_usual(report: &mut Report) -> Result {
     run_into(&Options { all: false, list: false, only: Vec::new() }, report)
 }
@@ -140,7 +140,7 @@ fn run_into(options: &Options, report: &mut Report) -> Result {
     if failed == 0 { Ok(()) } else { Err(format!("{failed} failed")) }
 }
 
-/// Builds what these suites need; clients are installed meanwhile.
+/// Builds the programs that these suites need, and installs the clients meanwhile.
 fn build_for(suites: &[&Suite], run: &Run, report: &mut Report) -> Result {
     let any = |is: fn(&Work) -> bool| suites.iter().any(|suite| is(&suite.work));
     let mut clients = if any(|work| matches!(work, Work::Client(_))) {
@@ -168,7 +168,7 @@ fn build_for(suites: &[&Suite], run: &Run, report: &mut Report) -> Result {
     Ok(())
 }
 
-/// One suite; what it needs is built.
+/// Runs one suite; its programs must have been built.
 pub(crate) fn run_suite(options: &SuiteOptions) -> Result {
     let suite = Suite::named(&options.name)?;
     let size = if options.large { Size::Large } else { Size::Usual };
@@ -193,7 +193,7 @@ pub(crate) fn run_suite(options: &SuiteOptions) -> Result {
     if row.failures.is_empty() { Ok(()) } else { Err(format!("{} failed", row.failures.len())) }
 }
 
-/// A command either passes or fails as a whole.
+/// Counts a command, which passes or fails as a whole.
 fn count(done: Result, row: &mut Row) {
     match done {
         Ok(()) => row.passed += 1,
@@ -219,7 +219,7 @@ pub(crate) fn targets() -> Result {
     Ok(())
 }
 
-/// Runs something that finds the target systems by these variables.
+/// Starts the target systems, and runs `work` with the variables that describe them.
 pub(crate) fn with_targets(
     name: &str,
     work: impl FnOnce(&[(&'static str, String)]) -> Result,
@@ -233,7 +233,7 @@ pub(crate) fn with_targets(
     done
 }
 
-/// The suites asked for.
+/// The suites that the options select.
 fn wanted(options: &Options) -> Result<Vec<&'static Suite>> {
     for word in &options.only {
         if !SUITES.iter().any(|suite| suite.answers_to(word)) {

@@ -1,4 +1,4 @@
-//! PostgreSQL with TLS and SCRAM: a target system, and a store for the tests that want one.
+//! PostgreSQL with TLS and SCRAM: a target system, and a store for the tests.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -21,12 +21,13 @@ pub(crate) struct Postgres {
     _elsewhere: Elsewhere,
 }
 
-/// A folder outside the run's, if there had to be one; it goes when the server has gone.
+/// A folder outside the run's folder, if one was needed; it is removed after the server has
+/// stopped.
 struct Elsewhere(Option<PathBuf>);
 
-/// The superuser; the tests of the store make and drop databases as this role.
+/// The superuser. The tests of the store create and drop databases in this role.
 pub(crate) const ADMIN: &str = "rekey_admin";
-/// What rekey signs in as: it may change roles, and is not a superuser.
+/// The role of rekey on the target: it may change roles, and is no superuser.
 pub(crate) const SERVICE: &str = "rekey_service";
 
 impl Postgres {
@@ -76,12 +77,13 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Where the tests of the store may make databases.
+    /// The URL with which tests create databases.
     pub(crate) fn admin_url(&self, database: &str) -> String {
         format!("postgres://{ADMIN}:{}@127.0.0.1:{}/{database}", self.admin_password, self.port)
     }
 
-    /// Runs statements as the superuser; they go through standard input, for they hold secrets.
+    /// Runs statements as the superuser. They are sent through standard input, since they contain
+    /// secrets.
     pub(crate) fn psql(&self, statements: &str) -> Result {
         let mut psql = Command::new("psql");
         psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", ADMIN]);
@@ -100,7 +102,8 @@ impl Postgres {
     }
 }
 
-/// The service role makes the people itself: from version 16 on, only that lets it change them.
+/// Creates the service role and the people's roles. The service role creates the latter itself,
+/// because from version 16 on a role can change only roles that it administers.
 fn roles(service_password: &str) -> Result<String> {
     let mut sql = format!(
         "create role {SERVICE} login createrole password '{service_password}';
@@ -112,7 +115,7 @@ fn roles(service_password: &str) -> Result<String> {
         let password = secret()?;
         let _ = writeln!(sql, "create role u{number} login password '{password}';");
     }
-    // These statements are ours, and have passwords in them.
+    // The statements above are ours and contain passwords, so their statistics are cleared.
     sql.push_str("reset role; select pg_stat_statements_reset();\n");
     Ok(sql)
 }
@@ -128,12 +131,12 @@ fn settings(folder: &Path, port: u16) -> [String; 10] {
         format!("ssl_cert_file={}", folder.join("server.pem").display()),
         format!("ssl_key_file={}", folder.join("server.key").display()),
         "log_line_prefix=%m [%p] %u@%d ".to_owned(),
-        // It writes down statements: no password may be in there.
+        // The extension stores statements; none of them may contain a password.
         "shared_preload_libraries=pg_stat_statements".to_owned(),
     ]
 }
 
-/// Where the newest installed server's programs are; Debian keeps them off the path.
+/// The folder of the newest installed server's programs, which Debian keeps off `PATH`.
 pub(crate) fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
@@ -144,7 +147,7 @@ pub(crate) fn programs() -> Option<PathBuf> {
     folder.join("initdb").is_file().then_some(folder)
 }
 
-/// Whether the server's user can get there: a checkout below `/root` is closed to it.
+/// Whether the server's user can enter the folder: a checkout below `/root` is closed to it.
 fn is_open_to(user: Option<&str>, folder: &Path) -> bool {
     user.is_none() || {
         let mut look = server::command(Path::new("test"), "INT", user);

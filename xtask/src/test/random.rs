@@ -1,11 +1,11 @@
-//! Secrets for one run: none is fixed, so that no test publishes a password that somebody uses.
+//! Secrets for one run. None is fixed, so that no test publishes a password that somebody uses.
 
 use std::fs::File;
 use std::io::Read;
 
 use crate::shell::Result;
 
-/// 128 bits, as 32 hexadecimal digits.
+/// 128 random bits as 32 hexadecimal digits.
 pub(crate) fn secret() -> Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")

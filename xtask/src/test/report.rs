@@ -1,4 +1,4 @@
-//! What passed, failed and was skipped, and why, and how long it took.
+//! The report: passed, failed and skipped tests with reasons, and the time that they took.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,7 +12,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
 }
 
-/// The outcome of one suite, or of a step before the suites.
+/// The result of one suite, or of a step before the suites.
 #[derive(Default)]
 pub(crate) struct Row {
     pub(crate) suite: String,
@@ -20,7 +20,7 @@ pub(crate) struct Row {
     pub(crate) failures: Vec<String>,
     pub(crate) skips: Vec<String>,
     pub(crate) minutes: f64,
-    /// Minutes of processor time, of every process that it started.
+    /// Processor time in minutes, of all processes that the suite started.
     pub(crate) processor: f64,
 }
 
@@ -29,7 +29,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Runs a step that is no test, and adds how long it took.
+    /// Runs a step that is no test, and adds its time to the report.
     pub(crate) fn step(&mut self, name: &str, step: impl FnOnce() -> Result) -> Result {
         println!("\n== {name}");
         let stopwatch = Stopwatch::start();
@@ -87,7 +87,7 @@ impl Row {
         self
     }
 
-    /// Takes over another row of the same suite.
+    /// Adds the results of a part, whose name prefixes its reasons.
     pub(crate) fn merge(&mut self, other: Self) {
         self.passed += other.passed;
         let named = |reason: String| format!("{}: {reason}", other.suite);
@@ -95,7 +95,7 @@ impl Row {
         self.skips.extend(other.skips.into_iter().map(named));
     }
 
-    /// Keeps what another process will [`read`](Self::read).
+    /// Writes the row to a file for another process, which will [`read`](Self::read) it.
     pub(crate) fn write(&self, folder: &Path) -> Result {
         let Self { passed, failures, skips, .. } = self;
         let row = json!({"passed": passed, "failures": failures, "skips": skips});
@@ -121,7 +121,7 @@ impl Row {
 
 const FILE: &str = "result.json";
 
-/// Time since a moment: on the wall, and of processors.
+/// Elapsed time: wall-clock time and processor time.
 pub(crate) struct Stopwatch {
     begun: Instant,
     processor: u64,
@@ -136,20 +136,20 @@ impl Stopwatch {
         self.begun.elapsed().as_secs_f64() / 60.0
     }
 
-    /// Of this process, and of its children that have ended.
+    /// Processor time of this process and of its children that have ended.
     pub(crate) fn processor_minutes(&self) -> f64 {
         let ticks = u32::try_from(ticks().saturating_sub(self.processor)).unwrap_or(u32::MAX);
         f64::from(ticks) / TICKS_PER_SECOND / 60.0
     }
 }
 
-/// Linux reports processor time to programs in this unit on every architecture that rekey runs on.
+/// The unit of processor times in `/proc`, on all architectures that rekey runs on (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The sum of `utime`, `stime`, `cutime` and `cstime`: see `proc_pid_stat(5)`.
 fn ticks() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name in parentheses may hold spaces; the third field follows it.
+    // The program's name, in parentheses, may contain spaces; field 3 follows it.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum()
 }

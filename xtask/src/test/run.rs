@@ -1,4 +1,4 @@
-//! The folder of one run: every server's data, logs and secrets, removed when all is well.
+//! The folder of one run, with all servers' data, logs and secrets; removed if the run succeeds.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Also removes what earlier runs left behind.
+    /// Creates the folder, named after this process, and removes those of processes that have
+    /// ended.
     pub(crate) fn begin() -> Result<Self> {
         let runs = shell::target().join("test-run");
         shell::make_folder(&runs)?;
@@ -23,7 +24,7 @@ impl Run {
         Ok(Self { folder })
     }
 
-    /// A part of another process's run, which removes it.
+    /// A part of another process's run; that process removes the folder.
     pub(crate) fn part_of(folder: &Path) -> Self {
         Self { folder: folder.to_path_buf() }
     }
@@ -34,12 +35,12 @@ impl Run {
         Ok(folder)
     }
 
-    /// The list of the compiled tests.
+    /// The file that lists the compiled tests.
     pub(crate) fn tests(&self) -> PathBuf {
         self.folder.join("tests.json")
     }
 
-    /// Keeps the folder of a run that failed until the next one.
+    /// Removes the folder if the run succeeded; otherwise keeps it until the next run.
     pub(crate) fn end(self, is_well: bool) {
         if is_well {
             let _ = std::fs::remove_dir_all(&self.folder);

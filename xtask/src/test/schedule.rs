@@ -1,7 +1,7 @@
-//! Runs suites beside each other, as many as the processors carry.
+//! Runs suites in parallel, as many as the processors can carry.
 //!
-//! Each suite is a process of its own with its own target systems: a suite that locks an account
-//! does not disturb another one, and the kernel counts its processor time.
+//! Each suite is a process of its own with its own target systems, so that a suite that locks an
+//! account does not disturb another one, and the kernel counts each suite's processor time.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -23,11 +23,11 @@ struct Running {
     folder: PathBuf,
 }
 
-/// Runs them all. A suite starts when the loads of those that run leave room for it.
+/// Runs all suites. A suite starts when the loads of the running ones leave room for it.
 pub(crate) fn run(suites: &[&'static Suite], size: Size, run: &Run, report: &mut Report) -> Result {
     let processors = available_parallelism().map_or(1, std::num::NonZero::get);
     let capacity = u32::try_from(processors).unwrap_or(1).saturating_mul(100);
-    // The output of a single suite is what its caller wants to see.
+    // The output of a single suite is shown directly.
     let is_shown = suites.len() == 1;
     let mut waiting = suites.to_vec();
     let mut running: Vec<Running> = Vec::new();
@@ -41,7 +41,8 @@ pub(crate) fn run(suites: &[&'static Suite], size: Size, run: &Run, report: &mut
         }
         sleep(Duration::from_millis(100));
         for index in (0..running.len()).rev() {
-            // Reaping a child adds its processor time to ours, so the difference is its own.
+            // Reaping a child adds its processor time to this process's, so the difference is the
+            // child's.
             let before = Stopwatch::start();
             let ended = running.get_mut(index).map(|one| one.child.try_wait());
             let Some(Ok(Some(status))) = ended else { continue };
@@ -58,11 +59,11 @@ pub(crate) fn run(suites: &[&'static Suite], size: Size, run: &Run, report: &mut
     Ok(())
 }
 
-/// Starts this program again, for one suite; its output goes into a file unless it `is_shown`.
+/// Starts this program again for one suite. Its output goes to a file unless it `is_shown`.
 fn start(suite: &'static Suite, size: Size, run: &Run, is_shown: bool) -> Result<Running> {
     let folder = run.folder(&suite.name.replace('/', "-"))?;
     let program = std::env::current_exe().map_err(|e| format!("cannot find xtask: {e}"))?;
-    // If this process dies, the suite stops its servers.
+    // If this process dies, the suite gets SIGTERM and stops its servers.
     let mut command = server::command(&program, "TERM", None);
     command.args(SuiteOptions::words(suite.name, &folder, run, size));
     if !is_shown {
@@ -76,7 +77,7 @@ fn start(suite: &'static Suite, size: Size, run: &Run, is_shown: bool) -> Result
     Ok(Running { suite, child, stopwatch, folder })
 }
 
-/// Prints how a suite ended; if it failed, with the end of its output.
+/// Prints the result of a suite and, if it failed, the end of its output.
 fn finish(row: &Row, folder: &Path, is_shown: bool) {
     if is_shown {
         return;

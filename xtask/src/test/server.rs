@@ -1,4 +1,4 @@
-//! A server that runs as long as we hold it, and no longer than we do.
+//! A server process that lives no longer than its handle, nor than this process.
 
 use std::fs::OpenOptions;
 use std::net::TcpListener;
@@ -13,12 +13,12 @@ pub(crate) struct Server {
     name: String,
     child: Child,
     log: PathBuf,
-    /// The signal after which this server stops at once, but in order.
+    /// The signal after which this server stops quickly but in order.
     stop: &'static str,
 }
 
 impl Server {
-    /// Starts what [`command`] made; what it says is appended to the log.
+    /// Starts a server from a command that [`command`] made. Its output is appended to the log.
     pub(crate) fn start(
         name: &str,
         command: &mut Command,
@@ -37,7 +37,7 @@ impl Server {
         Ok(Self { name: name.to_owned(), child, log: log.to_path_buf(), stop })
     }
 
-    /// Waits up to 30 seconds for `ready`; a server that ends before it is an error.
+    /// Waits up to 30 seconds for `ready`; a server that exits before that is an error.
     pub(crate) fn wait_until(&mut self, mut ready: impl FnMut() -> bool) -> Result {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(30) {
@@ -75,7 +75,8 @@ impl Drop for Server {
     }
 }
 
-/// A command that gets the signal when we die, however we die; as another user if one is named.
+/// A command whose process gets the signal `stop` when this process dies, however it dies. It runs
+/// as `user` if one is given. Without `setpriv` on the machine, it does neither.
 pub(crate) fn command(program: &Path, stop: &str, user: Option<&str>) -> Command {
     if which("setpriv").is_none() {
         return Command::new(program);
@@ -89,7 +90,7 @@ pub(crate) fn command(program: &Path, stop: &str, user: Option<&str>) -> Command
     command
 }
 
-/// A port of the loopback address that is free now.
+/// A free port of the loopback address. Another process could still take it.
 pub(crate) fn free_port() -> Result<u16> {
     let socket = TcpListener::bind("127.0.0.1:0");
     let address = socket.and_then(|socket| socket.local_addr());

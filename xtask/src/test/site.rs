@@ -1,4 +1,4 @@
-//! The real `rekey`, serving from a folder of its own, with every target connected.
+//! The real `rekey`, serving from a folder of its own, connected to all target systems.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ use super::slapd::{self, Slapd};
 use super::targets::people;
 use crate::shell::{self, Result, root, target};
 
-/// Where the site keeps what it knows.
+/// The kind of store of a site.
 #[derive(Clone, Copy)]
 pub(crate) enum Store {
     Postgresql,
@@ -28,7 +28,7 @@ pub(crate) struct Site {
     environment: Vec<(&'static str, String)>,
 }
 
-/// The target systems a site is connected to.
+/// The target systems that a site is connected to.
 pub(crate) struct Connected<'a> {
     pub(crate) ldap: &'a Slapd,
     pub(crate) postgres: &'a Postgres,
@@ -36,8 +36,7 @@ pub(crate) struct Connected<'a> {
 }
 
 impl Site {
-    /// Serving, and with the accounts of every source read and correlated; `log` is how much it
-    /// says.
+    /// Starts a site and aggregates all sources. `log` is the filter of its log.
     pub(crate) fn start(
         folder: PathBuf,
         store: Store,
@@ -66,7 +65,7 @@ impl Site {
         Ok(site)
     }
 
-    /// A program in the site's folder that finds the site by its environment.
+    /// A command in the site's folder, with the environment that describes the site.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = server::command(program, "TERM", None);
         command.current_dir(&self.folder);
@@ -83,7 +82,7 @@ impl Site {
         self.command(&binary())
     }
 
-    /// What `rekey apply` reads. It is JSON, which is YAML too.
+    /// Writes the file for `rekey apply`, in JSON, which is also YAML.
     fn describe(&self, targets: &Connected) -> Result {
         shell::write(&self.folder.join("ldap.secret"), &targets.ldap.bind_password)?;
         shell::write(&self.folder.join("postgresql.secret"), &targets.postgres.password)?;
@@ -131,7 +130,7 @@ impl Site {
 const LDAP: &str = "Directory";
 const POSTGRESQL: &str = "Database";
 
-/// Has the server read the accounts of both sources, and waits until it has.
+/// Aggregates both sources and waits until that has ended.
 fn aggregate(port: u16, bootstrap: &Value) -> Result {
     let id = member(bootstrap, "clientId")?;
     let secret = member(bootstrap, "clientSecret")?;
@@ -172,7 +171,7 @@ fn wait_for_task(port: u16, source: &str, question: &Request) -> Result {
     Err(format!("the accounts of {source} were not read within 60 s"))
 }
 
-/// How programs find the site, and how `rekey` is configured, which is by environment only.
+/// The environment: it configures `rekey` completely, and describes the site to other programs.
 fn environment(
     port: u16,
     store: Store,
@@ -201,7 +200,7 @@ fn environment(
         ("SITE_POSTGRESQL_PORT", targets.postgres.port.to_string()),
         ("SITE_POSTGRESQL_SOURCE", POSTGRESQL.to_owned()),
         ("SITE_SCRIPTS", scripts.clone()),
-        // The Python checks share modules that lie there.
+        // The Python checks import shared modules from this folder.
         ("PYTHONPATH", scripts),
     ];
     if let Store::Postgresql = store {

@@ -12,20 +12,21 @@ use crate::shell::{self, Result, which};
 
 pub(crate) struct Slapd {
     _server: Server,
-    /// LDAPS.
+    /// The port of LDAPS.
     pub(crate) port: u16,
     pub(crate) start_tls_port: u16,
     pub(crate) bind_password: String,
     pub(crate) admin_password: String,
     pub(crate) log: PathBuf,
-    /// Every change that was made, in LDIF.
+    /// The audit log: all changes in LDIF.
     pub(crate) changes: PathBuf,
 }
 
 pub(crate) const ADMIN: &str = "cn=admin,dc=rekey,dc=test";
-/// May write `userPassword`, and is bound by the password policy (it has no `manage`).
+/// rekey's own account. It may write `userPassword`, and the password policy applies to it, since
+/// it has no `manage` right.
 pub(crate) const SERVICE: &str = "cn=rekey,ou=services,dc=rekey,dc=test";
-/// What its audit log is called.
+/// The file name of the audit log.
 const CHANGES: &str = "changes.ldif";
 pub(crate) const BASE: &str = "ou=people,dc=rekey,dc=test";
 

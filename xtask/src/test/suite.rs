@@ -1,4 +1,4 @@
-//! The suites: what each proves, how it runs, and how much of the processors it needs.
+//! The suites: the promise that each proves, how it runs, and its load on the processors.
 
 use super::Size;
 use super::end_to_end::Client;
@@ -9,31 +9,31 @@ use crate::shell::Result;
 use crate::{faults, fuzz, hostile, order, power, timing};
 
 pub(crate) struct Suite {
-    /// `--only` takes it, or the part of it before the slash.
+    /// The name for `--only`, which also takes the part before the slash.
     pub(crate) name: &'static str,
-    /// What it proves.
+    /// The promise that it proves.
     pub(crate) promise: &'static str,
-    /// How much of one processor it keeps busy on average, in hundredths: suites that wait run
-    /// beside each other. Measured; `cargo xtask test` prints the processor time of each.
+    /// The average load, in hundredths of a processor, as measured. The schedule runs suites in
+    /// parallel by it; `cargo xtask test` prints each suite's processor time.
     pub(crate) load: u32,
-    /// Why a plain run leaves it out: it runs by name, and with `--all`.
+    /// The reason why a plain run leaves it out; it runs by name and with `--all`.
     pub(crate) left_out: Option<&'static str>,
     pub(crate) work: Work,
 }
 
-/// How a suite runs.
+/// The way in which a suite runs.
 pub(crate) enum Work {
     /// A client, against a real binary on each kind of store.
     Client(Client),
     /// A command of its own, which builds what it needs.
     Command(fn() -> Result),
-    /// Proofs by force.
+    /// Runs of `rekey-proof`.
     Proofs(fn(Size) -> Vec<Proof>),
     /// Compiled tests.
     Tests(Tests),
 }
 
-/// All of them; those that take longest start first.
+/// All suites; those that take longest start first.
 pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "workspace/it",
@@ -66,7 +66,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "hostile/fairness",
         promise: "a slow, hung or flooded system does not slow down the others",
-        // It compares response times: not beside what loads the processors.
+        // It compares response times, so little may run beside it.
         load: 130,
         left_out: None,
         work: Work::Proofs(|_| hostile::family("fairness")),
@@ -213,11 +213,11 @@ pub(crate) const SUITES: &[Suite] = &[
     },
 ];
 
-/// More than any machine has: nothing runs beside it.
+/// More than any machine has, so that no other suite runs beside it.
 const ALONE: u32 = 100_000;
 
 impl Suite {
-    /// Whether `--only` with this word means this suite.
+    /// Whether `--only` with this word selects this suite.
     pub(crate) fn answers_to(&self, word: &str) -> bool {
         self.name == word || self.name.split_once('/').is_some_and(|(group, _)| group == word)
     }

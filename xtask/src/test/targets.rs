@@ -1,4 +1,4 @@
-//! The target systems of a run, and the way to them for those that test against them.
+//! The target systems of a run, and their descriptions for tests.
 
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,12 @@ pub(crate) struct Targets {
     pub(crate) folder: PathBuf,
 }
 
-/// Each target has accounts `u1` to `u50`, each with a random password nobody knows.
+/// The number of accounts of each target: `u1` to `u50`, each with a random password that is not
+/// kept.
 pub(crate) const PEOPLE: usize = 50;
 
 impl Targets {
-    /// What cannot be started is kept as the reason why not.
+    /// Starts all target systems. Those that cannot be started are kept as errors with the reason.
     pub(crate) fn start(folder: &Path) -> Self {
         let ldap = ca(folder).and_then(|ca| Slapd::start(&folder.join("slapd"), &ca));
         let postgres = ca(folder).and_then(|ca| {
@@ -30,7 +31,7 @@ impl Targets {
         Self { ldap, postgres, folder: folder.to_path_buf() }
     }
 
-    /// The variables by which tests find the targets. Those that have none skip what needs them.
+    /// The variables by which tests find the targets. Tests skip the targets that have none.
     pub(crate) fn variables(&self) -> Result<Vec<(&'static str, String)>> {
         let mut variables = Vec::new();
         if let Ok(ldap) = &self.ldap {
@@ -90,12 +91,12 @@ pub(crate) fn people() -> Vec<String> {
     (1..=PEOPLE).map(|number| format!("u{number}")).collect()
 }
 
-/// The authority all targets of a run share; made by whoever comes first.
+/// The certificate authority of all targets of a run; the first caller creates it.
 fn ca(folder: &Path) -> Result<Ca> {
     Ca::open_or_make(folder.join("ca"), "rekey test CA")
 }
 
-/// One that signed nothing: with it, no target must be believed.
+/// An authority that signed no certificate: a client that trusts only it must reject all targets.
 fn wrong_ca(folder: &Path) -> Result<Ca> {
     Ca::open_or_make(folder.join("wrong-ca"), "somebody else")
 }

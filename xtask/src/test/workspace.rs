@@ -1,4 +1,4 @@
-//! Compiled tests, with the way to the target systems in their environment.
+//! Runs compiled tests, with the target systems described in their environment.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -9,15 +9,15 @@ use super::targets::Targets;
 use crate::build::{self, TestBinary};
 use crate::shell::Result;
 
-/// Which of the workspace's tests.
+/// A selection of the workspace's tests.
 pub(crate) enum Tests {
-    /// The file of tests with this name.
+    /// The test binary with this name.
     Named(&'static str),
-    /// Every other one.
+    /// All test binaries but these.
     Others(&'static [&'static str]),
 }
 
-/// Tests that run at once in a file whose tests mostly wait; libtest would take one a processor.
+/// Parallel tests in a binary whose tests mostly wait; libtest's default is one for each processor.
 const THREADS: &str = "3";
 
 pub(crate) fn run(tests: &Tests, list: &Path, targets: &Targets, row: &mut Row) {
@@ -68,7 +68,7 @@ fn one(binary: &TestBinary, waits: bool, targets: &Targets, row: &mut Row) -> Re
     Ok(())
 }
 
-/// Takes over what one line reports: a summary's passed tests, or one that failed or was ignored.
+/// Counts one line of libtest's output: the passed tests of a summary, or a failed or ignored test.
 fn count(line: &str, row: &mut Row) {
     if let Some(summary) = line.strip_prefix("test result: ") {
         let passed = summary.split_once(". ").and_then(|(_, counts)| counts.split_once(" passed"));

@@ -1,4 +1,5 @@
-//! A code for a token: once (RFC 6749, section 4.1.3; RFC 7636, section 4.6).
+//! Exchanges an authorization code for a token, once (RFC 6749, section 4.1.3; RFC 7636, section
+//! 4.6).
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rekey_vault::sha256;
@@ -17,18 +18,18 @@ use crate::{
     token::{Code, Grant},
 };
 
-/// What a client shows.
+/// The parameters of an exchange.
 pub struct Exchange {
-    /// The code.
+    /// The authorization code.
     pub code: String,
-    /// Where the code was sent.
+    /// The redirect URI that the code was sent to.
     pub redirect_uri: String,
-    /// The secret behind the challenge.
+    /// The PKCE verifier, whose hash is the challenge.
     pub verifier: Option<String>,
 }
 
-/// A token for the person who signed in. A code that comes twice was stolen, by whichever of the
-/// two: the tokens issued from it end at once.
+/// Issues a token for the person who signed in. A second use of a code means that it was stolen, so
+/// all tokens issued for it are revoked at once.
 pub async fn authorization_code(
     app: &App,
     credentials: &Credentials,
@@ -40,7 +41,7 @@ pub async fn authorization_code(
     }
     let digest = sha256(exchange.code.as_bytes());
     let (caller, now) = (client.clone(), app.clock.now());
-    // What a reuse changes must be kept, so the refusal is not the deed's error.
+    // A refusal is a value here and not an error, which would roll back the revocation.
     let used = app
         .store
         .write(move |tx: &mut Tx<'_>| -> Result<_, Refusal> {
@@ -77,7 +78,7 @@ pub async fn authorization_code(
     issue(app, Grant { client: &client, identity: Some(&identity), scope, code }).await
 }
 
-/// Whether the code is this client's, and still good but for having been used.
+/// Whether the code belongs to this client and is valid, apart from having been used before.
 fn check(
     code: &AuthorizationCode,
     client: &Client,
@@ -96,7 +97,7 @@ fn check(
             bool::from(made.as_bytes().ct_eq(challenge.as_bytes()))
         }
         (None, None) => true,
-        // A verifier without a challenge is an attempt to leave the challenge out (RFC 9700, 2.1.1).
+        // A verifier without a challenge is a sign of a PKCE downgrade (RFC 9700, 2.1.1).
         (Some(_), None) | (None, Some(_)) => false,
     };
     if !verified {
@@ -116,7 +117,7 @@ mod tests {
         id::{ClientId, IdentityId},
     };
 
-    /// RFC 7636, appendix B.
+    /// The example of RFC 7636, appendix B.
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 

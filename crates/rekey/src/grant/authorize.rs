@@ -1,5 +1,5 @@
-//! What a client asks through a person's browser, and the code it gets (RFC 6749, section 4.1;
-//! RFC 7636; docs/contract.md#authorization-code).
+//! Authorization requests through a person's browser, and the codes that answer them (RFC 6749,
+//! section 4.1; RFC 7636; docs/contract.md#authorization-code).
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use crate::{
     token::random_hex,
 };
 
-/// The life of a code (RFC 9700 asks for a short one; the contract for 5 minutes at most).
+/// The lifetime of a code: RFC 9700 asks for a short one, the contract for at most 5 minutes.
 const LIFE: Duration = Duration::from_mins(1);
-/// How long a used code is kept: longer than any token issued from it.
+/// The time for which a code is kept: longer than any token issued for it lives.
 const KEPT: Duration = Duration::from_secs(VALIDITY.unsigned_abs() + 3600);
-/// The length of an `S256` challenge (RFC 7636, section 4.2).
+/// The length of an `S256` challenge, in characters (RFC 7636, section 4.2).
 const CHALLENGE: usize = 43;
 
-/// The parameters, as they came.
+/// The parameters as the client sent them.
 #[expect(missing_docs, reason = "OAuth's own words")]
 pub struct Ask<'a> {
     pub client_id: Option<&'a str>,
@@ -40,30 +40,30 @@ pub struct Ask<'a> {
     pub code_challenge_method: Option<&'a str>,
 }
 
-/// The parameters, once they make sense.
+/// A valid authorization request.
 pub struct Asked {
-    /// Who asks.
+    /// The client.
     pub client: Client,
-    /// Where the answer goes: one of the client's own.
+    /// The target of the answer: one of the client's registered URIs.
     pub redirect_uri: String,
-    /// The client's own word, echoed.
+    /// The client's opaque `state`, which the answer repeats.
     pub state: Option<String>,
     scope: Vec<String>,
     challenge: Option<String>,
 }
 
-/// Why a person is not asked to sign in.
+/// The reason for refusing an authorization request.
 #[derive(Debug)]
 pub enum Denied {
-    /// rekey could not.
+    /// An internal error.
     Failed(Error),
-    /// Nobody may be sent anywhere: a sentence for the person.
+    /// The client or its URI is invalid, so no redirect is safe: the person sees this sentence.
     Page(&'static str),
-    /// The client is told, at this URI.
+    /// The client receives the error, at this URI.
     Redirect(String),
 }
 
-/// Judges the parameters.
+/// Validates an authorization request.
 pub async fn asked(app: &App, ask: Ask<'_>) -> Result<Asked, Denied> {
     let id = ClientId(ask.client_id.unwrap_or_default().to_owned());
     let found = app.store.read(move |tx: &mut Tx<'_>| tx.client(&id)).await;
@@ -88,7 +88,7 @@ pub async fn asked(app: &App, ask: Ask<'_>) -> Result<Asked, Denied> {
 
 type Judged = (Vec<String>, Option<String>);
 
-/// Everything the client itself is told about.
+/// Checks that follow once the redirect URI is trusted; the client receives their errors.
 fn judge(client: &Client, ask: &Ask<'_>) -> Result<Judged, (&'static str, String)> {
     if !client.may(GrantType::AuthorizationCode) {
         return Err(("unauthorized_client", "the client may not use authorization_code".into()));
@@ -120,7 +120,7 @@ fn is_challenge(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Gives the client a code for the person who signed in: the URI they are sent to.
+/// Creates a code for the person who signed in. Returns the URI that takes it to the client.
 pub async fn give_code(app: &App, asked: &Asked, who: &SignedIn) -> Result<String, Error> {
     let (code, now) = (random_hex()?, app.clock.now());
     let row = AuthorizationCode {
@@ -151,12 +151,12 @@ pub async fn give_code(app: &App, asked: &Asked, who: &SignedIn) -> Result<Strin
 }
 
 impl Asked {
-    /// The URI that tells the client why not.
+    /// The URI that takes an error to the client.
     pub fn refused(&self, app: &App, error: &str, text: &str) -> String {
         self.back(app, &[("error", error), ("error_description", text)])
     }
 
-    /// The redirect URI with an answer, the client's state, and who answers (RFC 9207).
+    /// The redirect URI with an answer, the client's state and the issuer (RFC 9207).
     fn back(&self, app: &App, answer: &[(&str, &str)]) -> String {
         let mut query = Serializer::new(String::new());
         query.extend_pairs(answer);

@@ -1,4 +1,4 @@
-//! How a client gets an access token (RFC 6749; docs/contract.md#token-requests).
+//! Grants: the ways to an access token (RFC 6749; docs/contract.md#token-requests).
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::{
     token::{Claims, Grant},
 };
 
-/// How exactly the last use of a client is kept (docs/contract.md#personal-access-tokens).
+/// The precision of a client's last use (docs/contract.md#personal-access-tokens).
 const LAST_USED: Duration = Duration::from_hours(24);
 
 /// A client's id and, unless it is public, its secret.
@@ -35,7 +35,7 @@ pub struct Credentials {
     pub secret: Option<String>,
 }
 
-/// A token and what it says.
+/// An issued token with its claims.
 pub struct Issued {
     /// The access token.
     pub token: String,
@@ -43,22 +43,24 @@ pub struct Issued {
     pub claims: Claims,
 }
 
-/// Why no token was issued: OAuth's words (RFC 6749, section 5.2), with a sentence each.
+/// The reason for refusing a token request: OAuth's error codes (RFC 6749, section 5.2), each with
+/// a sentence.
 #[derive(Debug)]
 pub enum Refusal {
-    /// rekey could not.
+    /// An internal error.
     Failed(Error),
-    /// No such client, or not its secret, or it may not be used: never which.
+    /// The client is unknown, its secret is wrong, or it may not be used: the answer never says
+    /// which.
     InvalidClient,
-    /// The code is not, or no longer, good.
+    /// The code is invalid, used, or no longer valid.
     InvalidGrant(&'static str),
-    /// The request cannot be understood.
+    /// The request is malformed.
     InvalidRequest(String),
-    /// More than the client has.
+    /// A scope that the client does not have.
     InvalidScope(String),
-    /// The client may not use this grant.
+    /// The client may not use this grant type.
     UnauthorizedClient(&'static str),
-    /// There is no such grant.
+    /// The grant type does not exist.
     UnsupportedGrantType(String),
 }
 
@@ -74,7 +76,7 @@ impl store::Fail for Refusal {
     }
 }
 
-/// A token for the client itself; a personal access token's speaks for its owner.
+/// Issues a token for the client itself, or for the owner of a personal access token.
 pub async fn client_credentials(
     app: &App,
     credentials: &Credentials,
@@ -92,8 +94,8 @@ pub async fn client_credentials(
     issue(app, grant).await
 }
 
-/// The client whose credentials these are, and the owner of a personal access token. A public
-/// client has nothing to prove.
+/// The client with these credentials, and the owner of a personal access token. A public client has
+/// no secret.
 async fn authenticate(
     app: &App,
     credentials: &Credentials,
@@ -121,8 +123,8 @@ async fn authenticate(
     }
 }
 
-/// Records that no token was issued. Whether the client exists is asked whatever was wrong, and
-/// only for the audit trail: the answer is the same, and takes the same queries.
+/// Records that no token was issued. Whether the client exists is read in all cases and only for
+/// the audit trail: the answer is the same and takes the same queries.
 async fn record_refusal(app: &App, id: &ClientId, why: Option<&'static str>) -> Result<(), Error> {
     let wanted = id.clone();
     let kind = app.store.read(move |tx: &mut Tx<'_>| tx.client_kind(&wanted)).await?;
@@ -141,7 +143,8 @@ async fn record_refusal(app: &App, id: &ClientId, why: Option<&'static str>) -> 
     Ok(())
 }
 
-/// Why a client is not who it says, or may not be used: for the audit trail only.
+/// The reason for refusing these credentials, for the audit trail only; `None` if they are valid or
+/// the client was not found.
 fn why_not(
     app: &App,
     found: Option<&(Client, Option<Identity>)>,
@@ -163,7 +166,7 @@ fn why_not(
     }
 }
 
-/// Signs the token, and notes the client's use once a day.
+/// Signs the token, and records the client's use at most once a day.
 async fn issue(app: &App, grant: Grant<'_>) -> Result<Issued, Refusal> {
     let now: Micros = app.clock.now();
     let client = grant.client;
@@ -190,7 +193,7 @@ fn note_use(tx: &mut Tx<'_>, client: &Client) -> Result<(), store::Error> {
     tx.audit(Audit { actor, action, object, detail })
 }
 
-/// The scopes asked for, all of which the client must have; all it has if none are asked for.
+/// The requested scopes, all of which the client must have; without a request, all that it has.
 fn narrow(has: &[String], asked: Option<&str>) -> Result<Vec<String>, String> {
     let asked: Vec<String> =
         asked.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();

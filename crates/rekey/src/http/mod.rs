@@ -1,7 +1,7 @@
-//! What HTTP clients see: the listeners, the API and the pages.
+//! The HTTP layer: the listeners, the API and the pages.
 //!
-//! Modules here read requests and write answers. What a request means and who may make it is decided
-//! by the domain modules that they call.
+//! Modules here parse requests and format responses. The domain modules that they call decide what
+//! a request means and whether its caller is authorized.
 
 pub mod api;
 pub(crate) mod portal;

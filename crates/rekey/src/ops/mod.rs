@@ -1,5 +1,5 @@
-//! What the operator runs: the commands, declarative configuration, checks of an installation, and
-//! the demo.
+//! The operator's side: the commands, the declarative configuration, the checks of an installation,
+//! and the demo.
 
 pub mod apply;
 pub mod cli;

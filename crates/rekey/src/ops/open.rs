@@ -1,4 +1,4 @@
-//! Opening an installation: its folder, its store, its master key.
+//! Opens an installation: its folder, its store and its master key.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -16,10 +16,10 @@ use crate::{
     store::{Place, Store},
 };
 
-/// The setting that tells whether a master key is the store's.
+/// The setting by which a wrong master key is recognised: a value sealed under the right one.
 const KEY_CHECK: &str = "master_key_check";
 
-/// Opens what the settings name, and makes it first where there is nothing.
+/// Opens the installation that the configuration names, and creates it if it does not exist.
 pub async fn or_create(config: Config, clock: Clock) -> Result<App, Error> {
     let url = config.store_url()?;
     let place = Place::parse(&url)?;
@@ -32,7 +32,7 @@ pub async fn or_create(config: Config, clock: Clock) -> Result<App, Error> {
     App::new(config, store, sealer, clock).await
 }
 
-/// Opens what the settings name, which must be there: for commands beside a server.
+/// Opens an installation whose store must exist: for commands that run beside a server.
 pub async fn existing(config: Config) -> Result<App, Error> {
     let url = config.store_url()?;
     if let Place::File(file) = Place::parse(&url)?
@@ -55,12 +55,14 @@ fn folder(path: &Path) -> Result<(), Error> {
     })
 }
 
-/// Makes the store's file for its owner only; SQLite gives its other files the same mode. What
-/// cannot be made here cannot be opened either, and the store says why.
+/// Creates the store's file readable by its owner only; SQLite gives its other files the same mode.
+/// Errors are ignored, because opening the store reports them.
 fn own_file(path: &Path) {
     drop(OpenOptions::new().create(true).append(true).mode(0o600).open(path));
 }
 
+/// The sealer with the store's master key, which is created if there is neither a key file nor a
+/// store sealed under one. A key that does not belong to the store is an error.
 async fn sealer(store: &Store, file: &Path) -> Result<Sealer, Error> {
     let used = store.read(|tx| tx.setting(KEY_CHECK)).await?.is_some();
     let kek = if file.exists() {
@@ -71,7 +73,7 @@ async fn sealer(store: &Store, file: &Path) -> Result<Sealer, Error> {
             file = file.display()
         )));
     } else {
-        // Another node that starts at the same moment may have made it since.
+        // Another node that starts at the same moment may have created it since.
         Kek::create(file).or_else(|error| Kek::load(file).map_err(|_| error))?
     };
     let sealer = Sealer::new(kek);

@@ -1,9 +1,9 @@
-//! A person signs in, with the password of the built-in source named `IdentityNow`.
+//! Signs people in with their passwords on the built-in source `IdentityNow`.
 //!
-//! Names that fail again and again have to wait (`throttle`), and hashing is shared out among
-//! networks (`queue`). Nothing distinguishes a locked name from a wrong password, nor either from
-//! a name nobody has: the same work is done for all, and they are answered at multiples of 50 ms,
-//! which hides the microseconds in which it differs.
+//! Names are locked for a time after failures (`throttle`), and password hashing is shared fairly
+//! among networks (`queue`). A caller can distinguish neither a locked name nor an unknown one from
+//! a wrong password: all three cost the same work, and refusals are answered at multiples of 50 ms,
+//! which hides the remaining differences of microseconds.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -35,16 +35,16 @@ use crate::{
 mod queue;
 mod throttle;
 
-/// Why an attempt at a name that nobody has is refused.
+/// The reason for the refusal of a name that does not exist; only the audit trail shows it.
 const UNKNOWN: &str = "there is no such name";
-/// Its name in the audit trail.
+/// The action's name in the audit trail.
 const SIGN_IN: &str = "USER_SIGN_IN";
 
-/// Whoever may not sign in is told so a whole number of these after they asked. One is more than
-/// the password's verifier takes where nothing waits.
+/// Refusals are answered at multiples of this time after the request. One is longer than verifying
+/// a password takes if nothing waits.
 const BEAT: Duration = Duration::from_millis(50);
 
-/// Who tries to sign in on this node.
+/// The sign-ins of this node.
 pub struct SignIns {
     store: Store,
     clock: Clock,
@@ -55,21 +55,23 @@ pub struct SignIns {
 
 /// A person who has signed in.
 pub struct SignedIn {
-    /// Who.
+    /// The person.
     pub identity: Identity,
-    /// How often the password they signed in with had been changed.
+    /// The number of changes that their sign-in password had had when they signed in.
     pub generation: i64,
 }
 
-/// Where an attempt comes from, as one party is usually given it: an IPv4 address or an IPv6 /64.
+/// The origin of an attempt, in the size that one party usually has: an IPv4 address or an IPv6
+/// /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 
 impl Network {
-    /// This machine: where a command is run.
+    /// This machine, as the origin of commands.
     pub const LOCAL: Self = Self(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
-    /// The block that it lies in, as one customer may rent it cheaply: an IPv4 /24 or an IPv6 /48.
+    /// The block that contains the network, in the size that one customer can rent cheaply: an IPv4
+    /// /24 or an IPv6 /48.
     fn block(self) -> Self {
         Self(match self.0 {
             IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() >> 8 << 8)),
@@ -88,13 +90,14 @@ impl From<IpAddr> for Network {
 }
 
 impl SignIns {
-    /// Nobody has tried yet.
+    /// The state at the start of the process, without failures.
     pub fn new(store: Store, clock: Clock, audit: Arc<Trail>) -> Self {
         Self { store, clock, audit, throttle: Throttle::default(), queue: Arc::default() }
     }
 
-    /// The person, if the name and the password are right and they may sign in; else nobody, on
-    /// the next beat. [`Error::Busy`] if too many others try.
+    /// Returns the person if name and password are right and the person may sign in; otherwise
+    /// returns `None` at a multiple of 50 ms after the call. [`Error::Busy`] if too many other
+    /// attempts wait.
     pub async fn sign_in(
         self: &Arc<Self>,
         from: Network,
@@ -125,14 +128,14 @@ impl SignIns {
         let counter = throttle.counter(&name, from);
         let turn = queue.turn(counter.key(), from).await;
         let turn = turn.ok_or(Error::Busy("too many people try to sign in just now"))?;
-        // A client that goes away drops this future. An attempt whose turn has come goes on in a task
-        // of its own all the same: it is counted and recorded.
+        // If the client disconnects, this future is dropped. An attempt whose turn has come is
+        // finished in a task of its own, so that it is counted and recorded nevertheless.
         let attempt = self.clone().compare(name, password, counter, turn);
         let task = tokio::spawn(Origin::carried(attempt.in_current_span()));
         task.await.map_err(|error| Error::Internal(error.to_string()))?
     }
 
-    /// Compares the password, and counts and records the attempt.
+    /// Verifies the password, then counts and records the attempt.
     async fn compare(
         self: Arc<Self>,
         name: String,
@@ -142,8 +145,8 @@ impl SignIns {
     ) -> Result<Option<SignedIn>, Error> {
         let throttle = &self.throttle;
         let wanted = name.clone();
-        // The generation is read before the verifier: a password that is changed meanwhile ends what
-        // this sign-in gets.
+        // The generation is read before the verifier: if the password changes in between, the older
+        // generation makes the tokens of this sign-in invalid.
         let (source, found) = self
             .store
             .read(move |tx: &mut Tx<'_>| -> Result<_, Error> {
@@ -162,7 +165,7 @@ impl SignIns {
             Error::Setup(format!("there is no source named {IDENTITY_NOW}: nobody can sign in"))
         })?;
         let native = identity.map_or(name.as_str(), |identity| identity.alias.as_str());
-        // Locked or not, known or not: the same work.
+        // Locked and unknown names cost the same work as others.
         let link = BuiltIn::new(self.store.clone(), source.id);
         let (right, turn) = link.compare(native, &password, turn).await?;
         let now = self.clock.now();
@@ -179,7 +182,7 @@ impl SignIns {
             Some(_) if locked || identity.is_none() => {}
             Some(_) => throttle.failed(counter, now),
         }
-        // The next attempt at this name sees what this one counted.
+        // The turn ends only now, so that the next attempt at this name sees the new count.
         drop(turn);
         self.store.metrics().sign_in(why.is_none());
         match (why, identity) {
@@ -190,7 +193,8 @@ impl SignIns {
         Ok(found.filter(|_| why.is_none()))
     }
 
-    /// Names that nobody has share one budget: a flood of them hides no try for a real name.
+    /// Records a refusal. All unknown names share one audit budget, so that a flood of them cannot
+    /// hide an attempt at a real name.
     fn record_refusal(&self, identity: Option<&Identity>, why: &'static str) {
         let party = match identity {
             None => Party::Strangers,
@@ -210,7 +214,7 @@ impl SignIns {
         attempted(&self.audit, attempt);
     }
 
-    /// Nobody signs in unrecorded.
+    /// Records a sign-in. The person is signed in only if the row was committed.
     async fn record_sign_in(&self, who: String) -> Result<(), Error> {
         self.store
             .write(move |tx: &mut Tx<'_>| -> Result<(), Error> {
@@ -221,7 +225,7 @@ impl SignIns {
     }
 }
 
-/// The first beat that is not over after so long.
+/// The first multiple of `BEAT` after `elapsed`.
 fn next_beat(elapsed: Duration) -> Duration {
     let over = elapsed.as_nanos() / BEAT.as_nanos();
     BEAT * u32::try_from(over).unwrap_or(0).saturating_add(1)

@@ -1,9 +1,9 @@
-//! Whose password is hashed next.
+//! The queue for password hashing at sign-in.
 //!
-//! Anyone may ask for a hash by trying to sign in, and each takes 19 MiB and some ten milliseconds.
-//! So few are made at once, few wait, and what waits takes turns: blocks of networks first, then the
-//! networks of a block, so that a flood waits behind itself. An attempt from a network that the name
-//! has signed in from is preferred: it has every second turn, and keeps its place.
+//! Anyone can cause a hash by trying to sign in, and each takes 19 MiB and some ten milliseconds.
+//! So few run at once, few attempts wait, and they take turns by block of networks, then by
+//! network, so that a flood delays mainly itself. An attempt from a network that the name has
+//! signed in from is preferred: it gets every second turn and is never dropped for others.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,15 +11,15 @@ use tokio::sync::oneshot;
 
 use super::Network;
 
-/// Hashes at once.
+/// Hashes that run at once.
 const AT_ONCE: usize = 2;
-/// Attempts that wait: those before the last take about two seconds on a small machine.
+/// The most attempts that wait: on a small machine, the last waits about two seconds.
 const WAITING: usize = 64;
-/// How many of these may be preferred, one for each name.
+/// The most preferred attempts among these, at most one for each name.
 const PREFERRED: usize = WAITING / 2;
 
-/// The name, and the network if the name has signed in from it. Attempts with the same key take
-/// turns, so that the failure of one is counted before the next.
+/// The name, and the network if the name has signed in from it. Attempts with the same key run one
+/// after another, so that a failure is counted before the next attempt is judged.
 pub(super) type Key = (u64, Option<u64>);
 
 /// The queue of this node.
@@ -29,9 +29,9 @@ pub(super) struct Queue(Mutex<State>);
 #[derive(Default)]
 struct State {
     running: Vec<Key>,
-    /// In the order in which they get a turn.
+    /// Waiting attempts, in the order of their turns.
     waiting: Vec<Waiting>,
-    /// Whether the last turn was a preferred attempt's.
+    /// Whether the last turn went to a preferred attempt.
     was_preferred: bool,
 }
 
@@ -42,7 +42,7 @@ struct Waiting {
     begin: oneshot::Sender<Turn>,
 }
 
-/// The right to make one hash, until it is dropped.
+/// The right to compute one hash; dropping it ends the turn.
 pub(super) struct Turn {
     queue: Arc<Queue>,
     key: Key,
@@ -60,8 +60,8 @@ impl Drop for Turn {
 }
 
 impl Queue {
-    /// Waits for a turn; none if too many wait, or if this attempt has to make room for networks
-    /// that have fewer.
+    /// Waits for a turn. `None` if too many attempts wait and this one was dropped in favour of
+    /// networks with fewer.
     pub(super) async fn turn(self: &Arc<Self>, key: Key, network: Network) -> Option<Turn> {
         let (begin, turn) = oneshot::channel();
         self.state().add(key, network, begin);
@@ -69,12 +69,12 @@ impl Queue {
         turn.await.ok()
     }
 
-    /// Begins what may begin.
+    /// Starts the attempts whose turn has come.
     fn begin(self: &Arc<Self>) {
         loop {
             let next = self.state().next();
             let Some(Waiting { key, begin, .. }) = next else { return };
-            // The turn of an attempt whose client has gone is dropped here, outside the lock.
+            // If the client is gone, this drops the turn, which locks the state again.
             drop(begin.send(Turn { queue: self.clone(), key }));
         }
     }
@@ -85,8 +85,8 @@ impl Queue {
 }
 
 impl State {
-    /// Adds an attempt at the end. If too many wait now, the network with the most gives up its
-    /// last one, of the block with the most: that may be the new one.
+    /// Adds an attempt at the end. If too many wait then, the last one of the network with the most
+    /// is dropped, in the block with the most: that may be the new one.
     fn add(&mut self, key: Key, network: Network, begin: oneshot::Sender<Turn>) {
         self.waiting.retain(|waiting| !waiting.begin.is_closed());
         let preferred = || self.waiting.iter().filter(|waiting| waiting.is_preferred);
@@ -106,14 +106,14 @@ impl State {
             Some((block, of(&|other| other == network)))
         };
         let others = self.waiting.iter().enumerate().filter(|(_, other)| !other.is_preferred);
-        // Of equal shares the last one is found.
+        // Of equal shares, `max_by_key` returns the last.
         if let Some(last) = others.map(|(at, _)| at).max_by_key(share) {
             self.waiting.remove(last);
         }
     }
 
-    /// Takes out the attempt that begins now, if one may; its block goes behind the others, and
-    /// within the block its network.
+    /// Removes and returns the attempt that may start now, if any. Its network goes to the end of
+    /// its block's turns, and its block to the end of all.
     fn next(&mut self) -> Option<Waiting> {
         if self.running.len() >= AT_ONCE {
             return None;
@@ -128,7 +128,7 @@ impl State {
         self.was_preferred = next.is_preferred;
         self.running.push(next.key);
         let (block, network) = (next.network.block(), next.network);
-        // The sort is stable: everything else keeps its order.
+        // The sort is stable, so all other attempts keep their order.
         self.waiting
             .sort_by_key(|other| (other.network.block() == block, other.network == network));
         Some(next)
@@ -151,7 +151,7 @@ mod tests {
         Network::from(IpAddr::from(Ipv4Addr::new(192, 0, block, 1)))
     }
 
-    /// A queue in which everything that may begin has begun: what comes now waits.
+    /// A queue without free turns, so that new attempts wait.
     async fn full() -> (Arc<Queue>, Vec<Turn>) {
         let queue = Arc::new(Queue::default());
         let mut turns = Vec::new();
@@ -162,7 +162,7 @@ mod tests {
         (queue, turns)
     }
 
-    /// Has these wait, each for a name of its own unless `key` says otherwise.
+    /// Makes attempts with these keys and networks wait.
     async fn wait<'a>(
         queue: &'a Arc<Queue>,
         all: impl IntoIterator<Item = (Key, Network)>,
@@ -189,13 +189,13 @@ mod tests {
         assert!(poll_immediate(more).await.unwrap().is_none(), "the network has its share");
         let honest = wait(&queue, [((300, None), network(2))]).await.remove(0);
         assert!(floods.pop().unwrap().await.is_none(), "the flood made room");
-        // One of the flood came first, then the honest one's turn comes.
+        // One attempt of the flood gets the first turn, the honest attempt the second.
         drop(turns.pop());
         drop(turns.pop());
         assert!(poll_immediate(honest).await.is_some_and(|turn| turn.is_some()));
     }
 
-    /// A /48 costs as little as a /64.
+    /// The networks of a block share its turns, because a /48 is as cheap as a /64.
     #[tokio::test]
     async fn the_networks_of_one_block_share_its_places_and_turns() {
         let (queue, mut turns) = full().await;
@@ -218,7 +218,7 @@ mod tests {
         assert!(poll_immediate(honest.next().unwrap()).await.is_some_and(|turn| turn.is_some()));
     }
 
-    /// Somebody who shares a block with a flood waits behind one of its attempts, not behind all.
+    /// A network that shares its block with a flood waits behind one attempt of it, not behind all.
     #[tokio::test]
     async fn the_networks_of_a_block_take_turns() {
         let (queue, mut turns) = full().await;
@@ -243,7 +243,7 @@ mod tests {
         assert!(poll_immediate(known).await.is_some_and(|turn| turn.is_some()), "it comes first");
     }
 
-    /// One's own name is remembered in as many networks as one has.
+    /// A name with many home networks could otherwise take all preferred places.
     #[tokio::test]
     async fn one_attempt_of_a_name_is_preferred_and_every_second_turn_is_anybodys() {
         let (queue, mut turns) = full().await;

@@ -1,9 +1,9 @@
-//! Wrong passwords, counted for each name: how long the next attempt waits.
+//! The lock-out after wrong passwords, counted for each name.
 //!
-//! 1 s after a failure, then 3, 5 and 10, and after 100 failures in a day one attempt a minute. A
-//! network from which a name has signed in has a counter of its own, so that an attacker elsewhere
-//! cannot lock out the owner at home. Only names that somebody has are counted: attempts at any
-//! other name fail without a counter, and junk cannot push the counters of real names out.
+//! A name is locked for 1 s after a failure, then for 3, 5 and 10 s, and for a minute after 100
+//! failures in a day. Each network from which a name has signed in has a counter of its own, so
+//! that an attacker elsewhere cannot lock out the owner at home. Only existing names are counted:
+//! other attempts fail without a counter, so invented names cannot evict the counters of real ones.
 
 use std::{
     collections::hash_map::RandomState,
@@ -17,30 +17,30 @@ use quick_cache::unsync::Cache;
 use super::Network;
 use crate::model::time::Micros;
 
-/// Failures in a day after which there is one attempt a minute.
+/// Failures in a day after which one attempt a minute is possible.
 const MOST: u32 = 100;
-/// How long failures are remembered.
+/// The time after which failures are forgotten, counted from the first.
 const DAY: Duration = Duration::from_hours(24);
-/// Names with a counter; the least used are forgotten first.
+/// The most names with counters; the least used are evicted first.
 const NAMES: usize = 100_000;
-/// Networks remembered for one name; the one used longest ago is forgotten first.
+/// The most networks remembered for one name; the one used longest ago is forgotten first.
 const NETWORKS: usize = 8;
 
-/// The counters of this node. Their keys are keyed hashes, so that each is as long as any other and
-/// nobody can choose names that share one.
+/// The counters of this node. Their keys are hashes under a random key: all have the same size, and
+/// an attacker cannot choose names that collide.
 pub(super) struct Throttle {
     key: RandomState,
     counters: Mutex<Counters>,
 }
 
 struct Counters {
-    /// Failures from networks that a name has not signed in from, by name.
+    /// Failures by name, from networks that the name has not signed in from.
     strangers: Cache<u64, Failures>,
-    /// The networks that a name has signed in from, each with its failures, by name.
+    /// By name, the networks that it has signed in from, each with its failures.
     homes: Cache<u64, Vec<(u64, Failures)>>,
 }
 
-/// The counter that an attempt is held against.
+/// The counter that an attempt counts against.
 #[derive(Clone, Copy)]
 pub(super) struct Counter {
     name: u64,
@@ -50,7 +50,7 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// The same for all attempts that are held against this counter.
+    /// The key that all attempts of this counter share.
     pub(super) fn key(self) -> (u64, Option<u64>) {
         (self.name, self.is_home.then_some(self.network))
     }
@@ -64,7 +64,7 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// The counter of an attempt at `name`, in the form in which names are compared.
+    /// The counter of an attempt at `name`, which must be in its normalised form.
     pub(super) fn counter(&self, name: &str, from: Network) -> Counter {
         let (name, network) = (self.key.hash_one(name), self.key.hash_one(from));
         let homes = &self.counters().homes;
@@ -72,7 +72,7 @@ impl Throttle {
         Counter { name, network, is_home }
     }
 
-    /// Whether no attempt that is held against this counter may succeed now.
+    /// Whether attempts of this counter must fail now.
     pub(super) fn is_locked(&self, counter: Counter, now: Micros) -> bool {
         let counters = self.counters();
         let failures = if counter.is_home {
@@ -97,8 +97,8 @@ impl Throttle {
         }
     }
 
-    /// Forgets the failures of this counter. Those of other networks stay, so that the owner's
-    /// sign-ins give an attacker elsewhere no further guesses.
+    /// Clears this counter and remembers the network. The counters of other networks stay, so that
+    /// the owner's sign-ins give an attacker elsewhere no further guesses.
     pub(super) fn succeeded(&self, counter: Counter) {
         let mut counters = self.counters();
         if !counter.is_home {
@@ -131,14 +131,15 @@ struct Failures {
 impl Failures {
     const NONE: Self = Self { count: 0, first: Micros(0), last: Micros(0) };
 
-    /// With one more; those of the day before are forgotten.
+    /// The failures with one more; they start anew a day after the first.
     fn and_one(self, now: Micros) -> Self {
         let day = self.count > 0 && self.first.plus(DAY) > now;
         let (count, first) = if day { (self.count, self.first) } else { (0, now) };
         Self { count: count.saturating_add(1), first, last: now }
     }
 
-    /// Whether the pause after the last failure is not over. A clock that was set back locks nobody.
+    /// Whether the pause after the last failure is still running. A clock that was set back locks
+    /// nobody out.
     fn lock(self, now: Micros) -> bool {
         let pause = Duration::from_secs(match self.count {
             0 => return false,
@@ -207,7 +208,7 @@ mod tests {
         let throttle = Throttle::default();
         for last in 0..=u8::MAX {
             throttle.succeeded(throttle.counter("abby", network(last)));
-            // The first one stays in use, and so it is kept.
+            // Network 0 stays in use, so it is kept.
             throttle.succeeded(throttle.counter("abby", network(0)));
         }
         let homes = (0..=u8::MAX).filter(|last| throttle.counter("abby", network(*last)).is_home);

@@ -1,4 +1,4 @@
-//! What a token says (docs/contract.md#access-tokens).
+//! The claims of an access token (docs/contract.md#access-tokens).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,10 @@ use crate::{
     store::Standing,
 };
 
-/// The deployment, where ISC names its own: `pod` and `org`.
+/// The value of `pod` and `org`, where ISC has the names of its deployment.
 pub(crate) const DEPLOYMENT: &str = "rekey";
 
-/// ISC's claims, then rekey's own.
+/// ISC's claims, followed by rekey's own.
 #[derive(Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the contract's own words, up to `jti`")]
 #[expect(clippy::struct_excessive_bools, reason = "the contract's own members")]
@@ -24,7 +24,7 @@ pub struct Claims {
     pub internal: bool,
     pub pod: String,
     pub org: String,
-    /// Absent for an API client of its own.
+    /// Absent if the token belongs to an API client rather than a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_id: Option<IdentityId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,35 +39,35 @@ pub struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<IdentityId>,
     pub scope: Vec<String>,
-    /// Seconds since 1970.
+    /// Expiry, in seconds since 1970.
     pub exp: i64,
-    /// Seconds since 1970.
+    /// Time of issue, in seconds since 1970.
     pub iat: i64,
     pub iss: String,
     pub jti: String,
-    /// The client's generation when it was issued.
+    /// The client's generation at the time of issue.
     pub client_generation: i64,
-    /// The person's generation when it was issued.
+    /// The person's generation at the time of issue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_generation: Option<i64>,
-    /// SHA-256 of the authorization code it comes from, in hex.
+    /// SHA-256, in hex, of the authorization code that the token was issued for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// When the person signed in for that code, in seconds since 1970.
+    /// The time at which the person signed in for that code, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
-    /// How often the password they signed in with had been changed.
+    /// The number of changes that the person's sign-in password had had at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_in_generation: Option<i64>,
 }
 
-/// A user level, or `API` for an API client of its own.
+/// A user level of a person, or `API` for an API client.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Authority {
-    /// Of a person.
+    /// A person's level.
     Level(Level),
-    /// Of an API client.
+    /// `API`, for an API client.
     Other(String),
 }
 
@@ -108,7 +108,7 @@ impl Claims {
         }
     }
 
-    /// The digest of the authorization code the token comes from.
+    /// The digest of the authorization code that the token was issued for.
     pub(super) fn code_digest(&self) -> Option<Vec<u8>> {
         let code = self.code.as_deref()?.as_bytes();
         code.chunks(2)
@@ -116,14 +116,14 @@ impl Claims {
             .collect()
     }
 
-    /// When the person signed in, if the token comes from an authorization code. One from before
-    /// rekey kept that time counts as of long ago.
+    /// The time at which the person signed in, if the token was issued for an authorization code.
+    /// Older tokens lack that time and count as of 1970.
     pub(super) fn signed_in(&self) -> Option<Micros> {
         self.code.as_ref()?;
         Some(Micros(self.auth_time.unwrap_or(0).saturating_mul(1_000_000)))
     }
 
-    /// Why the token no longer holds, if it does not.
+    /// Checks the token against the current state; the error says why it is no longer valid.
     pub(super) fn check(&self, now: &Standing, at: Micros) -> Result<(), &'static str> {
         if !now.client_enabled || now.client_expires.is_some_and(|expires| expires <= at) {
             return Err("the client is disabled or has expired");
@@ -139,7 +139,7 @@ impl Claims {
                 return Err("the token was revoked");
             }
         }
-        // A code is kept longer than its tokens live: a missing one is no better than a revoked.
+        // Codes are kept longer than their tokens live, so a missing code counts as a revoked one.
         if self.code.is_some() && now.code_revoked != Some(false) {
             return Err("the token was revoked");
         }

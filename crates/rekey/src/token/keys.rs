@@ -1,4 +1,4 @@
-//! The keys tokens are signed with: P-256, made at the first start, sealed in the store.
+//! The signing keys of access tokens: P-256, created at the first start, sealed in the store.
 
 use std::{
     collections::HashMap,
@@ -23,9 +23,9 @@ use crate::{
     store::{Audit, SigningKey, Store, Tx},
 };
 
-/// The setting that names the key new tokens are signed with.
+/// The setting with the id of the key that signs new tokens.
 const CURRENT: &str = "signing_key";
-/// How often an unknown `kid` may send a node to the store.
+/// The least interval at which tokens with an unknown `kid` make this node read the store again.
 const REREAD: Duration = Duration::from_secs(5);
 
 /// The signing keys of this installation.
@@ -37,7 +37,7 @@ pub(super) struct Keys {
     read: Mutex<Micros>,
 }
 
-/// All keys as they were when they were read.
+/// The keys at the time when they were read.
 struct Set {
     kid: String,
     signing: EncodingKey,
@@ -45,8 +45,8 @@ struct Set {
 }
 
 impl Keys {
-    /// Reads the keys, and makes the first. Nodes that start at once agree on one: only the one
-    /// whose key the setting names keeps it.
+    /// Reads the keys and creates the first one. If several nodes start at once, they agree on one
+    /// key: only the node whose key id the setting takes stores its key.
     pub(super) async fn load(store: Store, sealer: Sealer, clock: Clock) -> Result<Self, Error> {
         let kid = uuid::Uuid::new_v4().simple().to_string();
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(broken)?;
@@ -68,7 +68,7 @@ impl Keys {
         Ok(Self { store, sealer, clock, set, read })
     }
 
-    /// The compact JWS; its header has `typ`, `alg` and `kid`.
+    /// Signs claims as a compact JWS, whose header has `typ`, `alg` and `kid`.
     pub(super) fn sign(&self, claims: &Claims) -> Result<String, Error> {
         let set = self.set();
         let mut header = Header::new(Algorithm::ES256);
@@ -76,10 +76,11 @@ impl Keys {
         encode(&header, claims, &set.signing).map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// The claims, if one of our keys signed them. When the token ends is not looked at.
+    /// Returns the claims if a key of this installation signed the token. The expiry is not
+    /// checked.
     ///
-    /// The algorithm is ours, never the header's (RFC 8725, section 3.1), and so are the keys:
-    /// `jku`, `jwk` and `x5u` are not read.
+    /// Algorithm and keys are always rekey's own, never the header's (RFC 8725, section 3.1):
+    /// `jku`, `jwk` and `x5u` are ignored.
     pub(super) async fn verify(&self, token: &str) -> Result<Claims, Error> {
         let header = decode_header(token).map_err(|error| refused(&error))?;
         let kid = header.kid.ok_or_else(|| invalid("the JWT names no key"))?;
@@ -90,7 +91,7 @@ impl Keys {
         }
         let key = set.verifying.get(&kid).ok_or_else(|| invalid("the JWT's key is unknown"))?;
         let mut rules = Validation::new(Algorithm::ES256);
-        // The clock is the service's, so the caller looks at it.
+        // The caller checks the expiry with the service's own clock.
         rules.validate_exp = false;
         rules.required_spec_claims.clear();
         let token = decode::<Claims>(token, key, &rules).map_err(|error| refused(&error))?;
@@ -104,6 +105,7 @@ impl Keys {
     fn may_reread(&self) -> bool {
         let now = self.clock.now();
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back must not block a reread.
         let may = now >= read.plus(REREAD) || now < *read;
         if may {
             *read = now;
@@ -136,7 +138,7 @@ impl Set {
     }
 }
 
-/// In words that say nothing of the token.
+/// An error that reveals nothing of the token.
 fn refused(error: &jsonwebtoken::errors::Error) -> Error {
     let kind = error.kind();
     invalid(if matches!(kind, ErrorKind::InvalidSignature) {

@@ -1,7 +1,8 @@
 //! Access tokens: JWS of three segments, signed with ES256 (docs/contract.md#access-tokens).
 //!
-//! A token says who it speaks for and when it ends. Whether it still may is asked of the store at
-//! every request, so that a revoked one is dead at once; so are the levels of its person.
+//! A token contains its client, its person and its expiry. Every request reads from the store
+//! whether the token is still valid, and its person's levels, so that a revocation takes effect at
+//! once.
 
 use std::sync::Arc;
 
@@ -30,8 +31,8 @@ use crate::{
 mod claims;
 mod keys;
 
-/// Verified tokens remembered, about 1 KB each: a verification costs more than the rest of a
-/// request.
+/// The most verified tokens in the cache, about 1 KB each: verifying a signature costs more than
+/// the rest of a request.
 const REMEMBERED: usize = 10_000;
 /// The settings of this module.
 const TENANT: &str = "tenant_id";
@@ -48,36 +49,36 @@ pub struct Tokens {
     audit: Arc<Trail>,
 }
 
-/// What a token is issued for.
+/// The content of a token to be issued.
 pub struct Grant<'a> {
-    /// To whom.
+    /// The client that gets the token.
     pub client: &'a Client,
-    /// For whom; none for an API client of its own.
+    /// The person whom the token speaks for; `None` for an API client.
     pub identity: Option<&'a Identity>,
-    /// What it may do.
+    /// The scopes.
     pub scope: Vec<String>,
-    /// The authorization code it comes from.
+    /// The authorization code that the token is issued for.
     pub code: Option<Code>,
 }
 
 /// An authorization code that was exchanged for a token.
 pub struct Code {
-    /// Its digest.
+    /// The code's SHA-256.
     pub digest: [u8; 32],
-    /// When the person signed in.
+    /// The time at which the person signed in.
     pub signed_in: Micros,
-    /// How often the password they signed in with had been changed.
+    /// The number of changes that the person's sign-in password had had at that time.
     pub sign_in_generation: i64,
 }
 
-/// The tenant's id: a UUID, made at the first start.
+/// The tenant's id: a UUID, created at the first start.
 pub async fn tenant_id(store: &Store) -> Result<String, Error> {
     let tenant = uuid::Uuid::new_v4().to_string();
     Ok(store.write(move |tx: &mut Tx<'_>| tx.settle_setting(TENANT, &tenant)).await?)
 }
 
 impl Tokens {
-    /// Reads the signing keys and the pepper, and makes the first ones.
+    /// Reads the signing keys and the pepper, and creates them at the first start.
     pub async fn load(
         store: Store,
         sealer: &Sealer,
@@ -103,12 +104,13 @@ impl Tokens {
         })
     }
 
-    /// The tenant's id: a UUID made once.
+    /// The tenant's id: a UUID that never changes.
     pub fn tenant_id(&self) -> &str {
         &self.tenant_id
     }
 
-    /// What is kept of a client's secret: HMAC-SHA-256 under the pepper, bound to the client.
+    /// The stored form of a client's secret: HMAC-SHA-256 under the pepper, bound to the client's
+    /// id.
     pub fn secret_digest(&self, client: &ClientId, secret: &str) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.pepper);
         context.update(client.as_str().as_bytes());
@@ -121,8 +123,8 @@ impl Tokens {
         out
     }
 
-    /// Whether this is the client's secret. Takes the same time whatever is wrong, no client
-    /// included.
+    /// Whether this is the client's secret. The check takes the same time whether the secret is
+    /// wrong or the client does not exist.
     pub fn is_secret(&self, id: &ClientId, client: Option<&Client>, secret: &str) -> bool {
         let made = self.secret_digest(id, secret);
         let none = [0; 32];
@@ -130,7 +132,7 @@ impl Tokens {
         bool::from(made.ct_eq(kept.unwrap_or(&none))) && kept.is_some()
     }
 
-    /// Signs a token; it lives as long as the client says, and no longer than the client.
+    /// Signs a token. It expires after the client's validity, but no later than the client itself.
     pub fn issue(
         &self,
         grant: Grant<'_>,
@@ -141,7 +143,7 @@ impl Tokens {
         Ok((self.keys.sign(&claims)?, claims))
     }
 
-    /// The claims of a token that is ours and has not ended.
+    /// The claims of a token that this installation signed and that has not expired.
     async fn verify(&self, token: &str, now: Micros) -> Result<Arc<Claims>, Error> {
         let digest = sha256(token.as_bytes());
         let claims = if let Some(claims) = self.verified.get(&digest) {
@@ -163,10 +165,10 @@ impl Tokens {
 }
 
 impl Tokens {
-    /// Whose token this is.
+    /// The caller that a token authenticates.
     ///
-    /// Fails with [`Error::Unauthenticated`] and the contract's text if it is not valid, or no
-    /// longer.
+    /// Fails with [`Error::Unauthenticated`] and the contract's text if the token is invalid,
+    /// expired or revoked.
     pub async fn caller(&self, token: &str) -> Result<Caller, Error> {
         let now = self.clock.now();
         let claims = self.verify(token, now).await?;
@@ -184,7 +186,8 @@ impl Tokens {
         let standing = match standing {
             Ok(standing) => standing,
             Err(why) => {
-                // The refusal may rest on a commit that is not on stable storage yet.
+                // The read above may have seen a commit that is not durable yet. A refusal must not
+                // rest on it.
                 self.store.durable().await?;
                 self.record_dead_token(&claims, why);
                 return Err(invalid(why));
@@ -202,8 +205,8 @@ impl Tokens {
 }
 
 impl Tokens {
-    /// Records the use of a token that rekey has issued and that no longer holds: somebody may
-    /// have stolen it. One that has merely expired is no event.
+    /// Audits the use of a genuine token that is no longer valid: somebody may have stolen it. A
+    /// token that has only expired is not audited.
     fn record_dead_token(&self, claims: &Claims, why: &'static str) {
         let client = claims.client_id.as_str();
         let attempt = Attempt {
@@ -218,7 +221,7 @@ impl Tokens {
     }
 }
 
-/// 64 lower-case hex digits: 256 bits of chance.
+/// 256 random bits as 64 lower-case hex digits.
 pub(crate) fn random_hex() -> Result<String, Error> {
     Ok(rekey_vault::hex(&random::<32>()?))
 }

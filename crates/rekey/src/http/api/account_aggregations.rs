@@ -1,4 +1,4 @@
-//! `GET /account-aggregations/{id}/status`
+//! `GET /account-aggregations/{id}/status`.
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};

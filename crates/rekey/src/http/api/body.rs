@@ -1,4 +1,4 @@
-//! Reading JSON bodies, with the contract's errors instead of the framework's.
+//! Reads JSON bodies; failures answer with the contract's errors instead of the framework's.
 
 use std::{collections::HashSet, fmt, time::Duration};
 
@@ -19,13 +19,14 @@ use crate::{App, Error, error::BadRequest};
 
 /// The largest JSON body, in bytes.
 pub(super) const JSON_LIMIT: usize = 64 * 1024;
-/// The deepest nesting.
+/// The deepest nesting of a JSON body, in levels.
 pub(super) const DEPTH: usize = 16;
-/// How long a body may take to arrive.
+/// The time within which a whole body must arrive; otherwise the answer is 408.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A JSON body of at most [`JSON_LIMIT`] bytes and 16 levels. A body that repeats a member of any
-/// object, is not UTF-8 or has the wrong type answers 400, never 422.
+/// A JSON body of at most [`JSON_LIMIT`] bytes and 16 levels. A body that repeats a member within
+/// one object, is not UTF-8 or has the wrong type answers 400, never 422. A media type other than
+/// JSON answers 415; a request without `Content-Type` is read as JSON.
 pub(super) struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
@@ -44,7 +45,8 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     }
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes: 413 if it is larger, 408 if it has not arrived within
+/// `PATIENCE`.
 pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Response> {
     let whole = tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await;
     match whole {
@@ -66,7 +68,7 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Response> {
     }
 }
 
-/// Parses JSON; the error says where.
+/// Parses JSON. Errors of syntax and type name the line and column, and never a value.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     if depth(bytes) > DEPTH {
         return Err(Error::bad(
@@ -91,8 +93,8 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     })
 }
 
-/// Any JSON in which no object repeats a member: serde keeps the last of them in a map, where
-/// another reader of the same body may take the first.
+/// Any JSON in which no object repeats a member. serde would keep the last of them in a map, while
+/// another parser of the same body (a proxy's, say) may keep the first.
 struct Distinct;
 
 impl<'de> Deserialize<'de> for Distinct {
@@ -140,7 +142,8 @@ impl<'de> Visitor<'de> for Distinct {
     }
 }
 
-/// serde's sentence names the wrong value; a value may be a secret, so only its kind may be said.
+/// The text of a serde error without the offending value: a value may be a secret, so the text
+/// names only the expected type and the position.
 fn without_values(error: &serde_json::Error) -> String {
     let place = format!("line {}, column {}", error.line(), error.column());
     match error.classify() {
@@ -173,7 +176,8 @@ fn is_json(request: &Request) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// PostgreSQL keeps no text with U+0000. In JSON it can only come as an escape.
+/// Whether the JSON holds U+0000, which PostgreSQL cannot store in a text. Valid JSON can contain
+/// it only as the escape `\u0000`, since control characters must be escaped.
 fn holds_nul(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while let [first, tail @ ..] = rest {
@@ -186,6 +190,7 @@ fn holds_nul(bytes: &[u8]) -> bool {
     false
 }
 
+/// The deepest nesting of objects and arrays outside strings; the bytes need not be valid JSON.
 pub(super) fn depth(bytes: &[u8]) -> usize {
     let (mut now, mut most, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in bytes {

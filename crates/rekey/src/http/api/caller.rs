@@ -1,4 +1,4 @@
-//! Turns a bearer token into a [`Caller`], before anything else is looked at.
+//! Resolves a bearer token to a [`Caller`] before the endpoint reads the request.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ use crate::{
     model::audit::Origin,
 };
 
-/// Lets only requests with a valid token through, and not too many of one client.
+/// Passes on only requests with a valid token whose client is within its rate limit. Requests with
+/// U+0000 in the path (404) or in the query (400) are refused, since the store cannot hold it.
 pub(super) async fn authenticate(
     State(app): State<App>,
     Extension(limits): Extension<Arc<Limits>>,
@@ -66,7 +67,8 @@ pub(super) async fn authenticate(
     }
 }
 
-/// Lets only callers through who meet what the operation asks, with the levels that count for it.
+/// Passes on only requests whose caller meets the operation's `access`. If the operation names
+/// levels, the caller keeps only those.
 pub(super) async fn require(access: &Access, mut request: Request, next: Next) -> Response {
     let allowed = request
         .extensions_mut()

@@ -1,11 +1,11 @@
-//! The address a request counts for, in limits and in the audit trail.
+//! The address that a request counts for, in rate limits and in the audit trail.
 //!
-//! Whatever a client writes into `Forwarded` (RFC 7239) or `X-Forwarded-For` is a claim. It counts
-//! only as far as trusted proxies vouch for it: each appends the address of its own peer, so the
-//! addresses are read from the right, and the first that is no trusted proxy's is the client's.
-//! What a client writes before that, however much, changes nothing. Where a proxy passes on only
-//! what its client wrote, and that is no address, the request counts for [`UNKNOWN`]: it must not
-//! count for the proxy, which would make all its other clients pay.
+//! A client can write anything into `Forwarded` (RFC 7239) or `X-Forwarded-For`, so these headers
+//! count only as far as trusted proxies vouch for them: each proxy appends the address of its own
+//! peer, so the addresses are read from the right, and the first one that belongs to no trusted
+//! proxy is the client's. Anything further left is the client's own text and has no effect. If a
+//! proxy passes on only its client's text and that is no address, the request counts for
+//! [`UNKNOWN`] and not for the proxy: that would use up the limits of all its other clients.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -16,10 +16,10 @@ use axum::http::{
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Addresses that are read at most, and bytes of the header's end that hold them.
+/// The most addresses that are read, and the most bytes at the header's end that hold them.
 const HOPS: usize = 32;
 const LENGTH: usize = 4096;
-/// What every client shares of whom a trusted proxy does not say plainly who it is.
+/// The address shared by all clients that a trusted proxy does not identify unambiguously.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The client's address, an extension of every request that came over a connection.
@@ -27,7 +27,7 @@ const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// The peer itself, unless it is trusted and says that it asks for somebody.
+    /// The peer's own address, unless the peer is a trusted proxy that forwards for a client.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
         if !is_within(trusted, peer) {
@@ -40,14 +40,15 @@ impl ClientAddress {
             (false, false) => return Self(peer),
             (true, false) => of_forwarded(&forwarded, trusted),
             (false, true) => of_x_forwarded_for(&x_forwarded_for, trusted),
-            // A proxy that sets one of them may pass the other on as the client wrote it.
+            // A proxy that sets only one of the two may pass the other on as its client wrote it.
             (true, true) => None,
         };
         Self(claimed.unwrap_or(UNKNOWN))
     }
 }
 
-/// That of the request with these extensions; unspecified where it came over no connection.
+/// The client address of the request with these extensions; `0.0.0.0` if the request came over no
+/// connection.
 pub(crate) fn client_address(extensions: &Extensions) -> IpAddr {
     let client = extensions.get::<ClientAddress>();
     client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0)
@@ -59,7 +60,8 @@ pub fn is_within(networks: &[IpNet], address: IpAddr) -> bool {
 }
 
 fn of_forwarded(values: &GetAll<'_, HeaderValue>, trusted: &[IpNet]) -> Option<IpAddr> {
-    // A quotation mark of the client's may reach to any place: the whole must be well formed.
+    // A quotation mark that the client wrote may reach across what proxies append: only a list that
+    // is well-formed as a whole counts.
     let text = Some(text(values)).filter(|text| text.len() <= LENGTH)?;
     nearest(hops(&text)?.into_iter().rev(), trusted)
 }
@@ -74,13 +76,14 @@ fn of_x_forwarded_for(values: &GetAll<'_, HeaderValue>, trusted: &[IpNet]) -> Op
     nearest(hops, trusted)
 }
 
-/// The lines of a header as the one list that they are.
+/// The values of a repeated header as one comma-separated list (RFC 9110, section 5.3).
 fn text(values: &GetAll<'_, HeaderValue>) -> String {
     let lines: Vec<_> = values.iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
     lines.join(",")
 }
 
-/// The first address that no trusted proxy has; the farthest where all of them are trusted.
+/// The first address that belongs to no trusted proxy, or the last one read if all of them do.
+/// `None` if an element before it is no address or lies beyond `HOPS`.
 fn nearest(hops: impl Iterator<Item = Option<IpAddr>>, trusted: &[IpNet]) -> Option<IpAddr> {
     let mut farthest = None;
     for (number, hop) in hops.enumerate() {
@@ -93,7 +96,7 @@ fn nearest(hops: impl Iterator<Item = Option<IpAddr>>, trusted: &[IpNet]) -> Opt
     farthest
 }
 
-/// An address with or without a port; one of IPv6 may stand in brackets.
+/// An address with or without a port; an IPv6 address may be in brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim_matches([' ', '\t']);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -101,7 +104,8 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(ip.to_canonical())
 }
 
-/// What each element of a `Forwarded` says after `for=`, in order; `None` if any is malformed.
+/// The `for=` address of each element of a `Forwarded` header, in order; an element without a
+/// readable one is an inner `None`. `None` if any element is malformed.
 fn hops(text: &str) -> Option<Vec<Option<IpAddr>>> {
     let mut hops = Vec::new();
     let mut hop = None;
@@ -128,7 +132,7 @@ fn hops(text: &str) -> Option<Vec<Option<IpAddr>>> {
     }
 }
 
-/// The value that `text` begins with, and what follows it.
+/// The token or quoted string at the start of `text`, unescaped, and the rest of `text`.
 fn value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',']).unwrap_or(text.len());
@@ -244,7 +248,8 @@ mod tests {
             "for=192.0.2.1, proto=https",
             "for=\"192.0.2.1",
             "for=\"192.0.2.1\"x",
-            // A client that opens a quote must not hide what the proxy appends.
+            // An opening quote in the client's own text must not hide the part that the proxy
+            // appends.
             "for=9.9.9.9;x=\", for=192.0.2.1",
             "for=9.9.9.9;x=\", for=\"[2001:db8::1]\"",
             "for=9.9.9.9;x=\"\\, for=\"[2001:db8::1]\"",

@@ -1,4 +1,4 @@
-//! What a failure looks like on the wire (docs/contract.md#errors).
+//! Errors as HTTP responses (docs/contract.md#errors).
 
 use axum::{
     Json,
@@ -36,7 +36,8 @@ struct Message {
     text: String,
 }
 
-/// Gives the request its tracking id, and every answer the headers all answers have.
+/// Gives each request a tracking id and a tracing span, and each response the headers that all of
+/// them have.
 pub async fn tracking(request: Request, next: Next) -> Response {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let span = tracing::info_span!(
@@ -64,12 +65,12 @@ pub async fn tracking(request: Request, next: Next) -> Response {
     response
 }
 
-/// The tracking id of the request at hand.
+/// The tracking id of the current request.
 pub(super) fn tracking_id() -> String {
     Origin::tracking_id()
 }
 
-/// An answer with the contract's error body.
+/// A response with the contract's error body.
 pub(super) fn answer(
     status: StatusCode,
     detail_code: &'static str,
@@ -147,21 +148,21 @@ impl IntoResponse for Error {
     }
 }
 
-/// A 401 is the gateway's, not the DTO.
+/// A 401 with the body of ISC's gateway instead of the contract's `ErrorResponseDto`.
 fn unauthenticated(text: &str) -> Response {
     let body = Json(serde_json::json!({ "error": text }));
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")];
     (StatusCode::UNAUTHORIZED, challenge, body).into_response()
 }
 
-/// A 429 is the gateway's too, its blanks included.
+/// A 429 with the body of ISC's gateway, including the blanks around its text.
 pub(super) fn too_many(retry_after_seconds: u64) -> Response {
     let body = Json(serde_json::json!({ "message": " Rate Limit Exceeded " }));
     let after = [(header::RETRY_AFTER, retry_after_seconds.max(1).to_string())];
     (StatusCode::TOO_MANY_REQUESTS, after, body).into_response()
 }
 
-/// For a path that no route has.
+/// The 404 for a path without a route.
 pub(super) async fn no_such_path() -> Response {
     answer(
         StatusCode::NOT_FOUND,
@@ -170,7 +171,7 @@ pub(super) async fn no_such_path() -> Response {
     )
 }
 
-/// For a path that has other methods; axum names them in `Allow`.
+/// The 405 for a path that has other methods; axum names those in `Allow`.
 pub(super) async fn wrong_method() -> Response {
     answer(
         StatusCode::METHOD_NOT_ALLOWED,

@@ -1,7 +1,7 @@
-//! Requests that two readers may take for different ones: a proxy in front of rekey, say, and rekey.
+//! Refuses requests that two parsers, such as a proxy's and rekey's, may read differently.
 //!
-//! What hyper lets through and HTTP/1.1 does not (RFC 9112, sections 3.2 and 6.1) is refused before
-//! anything else is looked at, and the connection ends with it.
+//! hyper accepts some requests that HTTP/1.1 forbids (RFC 9112, sections 3.2 and 6.1). They are
+//! refused before authentication, and their connection is closed.
 
 use axum::{
     extract::Request,
@@ -12,7 +12,7 @@ use axum::{
 
 use super::error::answer;
 
-/// Lets only requests through that everyone reads alike.
+/// Passes on only requests that every conforming parser reads alike; others answer 400.
 pub(super) async fn unambiguous(request: Request, next: Next) -> Response {
     let hosts = count(&request, header::HOST);
     let why = if !is_plain(request.headers()) {
@@ -33,7 +33,7 @@ fn count(request: &Request, name: HeaderName) -> usize {
     request.headers().get_all(name).iter().count()
 }
 
-/// Whether the body comes as it is, or in chunks and nothing else.
+/// Whether the body has no transfer coding, or `chunked` once and no other.
 fn is_plain(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");

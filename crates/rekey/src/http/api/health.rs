@@ -1,16 +1,16 @@
-//! Whether this node lives, and whether it can do its work.
+//! Liveness and readiness of this node.
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 
 use crate::App;
 
-/// `GET /healthz`: the process answers.
+/// `GET /healthz`: 200 whenever the process can answer.
 pub(super) async fn live() -> Json<Value> {
     Json(json!({ "status": "UP" }))
 }
 
-/// `GET /readyz`: 200 if the store can be read, 503 if not.
+/// `GET /readyz`: 200 if the store can be read, 503 otherwise.
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
     match app.store.read(|tx| tx.setting("tenant_id")).await {
         Ok(_) => (StatusCode::OK, Json(json!({ "status": "UP" }))),

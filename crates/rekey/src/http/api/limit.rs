@@ -1,4 +1,4 @@
-//! How often is too often: GCRA, one timestamp per key, on this node.
+//! Rate limits of this node: GCRA, one timestamp for each key.
 
 use std::{
     hash::Hash,
@@ -14,23 +14,23 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use super::client_address::client_address;
 use crate::{config, http::api::path::Style, model::id::ClientId};
 
-/// Failed tries for a token per network (/24, /64) and second.
+/// Failed token requests per network (/24 of IPv4, /64 of IPv6) and second.
 const FAILURES: u32 = 50;
-/// The time in which a client's requests are counted.
+/// The time span of a client's request limit.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Tries to sign in per network and second: each costs 19 MiB and some ten milliseconds.
+/// Sign-in attempts per network and second: each costs 19 MiB of memory and some ten milliseconds.
 const SIGN_INS: u32 = 10;
-/// The requests of a client in all API versions, as a multiple of those in one.
+/// A client's limit over all API versions together, as a multiple of the limit in one version.
 const ALL_VERSIONS: u32 = 3;
-/// Bytes of a filter, and rows left out before a page, that count as one more request.
+/// Bytes of a filter, and rows skipped before a page, that count as one more request.
 const FILTER: usize = 256;
 const OFFSET: usize = 10_000;
 
-/// How many keys may be kept before the idle ones are looked for, and how often.
+/// Idle keys are removed once there are more than `KEPT` keys, at every `SWEEP`th check.
 const KEPT: usize = 10_000;
 const SWEEP: u32 = 1024;
 
-/// The limits of this node.
+/// The rate limits of this node; `None` means no limit.
 pub(crate) struct Limits {
     requests: Option<Limit<(ClientId, Style)>>,
     all_versions: Option<Limit<ClientId>>,
@@ -51,8 +51,8 @@ impl Limits {
         }
     }
 
-    /// Counts a request of a client (docs/contract.md#rate-limits), as so many: the seconds to
-    /// wait, if too many.
+    /// Counts a client's request as `cost` requests (docs/contract.md#rate-limits). The error is
+    /// the number of seconds to wait.
     pub(super) fn request(
         &self,
         client: &ClientId,
@@ -66,22 +66,25 @@ impl Limits {
         all.check_many(client, cost)
     }
 
-    /// Counts a failed try for a token. Those who have the right secret are never refused, however
-    /// much their neighbours fail.
+    /// Counts a failed token request. Only failures are counted and refused, so a client with the
+    /// right secret is never refused because of others in its network. The error is the number of
+    /// seconds to wait.
     pub(super) fn failure(&self, extensions: &Extensions) -> Result<(), u64> {
         self.failures.check(&network(extensions))
     }
 
-    /// Counts a try to sign in, before it costs anything.
+    /// Counts a sign-in attempt, before the expensive password hash. The error is the number of
+    /// seconds to wait.
     pub(crate) fn sign_in(&self, extensions: &Extensions) -> Result<(), u64> {
         self.sign_ins.check(&network(extensions))
     }
 }
 
-/// As how many requests one counts: a long filter and a page far behind make the store read more.
+/// The number of requests that one request counts as: the store reads more for a long filter and
+/// for a high offset.
 pub(super) fn cost(query: Option<&str>) -> NonZeroU32 {
     let mut more = 0;
-    // Decoded as handlers read them: `%6Fffset` is `offset`.
+    // Names are decoded as the handlers decode them: `%6Fffset` is `offset`.
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         more += match &*name {
             "filters" => value.len().div_ceil(FILTER),
@@ -92,7 +95,7 @@ pub(super) fn cost(query: Option<&str>) -> NonZeroU32 {
     u32::try_from(more).map_or(NonZeroU32::MAX, |more| NonZeroU32::MIN.saturating_add(more))
 }
 
-/// So many of a key in a span; all of them at once is fine.
+/// At most `most` requests per key and time span, all of them in one burst if need be.
 struct Limit<K: Hash + Eq + Clone> {
     most: NonZeroU32,
     limiter: DefaultKeyedRateLimiter<K>,
@@ -100,7 +103,7 @@ struct Limit<K: Hash + Eq + Clone> {
 }
 
 impl<K: Hash + Eq + Clone> Limit<K> {
-    /// None where `most` is 0: no limit.
+    /// `None`, that is no limit, if `most` is 0.
     fn new(most: u32, span: Duration) -> Option<Self> {
         NonZeroU32::new(most).map(|_| Self::always(most, span))
     }
@@ -117,7 +120,7 @@ impl<K: Hash + Eq + Clone> Limit<K> {
         self.check_many(key, NonZeroU32::MIN)
     }
 
-    /// Counts as so many, though never more than there may be at once.
+    /// Counts as `count` requests, but at most as one whole burst: the limiter cannot count more.
     fn check_many(&self, key: &K, count: NonZeroU32) -> Result<(), u64> {
         let checks = self.checks.fetch_add(1, Ordering::Relaxed);
         if checks.is_multiple_of(SWEEP) && self.limiter.len() > KEPT {
@@ -131,7 +134,7 @@ impl<K: Hash + Eq + Clone> Limit<K> {
     }
 }
 
-/// The network a request comes from: what one party is usually given.
+/// The network of a request's client, in the size that one party usually has: /24 or /64.
 fn network(extensions: &Extensions) -> IpAddr {
     match client_address(extensions) {
         IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & !0xff)),

@@ -1,4 +1,4 @@
-//! How many requests there were, how they ended and how long that took; and who may read it.
+//! Request metrics by route, and the endpoint that exports all metrics.
 
 use crate::{
     App, Error,
@@ -16,10 +16,11 @@ use axum::{
     routing::get,
 };
 
-/// The route of a request that has none: its path may hold anything.
+/// The label for a request without a route: its path is the client's text, and would add a time
+/// series for each value.
 const NO_ROUTE: &str = "none";
 
-/// Counts the request under its route's template.
+/// Counts the request and its duration under the template of its route.
 pub(super) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
     let since = Instant::now();
     let method = known_method(request.method());
@@ -29,18 +30,18 @@ pub(super) async fn measure(State(app): State<App>, request: Request, next: Next
     response
 }
 
-/// The template of the request's path.
+/// The template of the request's route, or `NO_ROUTE`.
 pub(super) fn route(request: &Request) -> &str {
     request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str)
 }
 
-/// A method that anybody may make up is no label.
+/// The method as a label. Unknown methods share one label, since clients can make up any number.
 pub(super) fn known_method(method: &Method) -> &'static str {
     const KNOWN: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
-/// `GET /metrics`, for an address of its own: it asks for no token.
+/// `GET /metrics`, for a listener of its own: it is unauthenticated.
 pub fn metrics_router(app: App) -> Router {
     Router::new().route("/metrics", get(read)).with_state(app)
 }
@@ -52,7 +53,8 @@ async fn read(State(app): State<App>) -> Response {
     }
 }
 
-/// Everything, as Prometheus reads it. Fails where the store cannot be read, as a scrape should.
+/// All metrics in Prometheus text format. Fails if the store cannot be read, so that the scrape
+/// fails, too.
 async fn current(app: &App) -> Result<String, Error> {
     let queue = app.store.read(|tx: &mut Tx<'_>| tx.queue_health()).await?;
     let current = Current {

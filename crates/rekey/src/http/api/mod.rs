@@ -1,7 +1,8 @@
-//! The contract, as HTTP.
+//! The HTTP API of the contract.
 //!
-//! An endpoint is one file in this folder and one line in [`router`]. What is asked of its caller
-//! stands in the same file, as `ACCESS`; the tests over all routes read it from [`routes`].
+//! An endpoint is one file in this folder and one line in the table behind [`router`]. Its file
+//! also declares, as `ACCESS`, the scopes and levels that its callers need; the tests over all
+//! routes read those from [`routes`].
 
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ pub use self::{
     path::normalise,
 };
 
-/// Every endpoint that needs a token. This is the table of contents.
+/// All endpoints that need a token, with the access that each requires.
 fn table() -> Table {
     Table::default()
         .get(
@@ -111,7 +112,8 @@ fn table() -> Table {
         .get("/task-status/{id}", &task_status::get::ACCESS, task_status::get::handler)
 }
 
-/// Everything under one roof: tokens, health, and the table behind authentication.
+/// The whole service: OAuth, health, the pages, and the table of endpoints behind authentication.
+/// Layers that are added later run first.
 pub fn router(app: App) -> Router {
     let limits = Arc::new(Limits::new(&app.config.limits));
     let guarded = table()
@@ -133,18 +135,18 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// A line of the table, for the tests over all routes.
+/// An endpoint that needs a token, for the tests over all routes.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// The method.
     pub method: Method,
     /// The path without a version.
     pub path: &'static str,
-    /// What is asked of the caller.
+    /// The access that the caller needs.
     pub access: &'static Access,
 }
 
-/// Every route that needs a token.
+/// All endpoints that need a token.
 pub fn routes() -> Vec<Route> {
     table().routes
 }

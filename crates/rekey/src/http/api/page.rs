@@ -1,4 +1,5 @@
-//! The parameters all collections have (docs/contract.md#collections), and how a page is answered.
+//! The parameters that all collections share (docs/contract.md#collections), and the response with
+//! one page.
 
 use axum::{
     Json,
@@ -14,26 +15,26 @@ use crate::{
     store::{Asked, Page},
 };
 
-/// The most rows of a page, and how many there are if nothing is said: the paginators of the SDKs
-/// stop at the first page that is shorter.
+/// The largest page, and the default `limit`: the SDKs' paginators stop at the first page that is
+/// shorter than 250 rows.
 const MOST: i64 = 250;
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 
-/// `limit`, `offset`, `count`, `filters`, `sorters`, and whatever else a list takes.
+/// `limit`, `offset`, `count`, `filters`, `sorters`, and a list's own parameters.
 pub(super) struct PageQuery {
-    /// What the store is asked.
+    /// The query for the store.
     pub(super) asked: Asked,
     all: Vec<(String, String)>,
 }
 
 impl PageQuery {
-    /// A parameter of the list's own.
+    /// The value of a parameter that only this list has; the last one if it is repeated.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.all.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a parameter of the list's own is `true`.
+    /// Whether a parameter that only this list has is `true`; absent means `false`.
     pub(super) fn is(&self, name: &str) -> Result<bool, Error> {
         boolean(name, self.value(name))
     }
@@ -64,6 +65,7 @@ impl FromRequestParts<App> for PageQuery {
     }
 }
 
+/// A non-negative number that fits into 31 bits.
 fn number(name: &str, text: Option<&str>, default: i64) -> Result<i64, Error> {
     let Some(text) = text else { return Ok(default) };
     text.parse::<u32>()
@@ -81,7 +83,8 @@ fn boolean(name: &str, text: Option<&str>) -> Result<bool, Error> {
     }
 }
 
-/// What is empty is not left out: the contract's description has no empty number.
+/// The error for a bad value. An empty value is an error, not an absent parameter: the contract's
+/// schema has no empty number.
 fn must_be(name: &str, text: &str, what: &str) -> Error {
     let otherwise = if text.is_empty() { ": it is empty, give one or leave it out" } else { "" };
     illegal(format!("{name} must be {what}{otherwise}"))
@@ -91,7 +94,8 @@ fn illegal(text: impl Into<String>) -> Error {
     Error::bad(BadRequest::IllegalValue, text)
 }
 
-/// A page as the wire has it: a bare array, and the number of all rows if it was asked.
+/// The response with one page: a bare JSON array, and the number of all rows in `X-Total-Count` if
+/// `count` was set.
 pub(super) fn answer<T, W: Serialize>((rows, total): Page<T>, wire: impl Fn(T) -> W) -> Response {
     let rows: Vec<W> = rows.into_iter().map(wire).collect();
     let mut response = Json(rows).into_response();
@@ -101,7 +105,7 @@ pub(super) fn answer<T, W: Serialize>((rows, total): Page<T>, wire: impl Fn(T) -
     response
 }
 
-/// The page of a short list that is read whole.
+/// One page of a short list that was read as a whole.
 pub(super) fn cut<T>(rows: Vec<T>, asked: &Asked) -> Page<T> {
     let total = asked.count.then(|| i64::try_from(rows.len()).unwrap_or(i64::MAX));
     let size = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);

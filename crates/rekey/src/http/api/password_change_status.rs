@@ -1,4 +1,4 @@
-//! `GET /password-change-status/{id}`
+//! `GET /password-change-status/{id}`.
 
 use axum::{Json, extract::State};
 use serde::Serialize;

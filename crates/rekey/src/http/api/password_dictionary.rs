@@ -1,4 +1,5 @@
-//! `GET /password-dictionary`: the file as it was uploaded, whatever `Accept` says.
+//! `GET /password-dictionary`: the dictionary file as it was uploaded, as `text/plain` whatever
+//! `Accept` says.
 
 use axum::{
     extract::State,

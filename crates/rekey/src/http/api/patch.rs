@@ -10,10 +10,11 @@ use crate::{Error, error::BadRequest};
 
 /// The most operations of one patch.
 const MOST: usize = 200;
-/// The largest document on the way, in bytes: copies of copies would fill the memory.
+/// The largest document at any step, in bytes: a patch that copies copies would grow it
+/// exponentially.
 const LARGEST: usize = 256 * 1024;
 
-/// Patches a document: all of it, or an error and nothing.
+/// Applies all operations of a patch to a document, or returns an error.
 pub(crate) fn patched(mut document: Value, patch: &Patch) -> Result<Value, Error> {
     if patch.0.len() > MOST {
         return Err(limit(format!("a patch may have at most {MOST} operations")));
@@ -41,7 +42,7 @@ pub(crate) fn patched(mut document: Value, patch: &Patch) -> Result<Value, Error
     Ok(document)
 }
 
-/// The member a patch may not touch.
+/// The error for a patch of a member that cannot be changed.
 pub(super) fn illegal(member: &str) -> Error {
     Error::bad(BadRequest::IllegalUpdate, format!("{member} cannot be changed"))
 }
@@ -57,14 +58,15 @@ fn limit(text: String) -> Error {
     Error::bad(BadRequest::Limit, text)
 }
 
-/// The bytes it is written in, without writing them anywhere.
+/// The length of the value as JSON, in bytes, without building the text.
 fn size(value: &Value) -> usize {
     let mut counted = Counted(0);
-    // Neither a value nor a counter can fail.
+    // Neither serializing a `Value` nor counting bytes can fail.
     let _ = serde_json::to_writer(&mut counted, value);
     counted.0
 }
 
+/// A writer that only counts bytes.
 struct Counted(usize);
 
 impl io::Write for Counted {

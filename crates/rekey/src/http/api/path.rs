@@ -1,5 +1,5 @@
-//! One path for every style (docs/contract.md#paths): `/v3/X`, `/beta/X`, `/v2024/X`, `/latest/X`
-//! and `/X/v1` are `/X`; doubled and trailing slashes do not count.
+//! One path for every version style (docs/contract.md#paths): `/v3/X`, `/beta/X`, `/v2024/X`,
+//! `/latest/X` and `/X/v1` become `/X`. Doubled and trailing slashes are dropped.
 
 use axum::{
     extract::{FromRequestParts, Path},
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{App, Error};
 
-/// An id in the path. One that cannot be read is one that names nothing.
+/// An id in the path. A malformed id answers 404, like one that names no object.
 pub(super) struct Id<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<App> for Id<T> {
@@ -21,7 +21,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Id<T> {
     }
 }
 
-/// How the caller spelled the version: some members are written differently.
+/// The version style of the request's path; some members of responses differ between styles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Style {
     /// `/beta/…`
@@ -40,13 +40,13 @@ pub enum Style {
     V3,
 }
 
-/// The path without its version, and the version.
+/// The path without its version, and the version's style.
 ///
-/// `None` if nothing can be made of the path.
+/// `None` if the rebuilt path is no valid URI.
 pub fn normalise(uri: &Uri) -> Option<(Uri, Style)> {
     let mut segments: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
     let mut style = Style::Latest;
-    // A version alone is not the page at `/`.
+    // A path that is only a version stays as it is, or `/v3` would be the page at `/`.
     let prefix = segments.first().copied().and_then(prefix).filter(|_| segments.len() > 1);
     if let Some(prefix) = prefix {
         style = prefix;

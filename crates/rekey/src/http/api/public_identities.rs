@@ -1,4 +1,4 @@
-//! `GET /public-identities`: what everyone may know of everyone.
+//! `GET /public-identities`: the attributes of people that every authenticated caller may read.
 
 use axum::{extract::State, response::Response};
 use serde_json::{Value, json};

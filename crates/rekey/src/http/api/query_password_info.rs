@@ -1,4 +1,4 @@
-//! `POST /query-password-info`
+//! `POST /query-password-info`.
 
 use axum::{Json, extract::State, http::HeaderMap};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -31,7 +31,7 @@ pub(super) struct Response {
     source_id: SourceId,
     public_key_id: KeyId,
     public_key: String,
-    /// An addition: the same key as a file for `openssl`.
+    /// An addition to the contract: the same key in PEM, as `openssl` reads it.
     public_key_pem: String,
     accounts: Vec<AccountName>,
     policies: Vec<String>,
@@ -79,7 +79,8 @@ fn required(member: Option<String>, name: &str, what: &str) -> Result<String, Er
         .ok_or_else(|| Error::bad(BadRequest::Missing, format!("{name} is missing: send {what}")))
 }
 
-/// `Prefer: rekey-padding=oaep-sha256` asks for the key of the better padding.
+/// The padding that the client prefers: `Prefer: rekey-padding=oaep-sha256` selects OAEP, and
+/// without it the contract's PKCS #1 v1.5 applies.
 fn padding(headers: &HeaderMap) -> Padding {
     headers
         .get_all("prefer")

@@ -1,4 +1,4 @@
-//! `POST /set-password`
+//! `POST /set-password`.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,8 @@ pub(super) const ACCESS: Access =
 
 /// The longest `Prefer: wait`, in seconds.
 const LONGEST_WAIT: u64 = 30;
-/// A ciphertext of the largest key, wrapped, and room to spare.
+/// The longest `encryptedPassword`, in characters: a base64 ciphertext of the largest key, with
+/// line breaks and a margin.
 const LONGEST: usize = 16 * 1024;
 
 #[derive(Deserialize)]
@@ -61,6 +62,7 @@ pub(super) async fn handler(
     ask.idempotency_key = idempotency_key(&headers)?;
     let since = Instant::now();
     let (wait, id) = (wait(&headers), accept::new_id(&app));
+    // The waiter is registered before the change exists, so that no notification can be missed.
     let waiter = wait.map(|_| app.waiters.register(&id));
     let whose = ask.identity_id.clone();
     let accepting = accept::accept_as(&app, &caller, id, ask);
@@ -79,7 +81,8 @@ pub(super) async fn handler(
     }
     let mut state = accepted.state;
     if let Some(seconds) = wait.filter(|_| state == change::State::InProgress) {
-        // A resend is the change that was accepted before.
+        // A resend refers to the change that was accepted earlier, for which this waiter is not
+        // registered.
         let waiter = waiter.filter(|waiter| waiter.id == accepted.id);
         let patience = Duration::from_secs(seconds);
         state = status::wait(&app, &accepted.id, waiter, patience).await?;
@@ -123,7 +126,7 @@ fn required(member: Option<String>, name: &str) -> Result<String, Error> {
     })
 }
 
-/// `Idempotency-Key`, of at most 255 characters.
+/// `Idempotency-Key`: 1 to 255 visible ASCII characters, with or without quotation marks.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let name = value.to_str().unwrap_or_default().trim().trim_matches('"');
@@ -134,7 +137,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
     Ok(Some(name.to_owned()))
 }
 
-/// `Prefer: wait=N` (RFC 7240), N capped at [`LONGEST_WAIT`].
+/// The seconds of `Prefer: wait=N` (RFC 7240), capped at [`LONGEST_WAIT`].
 fn wait(headers: &HeaderMap) -> Option<u64> {
     headers
         .get_all("prefer")

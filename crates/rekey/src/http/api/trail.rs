@@ -1,5 +1,5 @@
-//! The audit rows of requests that change nothing: those whose caller may not do what they ask,
-//! and reads that only administrators and programs may do.
+//! The audit rows of requests that change nothing: requests that are refused, and reads that only
+//! administrators and API clients may do.
 
 use axum::{
     extract::Request,
@@ -16,27 +16,28 @@ use crate::{
     model::audit::UNKNOWN,
 };
 
-/// Routes that show people, accounts and systems. `public-identities` is for everybody.
+/// Routes that return people, accounts and sources. `public-identities` is not among them, since
+/// every caller may read it.
 const SHOWN: [&str; 3] = ["/accounts", "/identities", "/sources"];
-/// Ids are 32 hexadecimal digits, or UUIDs with hyphens.
+/// The longest id: 32 hexadecimal digits, or a UUID with hyphens.
 const LONGEST_ID: usize = 36;
 
-/// What the trail needs to know of a request that has been passed on.
+/// The facts about a request that its audit row needs, kept while a handler consumes the request.
 pub(super) struct Watched {
     method: Method,
     route: String,
-    /// The id in the path.
+    /// The id in the path, if the route has one.
     object: Option<String>,
     actor: String,
-    /// Whether the caller may see more than themselves.
+    /// Whether the caller may read more than their own objects.
     is_powerful: bool,
 }
 
-/// Names the object of a refusal where the path does not.
+/// The object of a refused request if the path does not name it; an extension of the response.
 #[derive(Clone)]
 struct About(String);
 
-/// The answer to an error about an object that only the body names.
+/// The response to an error about an object that only the body names.
 pub(super) fn about(error: Error, object: &str) -> Response {
     let mut response = error.into_response();
     response.extensions_mut().insert(About(object.to_owned()));
@@ -56,13 +57,14 @@ impl Watched {
         }
     }
 
-    /// Records the request, if it is one of those.
+    /// Records the request if it was refused or was an administrative read.
     pub(super) fn record(&self, app: &App, response: &Response) {
         let shows = || SHOWN.iter().any(|shown| self.route.starts_with(shown));
         let is_read = self.method == Method::GET;
         match response.status() {
             StatusCode::FORBIDDEN => self.refused(app, response, "the caller may not do this"),
-            // Somebody else's object reads as one that is not there.
+            // A 404 may hide an object that the caller may not see, so a write that gets one counts
+            // as refused.
             StatusCode::NOT_FOUND if !is_read && self.object.is_some() => {
                 self.refused(
                     app,
@@ -106,7 +108,7 @@ impl Watched {
     }
 }
 
-/// Whether a caller's text can be the id of something: no other text of theirs gets into the trail.
+/// Whether a caller's text has the form of an id. No other text of a caller enters the trail.
 fn is_id(text: &str) -> bool {
     text.len() <= LONGEST_ID && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }

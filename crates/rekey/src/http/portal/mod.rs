@@ -15,7 +15,7 @@ pub(crate) mod sign_in;
 
 const STYLE: &str = include_str!("../../../templates/style.css");
 
-/// The pages.
+/// The routes of the pages.
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/", get(home))
@@ -23,7 +23,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/style.css", get(style))
 }
 
-/// What this is and where to go.
+/// The start page: it explains what rekey is and links to the rest.
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home {
@@ -34,7 +34,7 @@ async fn home(State(app): State<App>) -> Response {
     show(&app, StatusCode::OK, &Home { base: app.config.base_url() }, None)
 }
 
-/// Something that cannot go on, in a sentence.
+/// A page with one sentence, for a request that cannot continue.
 #[derive(Template)]
 #[template(path = "notice.html")]
 struct Notice<'a> {
@@ -51,10 +51,10 @@ async fn style() -> Response {
     ([kind, (header::CACHE_CONTROL, "max-age=3600")], STYLE).into_response()
 }
 
-/// A page under a policy that lets it run nothing and be framed by nobody.
+/// A page under a content security policy that forbids scripts and framing.
 ///
-/// `form` is where a form of the page may lead besides here: browsers hold `form-action` against
-/// the redirect after a form, too.
+/// `form` is a redirect target that a form of the page may lead to besides this site: browsers
+/// apply `form-action` to the redirect after a form, too.
 fn show(app: &App, status: StatusCode, page: &impl Template, form: Option<&str>) -> Response {
     let html = match page.render() {
         Ok(html) => html,
@@ -71,7 +71,7 @@ fn show(app: &App, status: StatusCode, page: &impl Template, form: Option<&str>)
     }
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
-        // Not `no-referrer`: it makes browsers send `Origin: null` with the form.
+        // Not `no-referrer`: with it, browsers send `Origin: null` with the form.
         (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -85,7 +85,8 @@ fn show(app: &App, status: StatusCode, page: &impl Template, form: Option<&str>)
     response
 }
 
-/// A URI's origin, or its scheme where it has none, as a policy names it.
+/// A URI's origin as a source of a content security policy, or only its scheme if the URI has no
+/// plain origin.
 fn origin(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     let Some(rest) = rest.strip_prefix("//") else { return Some(format!("{scheme}:")) };
@@ -97,8 +98,8 @@ fn origin(uri: &str) -> Option<String> {
     }
 }
 
-/// Whether a form was sent from one of our own pages. Browsers say where a form comes from; what
-/// says nothing is no browser, and no one's session can be abused with it.
+/// Whether a form was sent from one of rekey's own pages. Browsers report the origin of a form; a
+/// request without these headers comes from no browser, so it abuses nobody's session.
 fn is_ours(app: &App, headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     match text(HeaderName::from_static("sec-fetch-site")) {

@@ -1,8 +1,8 @@
-//! `GET` and `POST /sign-in`: a person proves who they are, for an application that sent them
-//! here through `/oauth/authorize`.
+//! `GET` and `POST /sign-in`: a person signs in for an application, which sent them here through
+//! `/oauth/authorize`.
 //!
-//! What the application asked travels in hidden fields and is judged again when the form comes
-//! back, so nothing is gained by changing them.
+//! The application's parameters travel in hidden fields. They are validated again when the form
+//! comes back, so changing them gains nothing.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ use crate::{
 };
 
 const TITLE: &str = "You cannot sign in here";
-/// The field of the password.
+/// The name of the password field.
 const PASSWORD: &str = "password";
-/// The parameters of an application, which the form carries.
+/// The application's parameters, which the form carries.
 const CARRIED: [&str; 7] = [
     "client_id",
     "redirect_uri",
@@ -48,18 +48,18 @@ struct Page<'a> {
     cancel: Option<String>,
 }
 
-/// What the administrator reads before they go on, until they have changed their first password.
+/// The page that the administrator sees after each sign-in until the first password is changed.
 #[derive(Template)]
 #[template(path = "first_password.html")]
 struct FirstPassword<'a> {
     user_name: &'a str,
     file: String,
     base: String,
-    /// Where they go on to.
+    /// The application's redirect URI, with the code.
     to: Option<String>,
 }
 
-/// The form.
+/// `GET`: the form.
 pub(crate) async fn page(State(app): State<App>, request: Request) -> Response {
     let parameters = match Parameters::of_query(request.uri()) {
         Ok(parameters) if parameters.get(PASSWORD).is_some() => return in_address(&app),
@@ -72,7 +72,7 @@ pub(crate) async fn page(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// The filled form.
+/// `POST`: the filled form.
 pub(crate) async fn submit(
     State(app): State<App>,
     Extension(limits): Extension<Arc<Limits>>,
@@ -127,7 +127,7 @@ pub(crate) async fn submit(
     }
 }
 
-/// What an application asked; none if there is no application.
+/// The application's authorization request; `None` if no application sent the person here.
 async fn asked(app: &App, parameters: &Parameters) -> Result<Option<Asked>, Response> {
     if !CARRIED.iter().any(|name| parameters.get(name).is_some()) {
         return Ok(None);
@@ -167,13 +167,13 @@ fn first_password(app: &App, who: &Identity, to: Option<String>) -> Response {
     show(app, StatusCode::OK, &page, None)
 }
 
-/// The client's own URI, with an answer: 302, as ISC's.
+/// A redirect to the client's own URI with the result: 302, as ISC answers.
 fn redirect(to: &str) -> Response {
     let headers = [(header::LOCATION, to), (header::CACHE_CONTROL, "no-store")];
     (StatusCode::FOUND, headers).into_response()
 }
 
-/// What stands in an address stands in histories and in the logs of proxies.
+/// The answer to a password in the URL, which ends up in browser histories and proxy logs.
 fn in_address(app: &App) -> Response {
     let text = "A password was sent in the address of the page, where others may read it. Change that password, and type it into the form only.";
     notice(app, StatusCode::BAD_REQUEST, TITLE, text)

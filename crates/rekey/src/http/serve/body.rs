@@ -1,4 +1,5 @@
-//! A request's body, during whose arrival the connection waits for its client.
+//! A request body that records on its connection's `Place` whether the connection waits for its
+//! client.
 
 use std::{
     pin::Pin,
@@ -16,10 +17,11 @@ use super::places::Place;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// A body that is still arriving.
 pub(super) struct Arriving {
     body: Incoming,
     place: Arc<Place>,
-    /// Whether all of it was read.
+    /// Whether the whole body was read.
     is_read: Arc<AtomicBool>,
 }
 
@@ -29,7 +31,7 @@ impl Arriving {
         Self { body, place, is_read }
     }
 
-    /// Whether all of it was read, also after it was dropped.
+    /// Whether the whole body was read; remains valid after the body was dropped.
     pub(super) fn is_read(&self) -> Arc<AtomicBool> {
         self.is_read.clone()
     }

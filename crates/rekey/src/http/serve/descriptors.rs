@@ -1,16 +1,16 @@
-//! How many connections the open files of this process allow.
+//! The number of connections that this process's limit of open files allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections at once, however many files may be open: each takes some ten kilobytes.
+/// The most connections at once, however many files may be open: each takes some ten kilobytes.
 pub(super) const CONNECTIONS: usize = 4096;
-/// Files kept for the store and the connected systems, at least.
+/// The least number of files reserved for the store and the connected systems.
 const KEPT: usize = 256;
-/// Files kept for each change that may be carried out at once: its connections to its targets.
+/// Files reserved for each change that may execute at once: its connections to its targets.
 const KEPT_PER_WORKER: usize = 2;
 
-/// Raises the soft limit of open files to the hard one, and says how many connections clients may
-/// have at once beside what `workers` and the store need.
+/// Raises the soft limit of open files to the hard one. Returns the number of connections that
+/// clients may have at once beside the files that the store and `workers` workers need.
 pub(super) fn connections(workers: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -27,8 +27,9 @@ pub(super) fn connections(workers: usize) -> usize {
     most
 }
 
-/// Where there is too little for both, clients get a quarter: without its store and its targets
-/// rekey has nothing to serve.
+/// The number of client connections: the files beyond `kept`, but at least a quarter of all. If
+/// files are short, the store and the targets keep most of them: without those, rekey has nothing
+/// to serve.
 fn share(files: usize, kept: usize) -> usize {
     files.saturating_sub(kept).max(files / 4).clamp(1, CONNECTIONS)
 }

@@ -1,4 +1,4 @@
-//! The accept loop: our own on hyper, since the framework's sets no time for headers.
+//! The accept loop on top of hyper. The framework's own sets no timeout for request heads.
 
 use std::{
     io::{self, ErrorKind},
@@ -50,29 +50,29 @@ const PATIENCE: Patience = Patience {
     next_request: Duration::from_secs(75),
     write: Duration::from_secs(10),
 };
-/// Header fields at most.
+/// The most header fields of a request.
 const FIELDS: usize = 100;
-/// Bytes read ahead on one connection: a request's head must fit, and no more pipelined requests
-/// wait here than fit. hyper reads the next one when the answer before it has left.
+/// Bytes read ahead on one connection. A request's head must fit, and so must all pipelined
+/// requests that wait: hyper parses the next one when the previous response has been sent.
 const BUFFER: usize = 64 * 1024;
-/// Bytes of answers that the system keeps for a client. With the system's own choice, up to
-/// megabytes, a client that reads slowly would seem to read nothing for minutes.
+/// Bytes of a response that the kernel buffers for a client. With the kernel's own choice, up to
+/// megabytes, a slowly reading client would seem to read nothing for minutes.
 const SEND_BUFFER: u32 = 64 * 1024;
-/// Connections that wait to be accepted.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 1024;
-/// Connections to the metrics at once.
+/// The most connections at once to the metrics listener.
 const METRICS_CONNECTIONS: usize = 32;
-/// How long the requests under way may take when it stops.
+/// The time that requests in progress have to finish at shutdown.
 const GRACE: Duration = Duration::from_secs(10);
-/// How often at most the log mentions refused connections.
+/// The least interval between two warnings about refused connections.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// What a listener allows its clients.
+/// The connection limits of a listener.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Connections at once.
+    /// The most connections at once.
     connections: usize,
-    /// Connections at once of one network, trusted proxies excepted.
+    /// The most connections at once of one network, trusted proxies excepted; `None` for no limit.
     per_network: Option<usize>,
     trusted_proxies: Arc<[IpNet]>,
 }
@@ -88,7 +88,7 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// What the settings and the limits of this process allow.
+    /// The limits that the configuration and this process's open files allow.
     pub fn of(config: &Config) -> Self {
         let per_network = config.limits.connections_per_network;
         Self {
@@ -98,8 +98,9 @@ impl Bounds {
         }
     }
 
-    /// The network that a connection counts for: one address of IPv4, a /64 of IPv6, which is what
-    /// one party is usually given. None for a trusted proxy, which comes for many.
+    /// The network that a connection counts for: one IPv4 address, or the /64 of an IPv6 address,
+    /// which is what one party usually has. `None` for a trusted proxy, which connects for many
+    /// clients, and without a limit per network.
     fn network(&self, peer: IpAddr) -> Option<IpAddr> {
         let peer = peer.to_canonical();
         if self.per_network.is_none() || api::is_within(&self.trusted_proxies, peer) {
@@ -112,7 +113,7 @@ impl Bounds {
     }
 }
 
-/// Serves requests and carries out changes until `stop` says so.
+/// Serves requests and runs all background jobs until `stop` is true, then closes the store.
 pub async fn run(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
     let worker = tokio::spawn(jobs::worker::run(app.clone(), stop.clone()));
     let sweeper = tokio::spawn(jobs::sweep::run(app.clone(), stop.clone()));
@@ -131,13 +132,13 @@ pub async fn run(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
     app.store.close().await;
 }
 
-/// Serves the metrics on an address of their own until `stop` says so.
+/// Serves the metrics on a listener of their own until `stop` is true.
 pub async fn metrics(app: App, listener: TcpListener, stop: watch::Receiver<bool>) {
     let bounds = Bounds { connections: METRICS_CONNECTIONS, ..Bounds::default() };
     answer(api::metrics_router(app), listener, bounds, stop).await;
 }
 
-/// Takes the port, or says who to ask.
+/// Binds the listener. The error names the cause, and how to change `setting` to avoid it.
 pub fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Error> {
     bind(address).map_err(|error| {
         let why = if error.kind() == ErrorKind::AddrInUse {
@@ -156,13 +157,13 @@ pub fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, Error> 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it.
+    // Accepted connections inherit the buffer size.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Answers requests until `stop` says so, and then those under way.
+/// Answers requests until `stop` is true, then waits up to `GRACE` for those in progress.
 pub async fn answer(
     router: axum::Router,
     listener: TcpListener,
@@ -177,7 +178,7 @@ pub async fn answer(
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors: wait for some to come back.
+                    // The process is out of file descriptors: wait until connections have ended.
                     tracing::error!(%error, "no connection can be accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -200,7 +201,7 @@ pub async fn answer(
         let connection = connection(stream, peer.ip(), proxies, Arc::new(place), router.clone());
         let connection = graceful.watch(connection);
         let task = tokio::spawn(async move {
-            // A client that goes away in the middle is no event.
+            // A client that disconnects in the middle of a request is not worth a log line.
             let _ = connection.await;
         });
         places.belongs_to(index, task.abort_handle());
@@ -259,8 +260,9 @@ async fn serve(
     let is_read = body.is_read();
     let Ok(mut response) = router.oneshot(Request::from_parts(parts, Body::new(body))).await;
     if !is_read.load(Ordering::Relaxed) {
-        // To read on, hyper would drop the rest of the body and go on to the next head before the
-        // answer has left: pipelined requests would pile up answers without bound.
+        // To keep the connection, hyper would drop the rest of the body and read the next head
+        // before the response has been sent: responses to pipelined requests would pile up without
+        // bound.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     place.answer();

@@ -1,9 +1,9 @@
-//! Ends a connection whose client keeps it waiting.
+//! Timeouts for clients that keep their connection waiting.
 //!
-//! hyper's own limit runs from the end of one head to the end of the next, so it cannot tell a kept
-//! connection from a head that never ends, and it does not see a client that reads no answers.
-//! Here each wait has a time of its own, and a connection has one timer for all of them, which is
-//! touched only when its client keeps it waiting.
+//! hyper's own timeout runs from the end of one head to the end of the next, so it cannot
+//! distinguish an idle connection from an unfinished head, and it ignores clients that read no
+//! responses. Here each kind of wait has a timeout of its own. A connection has one timer, which is
+//! touched only during a wait.
 
 use std::{
     io::{self, IoSlice},
@@ -23,24 +23,24 @@ use super::{
     quotes::{Quotes, Within},
 };
 
-/// How long clients may keep a connection waiting.
+/// The longest times that a client may keep its connection waiting.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
-    /// For the first byte.
+    /// Until the first byte of a connection.
     pub(super) first_byte: Duration,
-    /// For the rest of a head, from its first byte.
+    /// Until the end of a request's head, from its first byte.
     pub(super) head: Duration,
-    /// For the next request, from the last byte of an answer.
+    /// Until the next request, from the last byte of a response.
     pub(super) next_request: Duration,
-    /// For the client to take bytes of an answer: see [`BYTE`].
+    /// Until the client reads bytes of a response: see [`BYTE`].
     pub(super) write: Duration,
 }
 
-/// Each byte that a client takes while others wait buys it this much time, up to a whole
-/// [`Patience::write`]: an answer that is taken byte by byte is not taken.
+/// The time by which each byte that a client reads extends the deadline for writing, up to a whole
+/// [`Patience::write`]. A client that reads a response byte by byte does not gain enough.
 const BYTE: Duration = Duration::from_millis(1);
 
-/// The waits for bytes of the client; those for a body have their time where it is read.
+/// The waits for bytes of the client. Bodies have their timeout where they are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wait {
     FirstByte,
@@ -48,18 +48,18 @@ enum Wait {
     NextRequest,
 }
 
-/// A connection's stream that fails once the client has kept it waiting too long.
+/// A connection's stream, which fails once the client has kept it waiting for too long.
 pub(super) struct Paced<S> {
     stream: Quotes<S>,
     place: Arc<Place>,
     patience: Patience,
-    /// The client has had an answer, or a part of one.
+    /// Whether the client was sent at least a part of a response.
     is_answered: bool,
-    /// What is waited for, and until when.
+    /// The current wait for the client's bytes, and its deadline.
     read: Option<(Wait, Instant)>,
-    /// Until when the client must have taken what waits to be written.
+    /// The deadline for the client to read pending output.
     write: Option<Instant>,
-    /// Goes off at the earlier of the two, or before: then it is set again.
+    /// Fires at the earlier deadline or before it; if it fires too early, it is set again.
     timer: Pin<Box<Sleep>>,
 }
 
@@ -76,10 +76,10 @@ impl<S> Paced<S> {
         }
     }
 
-    /// The client has sent nothing more.
+    /// Starts or continues a wait, after a read found no bytes.
     fn waits_to_read(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let within = self.stream.within();
-        // hyper also reads while a request is carried out, to see a client that goes away.
+        // hyper also reads while a request is processed, to notice a client that disconnects.
         if within == Within::Body || !self.place.is_waiting() {
             self.read = None;
         } else {
@@ -88,7 +88,7 @@ impl<S> Paced<S> {
                 Within::Nothing | Within::Body if self.is_answered => {
                     (Wait::NextRequest, self.patience.next_request)
                 }
-                // Also after blank lines, which are no request.
+                // Blank lines before a request do not start it.
                 Within::Nothing | Within::Body => (Wait::FirstByte, self.patience.first_byte),
             };
             if self.read.is_none_or(|(former, _)| former != wait) {
@@ -106,7 +106,7 @@ impl<S> Paced<S> {
         let patience = self.patience.write;
         if let Poll::Ready(Ok(bytes)) = written {
             self.is_answered = true;
-            // The time for the next request begins with the last byte of the answer.
+            // The time for the next request starts with the last byte of the response.
             self.read = None;
             if let Some(until) = &mut self.write {
                 let bought = BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
@@ -120,7 +120,7 @@ impl<S> Paced<S> {
         written
     }
 
-    /// Fails once a wait has lasted too long; before that, wakes the task when it will have.
+    /// Fails if a deadline has passed; otherwise makes the timer wake the task at the earlier one.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let read = self.read.map(|(_, until)| until);
         let Some(until) = read.into_iter().chain(self.write).min() else { return Ok(()) };
@@ -176,7 +176,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when all it had to write was taken.
+    /// hyper flushes when the client's socket has taken all of its output.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.write = None;
         self.place.answered();
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(refused.kind(), ErrorKind::TimedOut);
         assert!(place.is_waiting());
 
-        // In bytes of a millisecond each it would take a second; in 20 milliseconds none is left.
+        // At one millisecond per byte, 1000 bytes would take a second; after 20 ms no time is left.
         let (mut client, mut server, _) = pair(Patience { write: SHORT, ..PATIENT }).await;
         let slow = tokio::spawn(async move {
             while client.read_u8().await.is_ok() {
@@ -285,7 +285,7 @@ mod tests {
         drop(server);
         slow.await.unwrap();
 
-        // One that reads on gets all of it, however long that takes.
+        // A client that keeps reading gets the whole response, however long that takes.
         let write = SHORT * 50;
         let (mut client, mut server, _) = pair(Patience { write, ..PATIENT }).await;
         let steady = tokio::spawn(async move {

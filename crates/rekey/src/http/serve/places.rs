@@ -1,13 +1,13 @@
-//! The places of a listener's connections: how many there may be, and who makes room when all are
-//! taken.
+//! The places of a listener's connections: how many there are, and which connection is closed to
+//! make room when all are taken.
 //!
 //! A connection either waits for its client (for a request, for the rest of one, or until the
-//! client reads an answer) or works for it. Where a listener is full, or a network has all it may
-//! have, the connection that has waited longest is ended for the newest one. A connection that
-//! works is never ended: if all of them do, the newest is refused.
+//! client reads a response) or works for it. When the listener is full, or a network has all the
+//! places it may have, the connection that has waited longest is closed in favour of the new one. A
+//! working connection is never closed: if all of them work, the new one is refused.
 //!
-//! Streams of progress, once there are any, are to take places of a second `Places`: they wait for
-//! nobody, and would fill this one.
+//! Progress streams, once there are any, should take places of a second `Places`: they never wait
+//! for their client, and would fill this one.
 
 use std::{
     collections::HashMap,
@@ -20,19 +20,19 @@ use std::{
 
 use tokio::{sync::Notify, task::AbortHandle};
 
-/// What a place's number says if it is none of the numbers that [`Places::turn`] gives.
+/// The special values of a place's number, above all numbers that [`Places::turn`] gives.
 const WORKS: u64 = u64::MAX;
 const ANSWERS: u64 = u64::MAX - 1;
 const ENDED: u64 = u64::MAX - 2;
 
 /// The places of one listener.
 pub(super) struct Places {
-    /// For each place what its connection does. A connection that waits has the number of its turn:
-    /// the smallest has waited longest. Side by side, so that a search through all of them, which
-    /// each new connection costs once all places are taken, is some microseconds.
+    /// The state of each place's connection. A waiting connection has the number of its turn: the
+    /// smallest has waited longest. The numbers are contiguous: scanning a full listener takes some
+    /// microseconds.
     numbers: Box<[AtomicU64]>,
     turn: AtomicU64,
-    /// How many of them a network may have; none for as many as there are.
+    /// The most places of one network; `None` for no limit.
     per_network: Option<usize>,
     taken: Mutex<Taken>,
     freed: Notify,
@@ -50,10 +50,10 @@ struct Slot {
     task: Option<AbortHandle>,
 }
 
-/// All places are taken, or all of one network.
+/// The refusal: all places are taken, or all that this network may have.
 pub(super) struct Full(pub(super) Option<IpAddr>);
 
-/// The connection was ended to make room for another one.
+/// The connection was closed to make room for another one.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was ended to make room for another one")]
 pub(super) struct Ended;
@@ -73,10 +73,10 @@ impl Places {
         })
     }
 
-    /// A place for a connection of this network, if need be that of the connection that has waited
-    /// longest; none counts for no network. `Err` if every connection that could make room works.
+    /// Takes a place for a connection of this network, if need be that of the connection that has
+    /// waited longest; `None` counts for no network. Fails if all candidates are working.
     ///
-    /// Only one task may wait here, the one that accepts.
+    /// Only one task, the accept loop, may wait here.
     pub(super) async fn take(self: &Arc<Self>, network: Option<IpAddr>) -> Result<Place, Full> {
         loop {
             let full = match self.take_free(network) {
@@ -84,7 +84,7 @@ impl Places {
                 Err(full) => full,
             };
             let Some(ended) = self.end_longest(&full) else { return Err(full) };
-            // Its place comes back when the runtime drops its task, which is at once.
+            // The place becomes free when the runtime drops the aborted task, which is at once.
             while ended.load(Relaxed) == ENDED {
                 self.freed.notified().await;
             }
@@ -111,7 +111,7 @@ impl Places {
         Ok(place)
     }
 
-    /// Ends the connection that has waited longest of those that could make room.
+    /// Closes the connection that has waited longest, among those that could make room.
     fn end_longest(&self, full: &Full) -> Option<&AtomicU64> {
         let taken = self.taken();
         loop {
@@ -121,7 +121,7 @@ impl Places {
                 counts.then_some((turn, number, slot))
             });
             let (turn, number, slot) = waiting.min_by_key(|(turn, ..)| *turn)?;
-            // A request may have arrived on it meanwhile: then it works, and another one is taken.
+            // If a request has arrived meanwhile, the exchange fails and the search starts again.
             if number.compare_exchange(turn, ENDED, Relaxed, Relaxed).is_ok() {
                 if let Some(task) = &slot.task {
                     task.abort();
@@ -131,7 +131,7 @@ impl Places {
         }
     }
 
-    /// The task that ends with the connection of this place.
+    /// Registers the task whose abort closes the connection of this place.
     pub(super) fn belongs_to(&self, index: usize, task: AbortHandle) {
         if let Some(slot) = self.taken().slots.get_mut(index) {
             slot.task = Some(task);
@@ -143,7 +143,7 @@ impl Places {
     }
 }
 
-/// A connection's place; dropped, it is free again.
+/// A connection's place, which becomes free when this is dropped.
 pub(super) struct Place {
     places: Arc<Places>,
     index: usize,
@@ -154,30 +154,30 @@ impl Place {
         self.index
     }
 
-    /// From now on it waits for its client.
+    /// Marks the connection as waiting for its client.
     pub(super) fn wait(&self) {
         let turn = self.places.turn.fetch_add(1, Relaxed);
         self.change(|number| (number >= ANSWERS).then_some(turn));
     }
 
-    /// From now on it works for its client, unless it was ended meanwhile.
+    /// Marks the connection as working for its client, unless it was closed meanwhile.
     pub(super) fn work(&self) -> Result<(), Ended> {
         if self.change(|number| (number != ENDED).then_some(WORKS)) { Ok(()) } else { Err(Ended) }
     }
 
-    /// The answer is known, and has not yet left.
+    /// Marks the response as known but not yet sent.
     pub(super) fn answer(&self) {
         self.change(|number| (number != ENDED).then_some(ANSWERS));
     }
 
-    /// The answer has left, or is left with the client.
+    /// Marks the response as sent, or as blocked by a client that does not read it.
     pub(super) fn answered(&self) {
         if self.number() == ANSWERS {
             self.wait();
         }
     }
 
-    /// Whether it waits for its client.
+    /// Whether the connection waits for its client.
     pub(super) fn is_waiting(&self) -> bool {
         self.number() < ENDED
     }
@@ -204,7 +204,7 @@ impl Drop for Place {
                 taken.networks.remove(&network);
             }
         }
-        // Before anyone can take the place anew, or the next connection would seem to be ended.
+        // Reset before the place is free, or its next connection would seem to be closed already.
         if let Some(number) = self.places.numbers.get(self.index) {
             number.store(WORKS, Relaxed);
         }
@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection that lives until it is ended, and what the test may do with its place.
+    /// A connection that lives until it is closed, and its place.
     struct Lives(Arc<Place>, JoinHandle<()>);
 
     async fn lives(places: &Arc<Places>, network: Option<IpAddr>) -> Option<Lives> {
@@ -231,7 +231,7 @@ mod tests {
             std::future::pending::<()>().await;
         });
         places.belongs_to(index, task.abort_handle());
-        // The test must not hold the place beyond its task.
+        // The test must not keep the place longer than its task does.
         let weak = Arc::downgrade(&kept);
         drop(kept);
         weak.upgrade().map(|place| Lives(place, task))
@@ -246,7 +246,7 @@ mod tests {
             let place = Arc::downgrade(&place);
             tasks.push((place, task));
         }
-        // The second has waited longest: the first has done something meanwhile.
+        // The second has waited longest, since the first has answered a request meanwhile.
         let first = tasks[0].0.upgrade().unwrap();
         first.work().unwrap();
         first.answer();
@@ -265,7 +265,7 @@ mod tests {
         drop(third.0);
         assert!(newest.1.is_finished(), "the only one that waited");
         assert!(lives(&places, None).await.is_none(), "all of them work");
-        // One that has an answer on its way is not ended either; one that waits for its body is.
+        // A connection that is sending its response is not closed; one that waits for its body is.
         let place = tasks[2].0.upgrade().unwrap();
         place.answer();
         assert!(lives(&places, None).await.is_none());

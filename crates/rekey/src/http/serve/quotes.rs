@@ -1,6 +1,6 @@
-//! A bare `"` in a request's target, as `?filters=alias eq "x"` in some clients, is no HTTP: hyper
-//! answers 400 before any handler. ISC takes it, so the first line of a request is repaired on its
-//! way to hyper: `"` becomes `%22` there, and nowhere else.
+//! Escapes a bare `"` in a request's target, as some clients send it (`?filters=alias eq "x"`).
+//! That is invalid HTTP, which hyper answers with 400 before any handler runs, but ISC accepts it.
+//! On the way to hyper, `"` becomes `%22` in the first line of each request, and nowhere else.
 
 use std::{
     io,
@@ -11,16 +11,16 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes read at once.
+/// Bytes read from the stream at once.
 const CHUNK: usize = 8 * 1024;
-/// Bytes of a header line that are looked at.
+/// Bytes of a line that are kept for parsing.
 const LINE: usize = 64;
 
-/// A stream whose requests are repaired.
+/// A stream that escapes `"` in the first line of each request.
 pub(super) struct Quotes<S> {
     stream: S,
     repair: Repair,
-    /// What was repaired and not yet read, from `read` on.
+    /// Escaped bytes; those from `read` on were not yet passed on.
     ready: Vec<u8>,
     read: usize,
 }
@@ -30,12 +30,12 @@ impl<S> Quotes<S> {
         Self { stream, repair: Repair::default(), ready: Vec::new(), read: 0 }
     }
 
-    /// What the bytes that were read so far end in.
+    /// The part of a request that the bytes read so far end in.
     pub(super) fn within(&self) -> Within {
         match self.repair.at {
             At::Body(_) | At::ChunkSize | At::Chunk(_) | At::Trailer => Within::Body,
             At::RequestLine if self.repair.line.is_empty() => Within::Nothing,
-            // In the rest a head may have begun at any byte.
+            // In `Rest` a head may have begun at any byte.
             At::RequestLine | At::Header | At::Rest => Within::Head,
         }
     }
@@ -46,7 +46,7 @@ impl<S> Quotes<S> {
 pub(super) enum Within {
     Body,
     Head,
-    /// No request has begun.
+    /// Between requests.
     Nothing,
 }
 
@@ -107,14 +107,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Quotes<S> {
     }
 }
 
-/// Follows the requests of a connection as far as is plain; then touches nothing any more.
+/// Parses the requests of a connection as far as their framing is unambiguous; after that, passes
+/// all bytes on unchanged.
 #[derive(Default)]
 struct Repair {
     at: At,
-    /// The line so far, cut at [`LINE`] bytes.
+    /// The current line so far in lower case, cut at [`LINE`] bytes.
     line: Vec<u8>,
     cut: bool,
-    /// The body that follows.
+    /// The framing of the body that follows the head.
     body: Option<Length>,
 }
 
@@ -127,16 +128,16 @@ enum Length {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum At {
     Body(u64),
-    /// The line before a chunk.
+    /// The line with the size of a chunk.
     ChunkSize,
-    /// A chunk and the end of the line after it.
+    /// A chunk and the CR LF after it.
     Chunk(u64),
-    /// The lines after the last chunk.
+    /// The trailer fields after the last chunk.
     Trailer,
     Header,
     #[default]
     RequestLine,
-    /// Where the next request begins is not plain.
+    /// The framing is ambiguous: the next request could begin anywhere.
     Rest,
 }
 
@@ -158,7 +159,7 @@ impl Repair {
         }
     }
 
-    /// Takes what comes up to the end of the line, or of the body, or of the input.
+    /// Passes on a part that reaches to the end of its line, of its body or of the input.
     fn follow(&mut self, part: &[u8], out: &mut Vec<u8>) {
         if self.at == At::RequestLine && part.contains(&b'"') {
             for byte in part {
@@ -194,14 +195,14 @@ impl Repair {
         let cut = std::mem::take(&mut self.cut);
         let line = String::from_utf8_lossy(&line);
         if matches!(self.at, At::ChunkSize | At::Trailer) {
-            // Around chunks, hyper ends a line at CR LF only.
+            // In a chunked body, hyper accepts only CR LF as the end of a line.
             let line = line.strip_suffix('\r').filter(|_| !cut);
             self.at = line.and_then(|line| self.after_chunk_line(line)).unwrap_or(At::Rest);
             return;
         }
         let line = line.trim_end_matches('\r');
         if self.at == At::RequestLine {
-            // Blank lines before a request are none.
+            // Blank lines before a request do not start it.
             if !line.is_empty() {
                 self.at = At::Header;
             }
@@ -220,12 +221,13 @@ impl Repair {
         }
     }
 
-    /// What follows a line before or after a chunk.
+    /// The state after the line with a chunk's size, or after a trailer line; `None` if malformed.
     fn after_chunk_line(&self, line: &str) -> Option<At> {
         if self.at == At::Trailer {
             return Some(if line.is_empty() { At::RequestLine } else { At::Trailer });
         }
         let size = line.split([';', ' ', '\t']).next()?;
+        // 2 for the CR LF after the chunk, which is skipped together with it.
         match u64::from_str_radix(size, 16).ok()? {
             0 => Some(At::Trailer),
             size => Some(At::Chunk(size.saturating_add(2))),
@@ -233,7 +235,7 @@ impl Repair {
     }
 }
 
-/// The body that a header line announces; none if that is not plain.
+/// The body's framing that a header line (in lower case) declares; `None` if it is ambiguous.
 fn length(line: &str) -> Option<Length> {
     match line.split_once(':')? {
         ("content-length", length) => length.trim().parse().ok().map(Length::Known),
@@ -242,7 +244,7 @@ fn length(line: &str) -> Option<Length> {
     }
 }
 
-/// What is made of a connection that sends these chunks.
+/// The bytes that hyper would get from a connection that sends these chunks.
 pub(crate) fn repaired(chunks: &[&[u8]]) -> Vec<u8> {
     let (mut repair, mut out) = (Repair::default(), Vec::new());
     for chunk in chunks {

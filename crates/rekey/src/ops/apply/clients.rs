@@ -1,4 +1,4 @@
-//! `clients:`
+//! Plans the `clients:` list of a site file.
 
 use super::{Deed, Plan, Step, Verb, file, now::Now};
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
     },
 };
 
-/// Adds what differs to the plan; what goes is given back.
+/// Adds new and changed clients to the plan. Returns the steps that remove clients, which come
+/// last.
 pub(super) fn plan(
     app: &App,
     plan: &mut Plan,
@@ -22,7 +23,7 @@ pub(super) fn plan(
 ) -> Result<Vec<Step>, Error> {
     let Some(clients) = clients else { return Ok(Vec::new()) };
     let named: Vec<_> = clients.iter().map(|client| name_key(&client.name)).collect();
-    // Of several of one name the oldest is the one that is meant.
+    // If several clients have one name, the oldest is the one that the file means.
     let stays = |client: &Client| {
         let meant = now.client(&client.name).is_some_and(|meant| meant.id == client.id);
         meant && named.contains(&name_key(&client.name))

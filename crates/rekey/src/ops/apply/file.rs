@@ -1,4 +1,4 @@
-//! What `site.yaml` says.
+//! The format of a site file (`site.yaml`).
 
 use std::{collections::HashSet, path::Path};
 
@@ -14,7 +14,7 @@ use crate::{
     model::{identity::name_key, level::Level},
 };
 
-/// The whole file. A list that is absent is left alone.
+/// The whole file. An absent list leaves its objects in the store unchanged.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Site {
@@ -26,7 +26,7 @@ pub(super) struct Site {
     pub(super) clients: Option<Vec<Client>>,
 }
 
-/// A member that is absent is left alone, or gets its default where the thing is new.
+/// A person. An absent member keeps its value, or has its default if the person is new.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Person {
@@ -73,7 +73,7 @@ pub(super) struct Client {
     pub(super) enabled: Option<bool>,
 }
 
-/// Reads it; the error says where, and what may have been meant.
+/// Parses a site file. Errors name the position and, for a misspelt name, the nearest known one.
 pub(super) fn parse(text: &str) -> Result<Site, Error> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Site::default());
@@ -98,7 +98,7 @@ fn names<'a, T>(list: Option<&'a [T]>, name: impl Fn(&'a T) -> &'a String) -> Ve
     list.unwrap_or_default().iter().map(name).collect()
 }
 
-/// serde's sentence, with the nearest of the names it expected.
+/// serde's error text without secret values, and with the nearest of the expected names.
 fn in_words(sentence: &str) -> String {
     if let Some(without) = without_value(sentence) {
         return without;
@@ -112,7 +112,8 @@ fn in_words(sentence: &str) -> String {
     }
 }
 
-/// A wrong value may be a secret: where it is and of what kind is said, not what.
+/// Removes the value from an error about a wrong one: it may be a secret, so only its kind and
+/// position remain. `None` if the error is not about a value.
 fn without_value(sentence: &str) -> Option<String> {
     let starts = ["invalid type: ", "invalid value: "].iter();
     let start = starts.filter_map(|words| Some(sentence.find(words)? + words.len())).min()?;
@@ -123,7 +124,7 @@ fn without_value(sentence: &str) -> Option<String> {
     Some(format!("{before}{kind}{hidden}{after}"))
 }
 
-/// A text, `{file: …}` or `{env: …}`; `what` is said when it is none.
+/// A text from `{file: …}`, `{env: …}` or the value itself; `what` names the member in errors.
 pub(super) fn text(value: &Value, folder: &Path, what: &str) -> Result<String, Error> {
     match resolve(value.clone(), folder, what)? {
         Value::String(text) => Ok(text),
@@ -135,12 +136,12 @@ pub(super) fn text(value: &Value, folder: &Path, what: &str) -> Result<String, E
     }
 }
 
-/// [`text`] as a password.
+/// Reads a password as [`text`] does.
 pub(super) fn password(value: &Value, folder: &Path, what: &str) -> Result<Password, Error> {
     text(value, folder, what).map(Password::new)
 }
 
-/// Puts the content in the place of every `{file: …}` and `{env: …}`.
+/// Replaces every `{file: …}` and `{env: …}` in a value by the content of the file or variable.
 pub(super) fn resolve(value: Value, folder: &Path, what: &str) -> Result<Value, Error> {
     match value {
         Value::Object(members) if members.len() == 1 => {
@@ -167,7 +168,7 @@ pub(super) fn resolve(value: Value, folder: &Path, what: &str) -> Result<Value, 
     }
 }
 
-/// [`resolve`] for every member.
+/// Applies [`resolve`] to every member.
 pub(super) fn resolve_all(
     members: Map<String, Value>,
     folder: &Path,
@@ -182,7 +183,7 @@ pub(super) fn resolve_all(
         .collect()
 }
 
-/// A file's text, without the line end that an editor leaves after a secret.
+/// A file's text without its last line break, which editors add after a secret.
 fn read(folder: &Path, file: &str, what: &str) -> Result<Value, Error> {
     let path = folder.join(file);
     let text = std::fs::read_to_string(&path)
@@ -191,7 +192,7 @@ fn read(folder: &Path, file: &str, what: &str) -> Result<Value, Error> {
     Ok(Value::String(text.strip_suffix('\r').unwrap_or(text).to_owned()))
 }
 
-/// Says which thing a complaint is about.
+/// Prefixes an error about a bad request with the object that it is about.
 pub(super) fn about(what: &str, error: Error) -> Error {
     let Error::BadRequest { code, text } = error else { return error };
     let text = if text.starts_with(what) { text } else { format!("{what}: {text}") };

@@ -1,4 +1,4 @@
-//! `syncGroups:`
+//! Plans the `syncGroups:` list of a site file.
 
 use super::{
     Deed, Plan, Step, Verb,
@@ -10,7 +10,7 @@ use crate::{
     model::{id::SyncGroupId, identity::name_key, sync_group::SyncGroup, time::Micros},
 };
 
-/// Adds what differs to the plan; what goes is given back.
+/// Adds new and changed groups to the plan. Returns the steps that remove groups, which come last.
 pub(super) fn plan(
     plan: &mut Plan,
     now: &mut Now,
@@ -33,6 +33,7 @@ pub(super) fn plan(
 
 fn one(plan: &mut Plan, now: &Now, group: Group) -> Result<(), Error> {
     let what = format!("syncGroups: {}", group.name);
+    // The stored sources of a group are sorted, too, so that the lists compare equal.
     let named = |source: &String| now.source(source, &what);
     let mut sources = group.sources.iter().map(named).collect::<Result<Vec<_>, _>>()?;
     sources.sort();

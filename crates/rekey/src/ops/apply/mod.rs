@@ -1,6 +1,6 @@
-//! `rekey apply`: makes the store say what a file says.
+//! `rekey apply`: makes the store match a site file.
 //!
-//! [`plan`] compares and changes nothing; [`run`] carries the plan out in one transaction.
+//! [`plan`] compares and changes nothing; [`run`] carries out the plan in one transaction.
 
 use std::path::Path;
 
@@ -29,40 +29,40 @@ mod people;
 mod policies;
 mod sources;
 
-/// Reads a file and forgets it.
+/// Whether a text parses as a site file; a fuzzing target.
 pub(crate) fn is_readable(text: &str) -> bool {
     file::parse(text).is_ok()
 }
 
-/// What would be done, in the order in which it would be.
+/// The steps that make the store match a file, in execution order.
 #[derive(Default)]
 pub struct Plan {
     steps: Vec<Step>,
 }
 
-/// One line of a plan.
+/// One line of a plan: one object to create, change or remove.
 pub struct Step {
-    /// What becomes of it.
+    /// Whether the object is created, changed or removed.
     pub verb: Verb,
     /// `identity`, `policy`, `dictionary`, `source`, `syncGroup` or `client`.
     pub kind: &'static str,
-    /// Its name.
+    /// The object's name.
     pub name: String,
     /// The members that change; never their values.
     pub members: Vec<&'static str>,
-    /// What else it does, in words.
+    /// Further effects as texts, such as an account that the person loses.
     pub effects: Vec<String>,
     deed: Deed,
 }
 
-/// What becomes of a thing.
+/// The kind of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// It differs.
+    /// The object differs from the file.
     Change,
-    /// It is not there yet.
+    /// The object is not in the store yet.
     Create,
-    /// It is not in the file.
+    /// The object is not in the file.
     Remove,
 }
 
@@ -77,7 +77,7 @@ impl Verb {
     }
 }
 
-/// How a step is done.
+/// The change that a step makes, with its data.
 enum Deed {
     AddSource(Source),
     ChangeSource(Box<Update>),
@@ -93,7 +93,7 @@ enum Deed {
     RemoveSource(Source),
 }
 
-/// A person as they are and as they shall be.
+/// A person before and after a step.
 struct People {
     old: Option<Identity>,
     new: Identity,
@@ -101,13 +101,13 @@ struct People {
     password: Option<Password>,
 }
 
-/// What is left of a step once everything slow is done; whether a client is new.
+/// A step inside the transaction, which may run twice. Returns whether it created a client.
 type Work = Box<dyn Fn(&mut Tx<'_>) -> Result<bool, Error> + Send>;
-/// The names and the credentials of the clients that were made.
+/// The names and credentials of the clients that were created.
 type Made = Vec<(String, Created)>;
 
-/// Compares the file with the store. Files it names are relative to `folder`; `prune` removes
-/// what is not in a list that is there.
+/// Compares a site file with the store; its relative paths start at `folder`. With `prune`, objects
+/// are removed if their list is in the file and does not name them.
 pub async fn plan(app: &App, text: &str, folder: &Path, prune: bool) -> Result<Plan, Error> {
     let site = file::parse(text)?;
     let mut now = now::Now::read(app).await?;
@@ -127,18 +127,18 @@ pub async fn plan(app: &App, text: &str, folder: &Path, prune: bool) -> Result<P
     removed.append(&mut sources::plan(app, &mut plan, &mut now, site.sources, folder, prune)?);
     removed.append(&mut groups::plan(&mut plan, &mut now, site.sync_groups, prune)?);
     removed.append(&mut clients::plan(app, &mut plan, &now, site.clients, prune)?);
-    // What needs another goes before it.
+    // Removals come last and in reverse: an object that refers to another is removed before it.
     plan.steps.extend(removed.into_iter().rev());
     Ok(plan)
 }
 
-/// Carries a plan out: all of it, or nothing. Says the names and the credentials of the clients it
-/// made: their secrets are never to be had again.
+/// Carries out a plan in one transaction. Returns the names and credentials of the clients that it
+/// created: their secrets cannot be shown again.
 pub async fn run(app: &App, plan: Plan) -> Result<Made, Error> {
     carry_out(app, plan, false).await
 }
 
-/// Fails where [`run`] would, and changes nothing: the same deed, undone.
+/// Fails where [`run`] would fail, and changes nothing: it rolls the same transaction back.
 pub async fn rehearse(app: &App, plan: Plan) -> Result<(), Error> {
     carry_out(app, plan, true).await.map(|_| ())
 }
@@ -167,7 +167,7 @@ async fn carry_out(app: &App, plan: Plan, rehearsal: bool) -> Result<Made, Error
     Ok(clients.into_iter().zip(new).filter_map(|(made, new)| made.filter(|_| new)).collect())
 }
 
-/// Why a plan's deed leaves nothing behind.
+/// The reasons for which a plan's transaction is rolled back.
 enum End {
     Failed(Error),
     Rehearsed,
@@ -185,7 +185,7 @@ impl store::Fail for End {
     }
 }
 
-/// Does what is too slow for a transaction.
+/// Does the slow part of a step, such as key generation, before the transaction.
 async fn prepare(app: &App, deed: Deed) -> Result<Work, Error> {
     Ok(match deed {
         Deed::AddSource(source) => {
@@ -220,7 +220,7 @@ async fn prepare(app: &App, deed: Deed) -> Result<Work, Error> {
     })
 }
 
-/// A step that makes no client.
+/// The work of a step that creates no client.
 fn plain<T>(deed: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static) -> Work {
     Box::new(move |tx| deed(tx).map(|_| false))
 }
@@ -259,12 +259,12 @@ fn meanwhile(name: &str) -> Error {
 }
 
 impl Plan {
-    /// Every step, in order.
+    /// All steps, in the order of execution.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// Whether the store says already what the file says.
+    /// Whether the store already matches the file.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }

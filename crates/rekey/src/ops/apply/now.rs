@@ -1,4 +1,4 @@
-//! What the store says now, and what it will say when the plan so far is done.
+//! The state that a plan starts from, updated by the steps planned so far.
 
 use std::collections::HashSet;
 
@@ -19,10 +19,10 @@ use crate::{
     sync_group,
 };
 
-/// Everything a plan compares with.
+/// All objects that a plan compares the file with.
 pub(super) struct Now {
     pub(super) people: Vec<Identity>,
-    /// The aliases that have a password to sign in with.
+    /// The aliases of people who have a sign-in password.
     pub(super) with_password: HashSet<String>,
     pub(super) policies: Vec<PasswordPolicy>,
     pub(super) dictionary: Option<String>,
@@ -55,12 +55,12 @@ impl Now {
             .await
     }
 
-    /// The API client of this name; the oldest, where several have it.
+    /// The API client of this name; the oldest if several have it.
     pub(super) fn client(&self, name: &str) -> Option<&Client> {
         self.clients.iter().find(|client| name_key(&client.name) == name_key(name))
     }
 
-    /// The person `alias` names; `what` is said when there is none.
+    /// The id of the person with this alias; the error begins with `what`.
     pub(super) fn person(&self, alias: &str, what: &str) -> Result<IdentityId, Error> {
         let found = self.people.iter().find(|person| name_key(&person.alias) == name_key(alias));
         found.map(|person| person.id.clone()).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! `identities:`
+//! Plans the `identities:` list of a site file.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// Adds what differs to the plan; who goes is given back.
+/// Adds new and changed people to the plan. Returns the steps that remove people, which come last.
+/// The owner of the built-in source is never removed.
 pub(super) fn plan(
     plan: &mut Plan,
     now: &mut Now,
@@ -45,7 +46,7 @@ pub(super) fn plan(
     Ok(removed)
 }
 
-/// Names the accounts that people lose who gain their first capability.
+/// Adds to the plan the accounts that people lose by gaining their first capability.
 pub(super) async fn name_lost_accounts(app: &App, plan: &mut Plan) -> Result<(), Error> {
     for step in &mut plan.steps {
         let Deed::Person(people) = &step.deed else { continue };
@@ -66,6 +67,7 @@ pub(super) async fn name_lost_accounts(app: &App, plan: &mut Plan) -> Result<(),
 fn one(plan: &mut Plan, now: &mut Now, person: Person, folder: &Path) -> Result<(), Error> {
     let at = now.people.iter().position(|p| name_key(&p.alias) == name_key(&person.alias));
     let old = at.map(|at| now.people.swap_remove(at));
+    // A file sets only the first password; it never replaces one that exists.
     let has_password = old.as_ref().is_some_and(|old| now.with_password.contains(&old.alias));
     let password = match &person.password {
         Some(value) if !has_password => {
@@ -104,7 +106,7 @@ fn wanted(person: Person, old: Option<&Identity>) -> Result<Identity, Error> {
     let enabled = person.enabled.unwrap_or(old.enabled);
     Ok(Identity {
         enabled,
-        // Enabled again, they start afresh: tokens from before stay dead.
+        // Disabling starts a new generation, so that old tokens stay invalid after a re-enable.
         generation: old.generation + i64::from(old.enabled && !enabled),
         name: person.name.unwrap_or(old.name),
         email: person.email.or(old.email),

@@ -1,4 +1,4 @@
-//! `policies:`
+//! Plans the `policies:` list of a site file.
 
 use rekey_vault::Policy;
 use serde_json::{Map, Value};
@@ -12,7 +12,8 @@ use crate::{
     policy,
 };
 
-/// Adds what differs to the plan; what goes is given back.
+/// Adds new and changed policies to the plan. Returns the steps that remove policies, which come
+/// last. The default policy is removed only if the file declares another default.
 pub(super) fn plan(
     plan: &mut Plan,
     now: &mut Now,
@@ -60,7 +61,8 @@ pub(super) fn plan(
     Ok(removed.collect())
 }
 
-/// The members that are absent get their defaults: a policy is written down whole.
+/// The policy that the file declares. Absent members have their defaults, also if the policy
+/// exists: a file declares a policy as a whole.
 fn wanted(
     name: &str,
     mut members: Map<String, Value>,

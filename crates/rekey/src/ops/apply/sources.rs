@@ -1,4 +1,4 @@
-//! `sources:`
+//! Plans the `sources:` list of a site file.
 
 use std::path::Path;
 
@@ -17,7 +17,8 @@ use crate::{
     source::{self, NewSource, reach::By},
 };
 
-/// Adds what differs to the plan; what goes is given back.
+/// Adds new and changed sources to the plan. Returns the steps that remove sources, which come
+/// last. The built-in source is never removed.
 pub(super) fn plan(
     app: &App,
     plan: &mut Plan,

@@ -1,4 +1,4 @@
-//! `rekey account`: whose the accounts on connected systems are.
+//! `rekey account`: the owners of accounts on connected systems.
 
 use std::process::ExitCode;
 
@@ -48,7 +48,7 @@ impl Command {
 }
 
 impl Confirm {
-    /// The account and its owner's login name.
+    /// Sets the owner by hand. Returns the account's native identity and its owner's alias.
     async fn run(self, app: &App) -> Result<(String, String), Error> {
         let source = named(app, &self.source).await?;
         let Self { native_identity, identity, .. } = self;

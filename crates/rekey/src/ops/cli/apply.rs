@@ -1,4 +1,4 @@
-//! `rekey apply`: makes the store say what a file says.
+//! `rekey apply`: makes the store match a site file.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,4 @@
-//! `rekey audit`: the audit trail, and whether it is what was written.
+//! `rekey audit`: exports, proves and verifies the audit trail.
 
 use std::{
     fs,
@@ -63,7 +63,7 @@ impl Command {
     }
 }
 
-/// An export shows who did what, and from where: nobody reads that without a row.
+/// Records the export: it shows people's actions and addresses, so it is audited itself.
 async fn record_export(app: &App) -> Result<(), Error> {
     let deed = |tx: &mut Tx<'_>| {
         let detail = json!({});

@@ -1,4 +1,4 @@
-//! `rekey config`: the settings, as they are documented and as they are.
+//! `rekey config`: the settings with their documentation, and the settings in force.
 
 use std::{path::Path, process::ExitCode};
 

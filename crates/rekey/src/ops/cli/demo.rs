@@ -1,4 +1,4 @@
-//! `rekey demo`: a throw-away rekey and a guided password change.
+//! `rekey demo`: a throw-away installation and a guided password change.
 
 use std::{net::SocketAddr, process::ExitCode};
 

@@ -1,4 +1,4 @@
-//! `rekey doctor`: is everything as it should be.
+//! `rekey doctor`: checks the installation.
 
 use std::{path::Path, process::ExitCode};
 
@@ -32,7 +32,7 @@ pub(super) async fn run(file: Option<&Path>, json: bool) -> ExitCode {
     if report.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// The settings, if they can be used.
+/// The settings, or the reason why they cannot be used.
 fn settings(file: Option<&Path>) -> Result<Config, Error> {
     let config = Config::load(file)?;
     Place::parse(&config.store_url()?)?;

@@ -5,16 +5,16 @@ use rustix::{
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
 };
 
-/// No core dumps, no attaching by others of the same user, and no swapping. Best effort: where the system
-/// refuses, it goes on as before.
+/// Disables core dumps, debugging by other processes of the same user, and swapping. Best effort:
+/// where the system refuses one of them, the process goes on without it.
 pub(super) fn process() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     lock_memory();
 }
 
-/// Keeps what is in memory out of swap, page by page as it comes into use. Only where no limit is
-/// set: beyond a limit, locked memory could not grow, and an allocation would end the process.
+/// Locks pages into memory as they are first used (`ONFAULT`), so that none is swapped out. Only
+/// without a limit on locked memory: at a limit, an allocation would fail and end the process.
 fn lock_memory() {
     let unlimited = getrlimit(Resource::Memlock).maximum.is_none();
     if unlimited && setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).is_ok() {

@@ -1,4 +1,4 @@
-//! `rekey init`: the first start, without serving.
+//! `rekey init`: the set-up of the first start, without serving.
 
 use std::process::ExitCode;
 

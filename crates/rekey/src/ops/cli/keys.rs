@@ -1,4 +1,4 @@
-//! `rekey keys`: the key pairs clients encrypt passwords with.
+//! `rekey keys`: the key pairs that clients encrypt passwords with.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The log: standard error, text or JSON. Beside it, the way of spans to a collector.
+//! The log on standard error, as text or JSON, and the export of spans to a collector.
 
 use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::{
@@ -8,15 +8,15 @@ use tracing_subscriber::{
 use super::traces::Traces;
 use crate::{Error, config::Log};
 
-/// Who hears of spans and events.
+/// A subscriber of spans and events.
 pub(super) type Listener = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts it, and has traces hear what it hears.
+/// Starts the log and, with `traces`, the export of spans.
 pub(super) fn start(log: &Log, traces: Option<&Traces>) -> Result<(), Error> {
     let filter = check(log)?;
     let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
-    // A reader of the log that has gone away must not take the service with it.
+    // A closed standard error must not end the service.
     let lines = lines.log_internal_errors(false);
     let lines = if log.json { lines.json().boxed() } else { lines.boxed() };
     let mut listeners: Vec<Listener> = vec![lines.with_filter(filter).boxed()];
@@ -25,7 +25,7 @@ pub(super) fn start(log: &Log, traces: Option<&Traces>) -> Result<(), Error> {
     started.map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// Whether it can be started.
+/// The filter of the settings, or an error if it is invalid.
 pub(super) fn check(log: &Log) -> Result<EnvFilter, Error> {
     EnvFilter::try_new(&log.filter).map_err(|error| {
         Error::Setup(format!("log.filter: {error}: write it like info, or info,rekey::jobs=debug"))

@@ -1,4 +1,4 @@
-//! The command line: one file per command.
+//! The command line: one file for each command.
 
 use std::{
     path::{Path, PathBuf},
@@ -80,7 +80,7 @@ enum Command {
     Token(token::Command),
 }
 
-/// Runs the command of this process's arguments.
+/// Runs the command that this process's arguments name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     harden::process();
@@ -135,7 +135,7 @@ impl Cli {
     }
 }
 
-/// Opens the store for a command, beside a server or without one, and closes it after.
+/// Opens the store for a command, whether or not a server is running, and closes it afterwards.
 async fn beside(
     file: Option<&Path>,
     name: &'static str,
@@ -143,8 +143,8 @@ async fn beside(
 ) -> Result<ExitCode, Error> {
     let app = open::existing(Config::load(file)?).await?;
     let done = Origin::of_command(name).scope(command(&app)).await;
-    // What it wrote down is chained at once, for no server may be running; where one is, that does
-    // what cannot be done here.
+    // The command's audit rows are chained at once, since no server may be running. A failure is
+    // ignored: a running server, or the next start, chains the rows.
     let _ = Chainer::default().finish(&app.audit).await;
     app.store.close().await;
     done

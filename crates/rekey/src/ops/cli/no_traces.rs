@@ -1,9 +1,9 @@
-//! A build without traces: the settings refuse to name a collector.
+//! The build without traces: the configuration refuses to name a collector.
 
 use super::log::Listener;
 use crate::Error;
 
-/// There are none.
+/// No traces: the type has no values.
 pub(super) enum Traces {}
 
 impl Traces {

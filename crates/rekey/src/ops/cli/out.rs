@@ -1,4 +1,4 @@
-//! What the commands print. Colours only where a person looks: a terminal, without `NO_COLOR`.
+//! The output of the commands. Colours appear only on a terminal, and not with `NO_COLOR`.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ pub(crate) const PLAIN: &str = "\u{1b}[0m";
 pub(crate) const RED: &str = "\u{1b}[31m";
 pub(crate) const YELLOW: &str = "\u{1b}[33m";
 
-/// A line of text for the person; a reader that has gone away is no error.
+/// Prints a line of text on standard output. Errors are ignored, such as a closed pipe.
 macro_rules! say {
     ($($text:tt)*) => { $crate::ops::cli::out::line(format_args!($($text)*)) };
 }
@@ -23,14 +23,14 @@ pub(crate) fn line(text: std::fmt::Arguments<'_>) {
     drop(writeln!(out, "{text}").and_then(|()| out.flush()));
 }
 
-/// One JSON value on a line of its own.
+/// Prints a JSON value on a line of its own.
 pub(crate) fn json(value: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
         line(format_args!("{text}"));
     }
 }
 
-/// Why a command failed, in one sentence.
+/// Prints the reason for which a command failed on standard error.
 pub(super) fn error(error: &crate::Error) {
     drop(writeln!(anstream::stderr(), "{BOLD}{RED}error{PLAIN}: {error}"));
 }

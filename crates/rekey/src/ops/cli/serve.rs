@@ -1,4 +1,4 @@
-//! `rekey serve`: everything, until SIGTERM or SIGINT.
+//! `rekey serve`: the whole service, until SIGTERM or SIGINT.
 
 use std::{
     io::{IsTerminal, stdout},
@@ -59,7 +59,8 @@ pub(super) async fn run(mut config: Config, json: bool) -> Result<ExitCode, Erro
     Ok(ExitCode::SUCCESS)
 }
 
-/// Turns true at the first SIGTERM or SIGINT; the second ends the process at once.
+/// A value that becomes true at the first SIGTERM or SIGINT; the second signal exits the process at
+/// once.
 pub(crate) fn until_stopped() -> Result<watch::Receiver<bool>, Error> {
     let on = |kind| signal(kind).map_err(|error| Error::Internal(error.to_string()));
     let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
@@ -75,7 +76,8 @@ pub(crate) fn until_stopped() -> Result<watch::Receiver<bool>, Error> {
     Ok(stopped)
 }
 
-/// Said once. What is not a terminal is a log, and no log holds a secret.
+/// Prints the greeting of the first start. The secret is printed only to a terminal: other output
+/// may be a log, and no log may contain a secret.
 fn welcome(app: &App, first: &Bootstrap) {
     let Bootstrap { base_url, api_client_id, api_client_secret, .. } = first;
     let secret = if stdout().is_terminal() { api_client_secret } else { "(its apiClientSecret)" };

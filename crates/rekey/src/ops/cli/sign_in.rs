@@ -1,4 +1,4 @@
-//! `rekey sign-in`: whether a password is the one in force, for scripts and doubts.
+//! `rekey sign-in`: checks whether a password is in force, for scripts and for troubleshooting.
 
 use std::{io::Read, process::ExitCode};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::out::{self, say};
 use crate::{App, Error, sign_in::Network};
 
-/// Longer than any password.
+/// The most bytes read from standard input: more than the longest password.
 const LONGEST: u64 = 4096;
 
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ impl SignIn {
     }
 }
 
-/// One line feed at the end is the shell's, not the password's.
+/// Reads the password. One final line feed comes from the shell and is no part of it.
 fn read_password() -> Result<Password, Error> {
     let mut text = String::new();
     let read = std::io::stdin().take(LONGEST).read_to_string(&mut text);

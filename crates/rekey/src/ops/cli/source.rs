@@ -1,4 +1,4 @@
-//! `rekey source`: the connected systems.
+//! `rekey source`: tests of the connected systems.
 
 use std::process::ExitCode;
 
@@ -39,7 +39,7 @@ impl Command {
     }
 }
 
-/// The source of this name, or the nearest one's name.
+/// The source of this name; otherwise an error with the nearest name, or with all names.
 pub(super) async fn named(app: &App, name: &str) -> Result<Source, Error> {
     let sources = app.store.read(|tx: &mut Tx<'_>| tx.sources()).await?;
     let key = crate::model::identity::name_key(name);

@@ -1,8 +1,8 @@
-//! Traces: the spans of requests and of changes, told to an OpenTelemetry collector over OTLP/HTTP.
+//! Traces: exports the spans of requests and changes to an OpenTelemetry collector over OTLP/HTTP.
 //!
-//! What a span holds that is not in [`TOLD`] stays here, and so do events: their words may name
-//! people. Spans wait in a queue for a thread of their own; those that find it full are left out, so
-//! no request ever waits for the collector.
+//! Only the attributes in [`TOLD`] are exported; all others, and all events, stay in the process,
+//! since their texts may name people. Spans wait in a queue for an exporter thread. Spans that find
+//! the queue full are dropped, so that no request ever waits for the collector.
 
 use opentelemetry::{
     Value,
@@ -23,7 +23,7 @@ use crate::Error;
 
 mod client;
 
-/// What may be told of a span, as our spans name it and as a collector does.
+/// The attributes that may be exported: their names in rekey's spans and in the export.
 const TOLD: &[(&str, &str)] = &[
     ("attempt", "attempt"),
     ("method", "http.request.method"),
@@ -36,11 +36,11 @@ const TOLD: &[(&str, &str)] = &[
     ("tracking_id", "tracking_id"),
 ];
 
-/// What tells the spans.
+/// The exporter of spans.
 pub(super) struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Starts it; none if there is nobody to tell.
+    /// Starts the exporter; `None` if `endpoint` is empty.
     pub(super) fn start(endpoint: &str) -> Result<Option<Self>, Error> {
         if endpoint.is_empty() {
             return Ok(None);
@@ -59,7 +59,7 @@ impl Traces {
         Ok(Some(Self(provider)))
     }
 
-    /// Who hears of our spans.
+    /// The subscriber that collects rekey's own spans of level INFO and above.
     pub(super) fn listener(&self) -> Listener {
         tracing_opentelemetry::layer()
             .with_tracer(self.0.tracer("rekey"))
@@ -74,9 +74,10 @@ impl Traces {
             .boxed()
     }
 
-    /// Tells what is left, for a few seconds at most.
+    /// Exports the remaining spans, for a few seconds at most.
     pub(super) async fn end(self) {
-        // It waits for the thread, which waits for this runtime.
+        // On a blocking thread: `shutdown` waits for the exporter thread, whose requests run on
+        // this runtime.
         let ended = tokio::task::spawn_blocking(move || self.0.shutdown()).await;
         if !matches!(ended, Ok(Ok(()))) {
             tracing::warn!("the last traces could not be told to the collector");
@@ -84,7 +85,7 @@ impl Traces {
     }
 }
 
-/// Has each span told as a collector understands it, and no more of it than may be.
+/// Renames the attributes of each span for the collector, and drops those that may not be exported.
 #[derive(Debug)]
 struct Exporter(opentelemetry_otlp::SpanExporter);
 
@@ -103,6 +104,7 @@ impl SpanExporter for Exporter {
     }
 }
 
+/// Filters and renames a span's attributes, and sets its name, kind and status from them.
 fn translate(span: &mut SpanData) {
     span.attributes.retain_mut(|attribute| {
         let known = TOLD.iter().find(|(ours, _)| *ours == attribute.key.as_str());
@@ -112,7 +114,7 @@ fn translate(span: &mut SpanData) {
         let found = span.attributes.iter().find(|attribute| attribute.key.as_str() == name);
         found.map(|attribute| &attribute.value)
     };
-    // A list of spans is read by their names.
+    // Collectors list spans by name.
     let name = match (value("http.request.method"), value("http.route"), value("operation")) {
         (Some(method), Some(route), _) => Some(format!("{method} {route}")),
         (.., Some(operation)) => Some(operation.to_string()),
@@ -138,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// The request span holds the path as it was asked for.
+    /// The request span contains the path as the client sent it, which must not be exported.
     #[test]
     fn what_is_not_in_the_list_is_not_told() {
         let span = |fields: &[(&'static str, Value)]| {

@@ -1,4 +1,4 @@
-//! A client of rekey, as anyone could write it: HTTP, forms and JSON.
+//! A client of rekey such as anyone could write, with HTTP, forms and JSON.
 
 use std::fmt::Write;
 
@@ -13,16 +13,16 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// The longest answer it reads, in bytes.
+/// The longest response that is read, in bytes.
 const LONGEST: usize = 1 << 20;
 
-/// Speaks to one rekey.
+/// A client of one rekey.
 pub(super) struct Client {
     base: String,
     http: Http<HttpConnector, Full<Bytes>>,
 }
 
-/// What rekey answered.
+/// A response of rekey.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) location: Option<String>,
@@ -34,18 +34,18 @@ impl Client {
         Self { base: base.to_owned(), http: Http::builder(TokioExecutor::new()).build_http() }
     }
 
-    /// GET.
+    /// Sends a GET request.
     pub(super) async fn get(&self, path: &str, token: Option<&str>) -> Result<Answer, Error> {
         self.send(Method::GET, path, token, None).await
     }
 
-    /// POST of a form.
+    /// Sends a form with POST.
     pub(super) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Result<Answer, Error> {
         let body = ("application/x-www-form-urlencoded", encoded(fields));
         self.send(Method::POST, path, None, Some(body)).await
     }
 
-    /// POST of JSON.
+    /// Sends JSON with POST.
     pub(super) async fn json(
         &self,
         path: &str,
@@ -85,7 +85,7 @@ impl Client {
 }
 
 impl Answer {
-    /// The answer, if it is the one that was due.
+    /// The response if it has the expected status, else an error with its body.
     pub(super) fn due(self, status: StatusCode) -> Result<Self, Error> {
         if self.status == status {
             return Ok(self);
@@ -94,25 +94,25 @@ impl Answer {
         Err(Error::Setup(format!("the answer is {} where {status} was due: {said}", self.status)))
     }
 
-    /// Its body as JSON.
+    /// The body as JSON.
     pub(super) fn json(&self) -> Result<Value, Error> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Error::Setup(format!("the answer is no JSON: {error}")))
     }
 }
 
-/// A member that is a text.
+/// A text in a body, by its JSON pointer.
 pub(super) fn text<'a>(body: &'a Value, name: &str) -> Result<&'a str, Error> {
     let text = body.pointer(name).and_then(Value::as_str);
     text.ok_or_else(|| Error::Setup(format!("{name} is missing in the answer {body}")))
 }
 
-/// The members of a list.
+/// The elements of a list in a body; empty if it is missing.
 pub(super) fn list<'a>(body: &'a Value, name: &str) -> &'a [Value] {
     body.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// `a=1&b=2`, percent-encoded.
+/// Fields as a percent-encoded form: `a=1&b=2`.
 pub(super) fn encoded(fields: &[(&str, &str)]) -> String {
     let fields = fields.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
     fields.collect::<Vec<_>>().join("&")
@@ -124,7 +124,7 @@ fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            // Writing to a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(escaped, "%{byte:02X}");
         }
     }

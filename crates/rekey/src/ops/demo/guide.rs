@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{Error, bootstrap::generated_password, model::source::IDENTITY_NOW};
 
-/// How long a change may take here.
+/// The longest time that a change may take in the demo.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A password no policy here takes.
+/// A password that the demo's policy rejects.
 const TOO_WEAK: &str = "abby.smith";
 
-/// Leads through it.
+/// Runs the steps of the guide.
 pub(super) struct Guide<'a> {
     facts: &'a Facts,
     client: Client,
@@ -33,7 +33,7 @@ impl<'a> Guide<'a> {
         Self { facts, client, show: Show::new(quiet) }
     }
 
-    /// Every step, until one does not hold or `stop` says so.
+    /// Runs all steps, until one fails or `stop` is true.
     pub(super) async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
         tokio::select! {
             went = self.steps() => went,
@@ -163,8 +163,8 @@ impl<'a> Guide<'a> {
         }
     }
 
-    /// Signs in as an application on someone's device has it done (RFC 7636); who it is, unless
-    /// the password was refused.
+    /// Signs in as a native application does (RFC 7636). Returns the user name in the access token,
+    /// or `None` if the password was refused.
     async fn sign_in(&self, who: &Person, password: &str) -> Result<Option<String>, Error> {
         let verifier = BASE64_URL_SAFE_NO_PAD.encode(rekey_vault::random::<32>()?);
         let challenge = BASE64_URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()));
@@ -212,7 +212,7 @@ fn encrypt(info: &Value, password: &str) -> Result<String, Error> {
     Ok(BASE64_STANDARD.encode(key.encrypt(Padding::Pkcs1v15, password.as_bytes())?))
 }
 
-/// A claim of an access token, unverified: a client has no need to.
+/// A claim of an access token. The signature is not verified, since only rekey relies on it.
 fn claim(token: &str, name: &str) -> Result<String, Error> {
     let broken = || Error::Setup("the access token cannot be read".into());
     let claims = token.split('.').nth(1).ok_or_else(broken)?;

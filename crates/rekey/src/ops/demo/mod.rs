@@ -1,6 +1,5 @@
-//! `rekey demo`: a throw-away rekey with people, policies and a sync group, and a guided password
-//! change, from the key to the proof. The guide is a client like any other: all it does goes
-//! through HTTP.
+//! `rekey demo`: a throw-away installation with people, policies and a sync group, and a guided
+//! password change from the key to the proof. The guide is an ordinary client: it uses only HTTP.
 
 use serde_json::json;
 use tokio::sync::watch;
@@ -18,7 +17,7 @@ mod site;
 pub use self::site::Listen;
 use self::{guide::Guide, site::Site};
 
-/// Starts it, guides, and unless `exit` serves on until `stop` says so.
+/// Starts a server and runs the guide, then serves until `stop` is true unless `exit` is set.
 pub async fn run(
     listen: Listen,
     exit: bool,
@@ -46,7 +45,7 @@ pub async fn run(
     went
 }
 
-/// Where to go from here: lines to paste.
+/// Prints the next steps, as lines to paste.
 fn serves_on(facts: &site::Facts) {
     let site::Facts { bootstrap, people, .. } = facts;
     let base = &bootstrap.base_url;

@@ -1,4 +1,4 @@
-//! What a visitor sees of the guide.
+//! The output of the guide.
 
 use std::time::Instant;
 
@@ -10,9 +10,9 @@ use crate::{
     ops::cli::out::{BOLD, CYAN, DIM, GREEN, PLAIN, say},
 };
 
-/// Shows the steps and remembers how they went.
+/// Prints the steps and collects their results.
 pub(super) struct Show {
-    /// For programs: nothing until the end.
+    /// Whether to print nothing, because the output is JSON at the end.
     quiet: bool,
     steps: Vec<Value>,
 }
@@ -36,7 +36,7 @@ impl Show {
         say!("All of this is plain HTTP, as every client of SailPoint's password API speaks it.");
     }
 
-    /// A step begins.
+    /// Prints the title of a step and returns its start time.
     pub(super) fn step(&self, title: &str) -> Instant {
         if !self.quiet {
             say!("\n{BOLD}{CYAN}{}{PLAIN} {BOLD}{title}{PLAIN}", self.steps.len() + 1);
@@ -44,7 +44,7 @@ impl Show {
         Instant::now()
     }
 
-    /// It held.
+    /// Prints and records that a step succeeded.
     pub(super) fn held(&mut self, began: Instant, what: &str, meaning: &str) {
         let micros = began.elapsed().as_micros();
         if !self.quiet {
@@ -54,14 +54,14 @@ impl Show {
         self.steps.push(json!({ "step": what, "meaning": meaning, "microseconds": micros }));
     }
 
-    /// More about it.
+    /// Prints a detail of the current step.
     pub(super) fn detail(&self, text: &str) {
         if !self.quiet {
             say!("    {DIM}{text}{PLAIN}");
         }
     }
 
-    /// The same by hand.
+    /// Prints the commands that do the same by hand.
     pub(super) fn openssl(&self, public_key: &str) {
         self.detail("by hand, with openssl:");
         let key = format!("echo {public_key} | base64 -d");
@@ -71,7 +71,7 @@ impl Show {
         );
     }
 
-    /// How it went, for programs.
+    /// The results as JSON.
     pub(super) fn told(&self, facts: &Facts, held: bool) -> Value {
         let base = &facts.bootstrap.base_url;
         json!({ "baseUrl": base, "held": held, "steps": self.steps })

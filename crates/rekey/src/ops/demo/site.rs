@@ -1,4 +1,4 @@
-//! What the demonstration starts with. Every secret is made here and now.
+//! The initial state of the demo. All secrets are generated at its start.
 
 use std::{io::ErrorKind, net::SocketAddr, path::Path, sync::Mutex};
 
@@ -14,44 +14,44 @@ use crate::{
     ops::{apply, open},
 };
 
-/// The second system of the sync group.
+/// The second source in the sync group.
 pub(super) const WORKSHOP: &str = "Workshop";
-/// The sync group.
+/// The name of the sync group.
 pub(super) const GROUP: &str = "Desk";
-/// Its policy.
+/// The name of the sync group's policy.
 pub(super) const POLICY: &str = "Strong";
-/// The application people sign in for; nothing needs to listen there.
+/// The redirect URI of the application that people sign in for; nothing needs to listen there.
 pub(super) const REDIRECT: &str = "http://127.0.0.1:9/signed-in";
 
 const PEOPLE: [(&str, &str); 3] =
     [("abby.smith", "Abby Smith"), ("ben.jones", "Ben Jones"), ("carla.diaz", "Carla Diaz")];
 
-/// Where to listen.
+/// The address to listen on.
 pub enum Listen {
-    /// Here, or not at all.
+    /// This address only.
     At(SocketAddr),
-    /// The usual port of this machine, or a free one if that is taken.
+    /// The default address, or a free port if its port is taken.
     Usual,
 }
 
-/// A rekey that is about to serve.
+/// An installation that is ready to serve.
 pub(super) struct Site {
     pub(super) app: App,
     pub(super) listener: TcpListener,
     pub(super) facts: Facts,
-    /// Removed with everything in it when the demonstration ends.
+    /// The folder of the store; removed with all its content when the demo ends.
     _folder: TempDir,
 }
 
-/// What a visitor may know.
+/// The facts that the guide shows.
 pub(super) struct Facts {
     pub(super) bootstrap: Bootstrap,
     pub(super) people: Vec<Person>,
-    /// The public client of the application people sign in for.
+    /// The id of the public client of the application that people sign in for.
     pub(super) application: String,
 }
 
-/// One of the people, with the password that is in force.
+/// A person of the demo, with the current password.
 pub(super) struct Person {
     pub(super) alias: &'static str,
     pub(super) name: &'static str,
@@ -92,12 +92,12 @@ impl Site {
 }
 
 impl Person {
-    /// The password in force.
+    /// The current password.
     pub(super) fn password(&self) -> String {
         self.password.lock().map(|password| password.clone()).unwrap_or_default()
     }
 
-    /// It was changed.
+    /// Records that the password was changed.
     pub(super) fn now_has(&self, new: String) {
         if let Ok(mut password) = self.password.lock() {
             *password = new;
@@ -105,7 +105,7 @@ impl Person {
     }
 }
 
-/// The same that anyone would write for `rekey apply`; JSON is YAML.
+/// A site file as anyone would write it for `rekey apply`; JSON is also YAML.
 fn file(people: &[Person]) -> Value {
     let people: Vec<_> = people
         .iter()

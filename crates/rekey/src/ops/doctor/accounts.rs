@@ -1,4 +1,4 @@
-//! The accounts: each one that lost its owner or awaits a confirmation, and why.
+//! Accounts that lost their owner or await a confirmation, with the reasons.
 
 use super::Report;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     store::Tx,
 };
 
-/// Accounts named at most; the rest are counted.
+/// The most accounts that are named per source; the others are only counted.
 const NAMED: usize = 20;
 
 pub(super) async fn check(report: &mut Report, app: &App) {

@@ -1,9 +1,9 @@
-//! The end of the audit trail; all of it is for `rekey audit verify`.
+//! The end of the audit trail. `rekey audit verify` checks all of it.
 
 use super::Report;
 use crate::{App, audit::verify};
 
-/// Entries looked at.
+/// The number of entries that are checked.
 const TAIL: i64 = 1000;
 
 pub(super) async fn check(report: &mut Report, app: &App, serves: bool) {

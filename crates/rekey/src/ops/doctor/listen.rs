@@ -1,4 +1,4 @@
-//! The address: free, served by rekey, or taken by something else.
+//! The address to listen on: free, served by rekey, or taken by another program.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,9 +11,10 @@ use tokio::{
 use super::Report;
 use crate::config::Config;
 
+/// The longest time for a response.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Whether rekey serves there.
+/// Checks the address. Returns whether rekey serves on it.
 pub(super) async fn check(report: &mut Report, config: &Config) -> bool {
     let address = config.server.listen;
     if config.server.listen.port() == 0 {

@@ -1,4 +1,4 @@
-//! The machine: core dumps, swap, the folder and the master key in it, the disk.
+//! The machine: core dumps, swap, the store's folder, the master key, and the disk.
 
 use std::{fs, os::unix::fs::MetadataExt};
 
@@ -8,11 +8,11 @@ use rustix::{fs::statvfs, process};
 use super::Report;
 use crate::{config::Config, store::Place};
 
-/// Free bytes below which something should be done, and below which a store soon stands still.
+/// Free bytes below which the disk needs attention, and below which the store may soon fail.
 const LITTLE: u64 = 1 << 30;
 const TOO_LITTLE: u64 = 100 << 20;
 
-/// Passwords are in memory for moments: a core dump would keep them.
+/// Checks that core dumps are off: passwords are in memory for moments, and a dump would keep them.
 pub(super) fn core_dumps(report: &mut Report) {
     let limit = process::getrlimit(process::Resource::Core).current;
     let off = process::dumpable_behavior() == Ok(process::DumpableBehavior::NotDumpable);
@@ -26,7 +26,8 @@ pub(super) fn core_dumps(report: &mut Report) {
     }
 }
 
-/// The same of the swap area, which keeps what is written to it until something else is.
+/// Checks that no memory is written to the swap area, which would keep passwords until their blocks
+/// are overwritten.
 pub(super) fn swap(report: &mut Report) {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
     if !has_swap(&read("/proc/swaps")) {
@@ -38,17 +39,18 @@ pub(super) fn swap(report: &mut Report) {
     }
 }
 
-/// The first line of `/proc/swaps` is a heading.
+/// Whether a swap area is in use; the first line of `/proc/swaps` is a heading.
 fn has_swap(swaps: &str) -> bool {
     swaps.lines().count() > 1
 }
 
+/// Whether a process has locked memory, by its `/proc/self/status`.
 fn is_locked(status: &str) -> bool {
     let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
     locked.is_some_and(|size| size.trim() != "0 kB")
 }
 
-/// Whether nobody but its owner can look into the folder or put something there.
+/// Checks that only the owner can read or write the store's folder.
 pub(super) fn folder(report: &mut Report, config: &Config) {
     let folder = &config.store.folder;
     let Ok(found) = fs::metadata(folder) else { return };
@@ -62,7 +64,7 @@ pub(super) fn folder(report: &mut Report, config: &Config) {
     }
 }
 
-/// Whether it is there, is one, and is its owner's alone.
+/// Checks that the master key exists, is valid, and is readable by its owner only.
 pub(super) fn master_key(report: &mut Report, config: &Config) {
     let file = config.master_key_file();
     if !file.exists() {
@@ -76,7 +78,7 @@ pub(super) fn master_key(report: &mut Report, config: &Config) {
     }
 }
 
-/// Room for the store, if it is a file here.
+/// Checks the free space for the store, if it is a file on this machine.
 pub(super) fn disk(report: &mut Report, config: &Config) {
     let Ok(Ok(Place::File(file))) = config.store_url().map(|url| Place::parse(&url)) else {
         return;

@@ -1,7 +1,8 @@
-//! `rekey doctor`: is everything as it should be, and what to do where it is not.
+//! `rekey doctor`: checks the installation and reports how to repair it.
 //!
-//! One file per subject; each adds its checks to the [`Report`]. Nothing here changes anything but
-//! for one setting, written to see whether the store can be written to.
+//! One file for each subject; each adds its checks to the [`Report`]. The checks change nothing but
+//! one setting, which is written to test whether the store is writable. Opening the store may
+//! migrate its schema, as at every start.
 
 use serde::Serialize;
 
@@ -15,38 +16,38 @@ mod queue;
 mod sources;
 mod store;
 
-/// How a check went.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It must be repaired.
+    /// The installation must be repaired.
     Fail,
-    /// As it should be.
+    /// Nothing to do.
     Ok,
-    /// It works, but somebody should look at it.
+    /// The service works, but needs attention.
     Warn,
 }
 
-/// One line.
+/// One line of the report.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// How it went.
+    /// The result.
     pub verdict: Verdict,
-    /// What was looked at.
+    /// The object that was checked.
     pub subject: String,
-    /// What was found, and what to do.
+    /// The finding, and what to do.
     pub finding: String,
 }
 
-/// Every line.
+/// The results of all checks.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// In the order they were looked at.
+    /// The checks, in the order in which they ran.
     pub checks: Vec<Check>,
 }
 
 impl Report {
-    /// Whether something must be repaired.
+    /// Whether at least one check failed.
     pub fn failed(&self) -> bool {
         self.checks.iter().any(|check| check.verdict == Verdict::Fail)
     }
@@ -68,13 +69,13 @@ impl Report {
         self.add(Verdict::Fail, subject, finding);
     }
 
-    /// What could not even be asked.
+    /// Adds a failure for a check that could not run.
     fn broke(&mut self, subject: impl Into<String>, error: &Error) {
         self.fail(subject, error.to_string());
     }
 }
 
-/// Looks at everything that can be looked at with these settings.
+/// Runs all checks that are possible with these settings.
 pub async fn examine(config: Result<Config, Error>) -> Report {
     let mut report = Report::default();
     machine::core_dumps(&mut report);

@@ -1,11 +1,11 @@
-//! The queue: whether changes end.
+//! The queue: whether changes come to an end.
 
 use std::time::Duration;
 
 use super::Report;
 use crate::{App, Error, store::Tx};
 
-/// A change that waits for longer shows that a source is not reached, or that nobody works.
+/// A change that waits for longer suggests that a source is unreachable or no worker is running.
 const LONG: Duration = Duration::from_mins(5);
 
 pub(super) async fn check(report: &mut Report, app: &App, serves: bool) {

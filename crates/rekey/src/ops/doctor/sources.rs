@@ -1,4 +1,4 @@
-//! The sources: each answers, takes rekey's credentials, and has a certificate that is good.
+//! The sources: each must respond, accept rekey's credentials, and have a valid certificate.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::{
     store::Tx,
 };
 
-/// How long a source may take.
+/// The longest time for a source's response.
 const ANSWER: Duration = Duration::from_secs(20);
-/// A certificate that ends sooner should be renewed.
+/// The remaining validity below which a certificate should be renewed.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
 pub(super) async fn check(report: &mut Report, app: &App) {

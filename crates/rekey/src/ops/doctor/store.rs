@@ -1,22 +1,22 @@
-//! The store: whether it can be written to, and whose clock is right.
+//! The store: whether it is writable, and whether its clock agrees with this machine's.
 
 use std::time::{Duration, Instant};
 
 use super::Report;
 use crate::{App, Error, model::time::Clock, store::Tx};
 
-/// How far the store's clock may be from this machine's before somebody should look, and before
-/// access tokens and what is logged no longer fit what the store says.
+/// Deviations of the store's clock from this machine's: beyond `OFF`, it needs attention; beyond
+/// `FAR_OFF`, access tokens and log times no longer agree with the times in the store.
 const OFF: Duration = Duration::from_secs(1);
 const FAR_OFF: Duration = Duration::from_secs(30);
 
-/// The setting that says when this was last done.
+/// The setting with the time of the last check.
 const EXAMINED: &str = "examined";
 
 pub(super) async fn check(report: &mut Report, app: &App, clock: &Clock) {
     let kind = if app.store.is_postgres() { "PostgreSQL" } else { "SQLite" };
     let since = Instant::now();
-    // A value that is new each time: SQLite writes nothing where nothing changes.
+    // The value must differ each time: SQLite writes nothing to disk if nothing changes.
     let written: Result<(), Error> = app
         .store
         .write(|tx: &mut Tx<'_>| {

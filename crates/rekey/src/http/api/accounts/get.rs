@@ -1,4 +1,4 @@
-//! `GET /accounts/{id}`
+//! `GET /accounts/{id}`.
 
 use axum::{Json, extract::State};
 use serde_json::Value;

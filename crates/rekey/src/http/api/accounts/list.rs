@@ -1,4 +1,4 @@
-//! `GET /accounts`
+//! `GET /accounts`.
 
 use axum::{extract::State, response::Response};
 

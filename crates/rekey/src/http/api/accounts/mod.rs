@@ -1,4 +1,4 @@
-//! `/accounts` (docs/contract.md#accounts): the account as the wire has it.
+//! `/accounts` (docs/contract.md#accounts), and the JSON form of an account.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ pub(super) mod get;
 pub(super) mod list;
 pub(super) mod patch;
 
-/// Every member the SDKs insist on is there.
+/// An account as JSON, with every member that the SDKs require.
 fn wire(described: &Described) -> Value {
     let Described { account, source, identity } = described;
     let person = identity.as_ref().map(|person| identity_ref(&person.id, Some(&person.name)));

@@ -1,4 +1,4 @@
-//! `PATCH /accounts/{id}`: whose it is, by hand.
+//! `PATCH /accounts/{id}`: sets the owner of an account by hand.
 
 use axum::{Json, extract::State, http::StatusCode};
 use json_patch::Patch;
@@ -34,7 +34,7 @@ pub(in crate::http::api) async fn handler(
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
 }
 
-/// What a patch makes of the two members that it may change.
+/// Applies a patch to the two members that it may change: `identityId` and `manuallyCorrelated`.
 fn changed(old: &Account, patch: &Patch) -> Result<Correlated, Error> {
     let before =
         json!({ "identityId": old.identity_id, "manuallyCorrelated": old.manually_correlated });
@@ -52,7 +52,7 @@ fn changed(old: &Account, patch: &Patch) -> Result<Correlated, Error> {
         Some(Value::String(id)) => Some(IdentityId(id.clone())),
         Some(_) => return Err(wrong("identityId: give the id of an identity, or null")),
     };
-    // Giving it to another person by hand is what manuallyCorrelated says.
+    // An owner that a patch changes is a manual correlation, whatever the patch says of the flag.
     let manually = match after.get("manuallyCorrelated") {
         Some(Value::Bool(manually)) => *manually || identity_id != old.identity_id,
         None | Some(Value::Null) => identity_id != old.identity_id,

@@ -1,4 +1,4 @@
-//! `GET /identities/{id}`
+//! `GET /identities/{id}`.
 
 use axum::{Json, extract::State};
 use serde_json::Value;

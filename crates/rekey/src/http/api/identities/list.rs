@@ -1,4 +1,4 @@
-//! `GET /identities`
+//! `GET /identities`.
 
 use axum::{extract::State, response::Response};
 

@@ -1,4 +1,4 @@
-//! `/identities` (docs/contract.md#identities): the person as the wire has them.
+//! `/identities` (docs/contract.md#identities), and the JSON form of a person.
 
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
-//! `GET /oauth/info`: where to sign in and where to get tokens (docs/contract.md#where-to-sign-in).
+//! `GET /oauth/info`: the addresses for sign-in and tokens (docs/contract.md#where-to-sign-in).
 
 use axum::{Json, extract::State};
 use serde::Serialize;
 
 use crate::{App, token::DEPLOYMENT};
 
-/// The contract's members.
+/// The members that the contract names.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Info {
@@ -25,7 +25,7 @@ pub(super) async fn handler(State(app): State<App>) -> Json<Info> {
         tenant_name: DEPLOYMENT,
         authorize_endpoint: format!("{base}/oauth/authorize"),
         token_endpoint: format!("{base}/oauth/token"),
-        // There is no session, so there is nothing to log out of.
+        // rekey keeps no session, so a logout has nothing to end.
         logout_url: format!("{base}/"),
         cloud_domain_url: base,
         pod: DEPLOYMENT,

@@ -1,4 +1,4 @@
-//! OAuth 2.0 as ISC speaks it (docs/contract.md#oauth): no token is asked for here.
+//! OAuth 2.0 as ISC implements it (docs/contract.md#oauth). These endpoints need no bearer token.
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ mod token;
 
 pub(crate) use self::parameters::Parameters;
 
-/// The endpoints without a token. `GET /oauth/authorize` is the sign-in page itself.
+/// The OAuth endpoints. `GET /oauth/authorize` is the sign-in page itself.
 pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/oauth/authorize", get(portal::sign_in::page))

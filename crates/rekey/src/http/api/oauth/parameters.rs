@@ -1,5 +1,5 @@
-//! OAuth's parameters, wherever a client puts them: in the query, in a form, in a multipart form,
-//! or in several at once (docs/contract.md#token-requests).
+//! OAuth parameters from every place where clients send them: the query, a form, a multipart form,
+//! or several of these at once (docs/contract.md#token-requests).
 
 use std::collections::HashMap;
 
@@ -20,18 +20,19 @@ use crate::{
 /// The largest body, in bytes.
 const LIMIT: usize = 16 * 1024;
 
-/// The parameters by name. One without a value counts as absent (RFC 6749, section 3.1).
+/// The parameters by name. An empty value counts as absent (RFC 6749, section 3.1).
 #[derive(Default)]
 pub(crate) struct Parameters {
     values: HashMap<String, String>,
-    /// HTTP Basic's id and secret.
+    /// The id and secret of HTTP Basic.
     basic: Option<(String, String)>,
 }
 
 type Pairs = Vec<(String, String)>;
 
 impl Parameters {
-    /// Reads a whole request; what the body says wins over the query.
+    /// Reads query, body and HTTP Basic; a parameter in the body takes precedence over one in the
+    /// query. The outer error is a finished response, for a body that could not be read.
     pub(crate) async fn read(request: Request) -> Result<Result<Self, Refusal>, Response> {
         let (parts, body) = request.into_parts();
         let bytes = body::read(body, LIMIT).await?;
@@ -44,7 +45,8 @@ impl Parameters {
         .await)
     }
 
-    /// Reads the body only.
+    /// Reads the body only. The outer error is a finished response, for a body that could not be
+    /// read.
     pub(crate) async fn of_body(request: Request) -> Result<Result<Self, Refusal>, Response> {
         let (parts, body) = request.into_parts();
         let bytes = body::read(body, LIMIT).await?;
@@ -60,23 +62,24 @@ impl Parameters {
         Ok(Self { values: once(query(uri)?)?, basic: None })
     }
 
-    /// A parameter's value.
+    /// The value of a parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Takes a parameter's value away.
+    /// Removes a parameter and returns its value.
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         self.values.remove(name)
     }
 
-    /// A parameter that must be there.
+    /// The value of a required parameter.
     pub(super) fn require(&self, name: &str) -> Result<&str, Refusal> {
         self.get(name)
             .ok_or_else(|| Refusal::InvalidRequest(format!("the parameter {name} is missing")))
     }
 
-    /// The client's id and secret: parameters, or HTTP Basic.
+    /// The client's id and secret. HTTP Basic applies if no `client_secret` is among the parameters
+    /// and a `client_id` there does not contradict it.
     pub(super) fn credentials(&self) -> Result<Credentials, Refusal> {
         let (id, secret) = (self.get("client_id"), self.get("client_secret"));
         let (id, secret) = match &self.basic {
@@ -94,12 +97,12 @@ impl Parameters {
     }
 }
 
-/// Each name once, without those that have no value.
+/// The parameters of one place, where each name may occur once; empty values are dropped.
 fn once(pairs: Pairs) -> Result<HashMap<String, String>, Refusal> {
     let mut values = HashMap::new();
     for (name, value) in pairs {
         if values.contains_key(&name) {
-            // The name is the caller's own, and may be anything.
+            // The error does not repeat the name, which is the caller's own text.
             let text = "a parameter came twice in the same place".to_owned();
             return Err(Refusal::InvalidRequest(text));
         }
@@ -110,7 +113,7 @@ fn once(pairs: Pairs) -> Result<HashMap<String, String>, Refusal> {
     Ok(values)
 }
 
-/// PostgreSQL keeps no U+0000, and no id or name has one.
+/// Refuses U+0000: PostgreSQL cannot store it, and no id or name contains it.
 fn no_nul(value: &str) -> Result<(), Refusal> {
     if value.contains('\0') {
         let text = "a parameter holds the character U+0000, which no value may have".to_owned();
@@ -156,7 +159,8 @@ async fn multipart(headers: &HeaderMap, bytes: Bytes) -> Result<Pairs, Refusal> 
     Ok(pairs)
 }
 
-/// HTTP Basic (RFC 6749, section 2.3.1); rekey's ids and secrets need no form encoding.
+/// HTTP Basic (RFC 6749, section 2.3.1). rekey's ids and secrets contain no character that form
+/// encoding would change, so none is decoded.
 fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Refusal> {
     let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
     else {

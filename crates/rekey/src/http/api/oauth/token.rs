@@ -19,7 +19,7 @@ use crate::{
     model::id::IdentityId,
 };
 
-/// OAuth's members (RFC 6749, section 5.1), then ISC's.
+/// The response: OAuth's members (RFC 6749, section 5.1), then ISC's.
 #[derive(Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the contract's own members")]
 struct Answer {
@@ -108,7 +108,8 @@ fn answer(issued: Issued) -> Answer {
     }
 }
 
-/// OAuth's error body (RFC 6749, section 5.2), not the DTO.
+/// The response with OAuth's error body (RFC 6749, section 5.2) instead of the contract's
+/// `ErrorResponseDto`.
 fn refuse(refusal: Refusal, basic: bool) -> Response {
     let (status, error, text) = match refusal {
         Refusal::Failed(error) => return error.into_response(),

@@ -1,4 +1,4 @@
-//! `GET /password-policies/{id}`
+//! `GET /password-policies/{id}`.
 
 use axum::{Extension, Json, extract::State};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! `GET /password-policies`
+//! `GET /password-policies`.
 
 use axum::{Extension, extract::State, response::Response};
 

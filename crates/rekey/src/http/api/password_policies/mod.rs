@@ -1,4 +1,4 @@
-//! `/password-policies` (docs/contract.md#password-policies): the policy as the wire has it.
+//! `/password-policies` (docs/contract.md#password-policies), and the JSON form of a policy.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ use crate::{model::time::Micros, policy::Described};
 pub(super) mod get;
 pub(super) mod list;
 
-/// `dateCreated` and `lastUpdated` are texts in the older styles and numbers in the newer: the SDKs
-/// of each refuse the other's.
+/// `dateCreated` and `lastUpdated` are texts in the older styles and numbers (milliseconds) in the
+/// newer ones: the SDKs of each reject the other form.
 fn wire(described: &Described, style: Style) -> Value {
     let Described { policy, source_ids } = described;
     let date = |at: Micros| match style {

@@ -1,4 +1,4 @@
-//! `GET /password-sync-groups/{id}`
+//! `GET /password-sync-groups/{id}`.
 
 use axum::{Json, extract::State};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! `GET /password-sync-groups`
+//! `GET /password-sync-groups`.
 
 use axum::{extract::State, response::Response};
 

@@ -1,4 +1,4 @@
-//! `/password-sync-groups` (docs/contract.md#password-sync-groups): the group as the wire has it.
+//! `/password-sync-groups` (docs/contract.md#password-sync-groups), and the JSON form of a group.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `POST /sources/{id}/connector/check-connection`
+//! `POST /sources/{id}/connector/check-connection`.
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};

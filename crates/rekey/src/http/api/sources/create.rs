@@ -1,4 +1,4 @@
-//! `POST /sources`
+//! `POST /sources`.
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Map, Value};

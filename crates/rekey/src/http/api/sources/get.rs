@@ -1,4 +1,4 @@
-//! `GET /sources/{id}`
+//! `GET /sources/{id}`.
 
 use axum::{Json, extract::State};
 use serde_json::Value;

@@ -1,28 +1,27 @@
-//! Members rekey keeps for its clients: all but `deleteThreshold` and `severalAccounts` mean nothing to
-//! it, and all must
-//! be what the clients' libraries can read again.
+//! Members of a source that rekey stores for its clients. Only `deleteThreshold` and
+//! `severalAccounts` have an effect; each must have the type that the clients' libraries can parse.
 
 use serde_json::{Map, Value};
 
 use super::wrong;
 use crate::Error;
 
-/// A member that is kept.
+/// A stored member and its type.
 struct Member {
     name: &'static str,
-    /// Whether it may be changed after the source was made.
+    /// Whether it may be changed after the source was created.
     changes: bool,
     is: Is,
 }
 
-/// What it must be; none of them may be anything but this or null.
+/// The type of a member; `null` is allowed in addition.
 #[derive(Clone, Copy)]
 enum Is {
     Boolean,
     Mapping,
     Percent,
     Reference,
-    /// One whose every member the libraries insist on.
+    /// A reference of which the libraries require every member.
     StrictReference,
     Text,
 }
@@ -43,7 +42,7 @@ const MEMBERS: &[Member] = &[
     Member { name: "severalAccounts", changes: true, is: Is::Boolean },
 ];
 
-/// The kept members of a body.
+/// The stored members of a request's body.
 pub(super) fn of(body: &Map<String, Value>) -> Result<Map<String, Value>, Error> {
     let mut kept = Map::new();
     for Member { name, is, .. } in MEMBERS {
@@ -55,7 +54,7 @@ pub(super) fn of(body: &Map<String, Value>) -> Result<Map<String, Value>, Error>
     Ok(kept)
 }
 
-/// Keeps a member's new value; false if it is none that may be changed.
+/// Sets a member; `null` removes it. Returns false if `name` is no member that may be changed.
 pub(super) fn change(
     extra: &mut Map<String, Value>,
     name: &str,

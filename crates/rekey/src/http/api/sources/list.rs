@@ -1,4 +1,4 @@
-//! `GET /sources`
+//! `GET /sources`.
 
 use axum::{extract::State, response::Response};
 

@@ -1,4 +1,4 @@
-//! `POST /sources/{id}/load-accounts`
+//! `POST /sources/{id}/load-accounts`.
 
 use axum::{
     Json,
@@ -23,8 +23,8 @@ use crate::{
 pub(in crate::http::api) const ACCESS: Access =
     Access { scopes: &["idn:sources:manage"], levels: LEVELS, api_client: true };
 
-/// The body, a form with `disableOptimization`, says nothing that matters here: every aggregation
-/// looks at every account.
+/// Starts an aggregation. The body, a form with `disableOptimization`, is read and ignored: every
+/// aggregation reads all accounts.
 pub(in crate::http::api) async fn handler(
     State(app): State<App>,
     caller: Caller,

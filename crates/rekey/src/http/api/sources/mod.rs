@@ -1,4 +1,4 @@
-//! `/sources` (docs/contract.md#sources): the source as the wire has it.
+//! `/sources` (docs/contract.md#sources), and the JSON form of a source.
 
 use serde_json::{Map, Value, json};
 
@@ -19,10 +19,10 @@ pub(super) mod load_accounts;
 pub(super) mod patch;
 pub(super) mod schemas;
 
-/// Who may see and change sources.
+/// The levels that may read and change sources.
 pub(super) const LEVELS: &[Level] = &[Level::OrgAdmin, Level::SourceAdmin, Level::SourceSubadmin];
 
-/// The whole object.
+/// A source as JSON, with all members.
 pub(super) fn wire(described: &DescribedSource) -> Value {
     let DescribedSource { source, owner, policy } = described;
     let kind = kind(&source.connector).ok();
@@ -71,7 +71,7 @@ pub(super) fn wire(described: &DescribedSource) -> Value {
     wire
 }
 
-/// The source that a changed document asks for; a member that may not change is an error.
+/// The source that results from a patched document; a change of a fixed member is an error.
 fn changed(old: &Source, before: &Value, after: &Value) -> Result<Source, Error> {
     let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else {
         return Err(Error::bad(BadRequest::Content, "the patch must leave an object"));
@@ -137,13 +137,13 @@ fn wrong(name: &str, what: &str) -> Error {
     Error::bad(BadRequest::IllegalValue, format!("{name} must be {what}"))
 }
 
-/// The whole object of a source that was just written.
+/// A source that was just written, as JSON.
 async fn written(app: &App, source: Source) -> Result<Value, Error> {
     let described = app.store.read(move |tx| tx.describe_source(source)).await?;
     Ok(wire(&described))
 }
 
-/// A reference to the person behind an account or source.
+/// A reference to the owner of an account or source.
 pub(super) fn identity_ref(id: &IdentityId, name: Option<&String>) -> IdentityRef {
     IdentityRef { kind: "IDENTITY".into(), id: id.clone(), name: name.cloned() }
 }

@@ -1,4 +1,4 @@
-//! `GET /sources/{id}/schemas`: the account schema every source has.
+//! `GET /sources/{id}/schemas`: the one account schema, which is the same for every source.
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};

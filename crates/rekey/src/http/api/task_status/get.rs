@@ -1,4 +1,4 @@
-//! `GET /task-status/{id}`
+//! `GET /task-status/{id}`.
 
 use axum::{Json, extract::State};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! `GET /task-status`
+//! `GET /task-status`.
 
 use axum::{extract::State, response::Response};
 

@@ -1,4 +1,4 @@
-//! `/task-status` (docs/contract.md#tasks): a job as the wire has it.
+//! `/task-status` (docs/contract.md#tasks), and the JSON form of a job.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const LEVELS: &[Level] = &[
     Level::SourceSubadmin,
 ];
 
-/// What a task returns, for readers that look the numbers up by name.
+/// The names of a task's result attributes, for clients that find the numbers by name.
 pub(super) fn returns() -> Value {
     let label = |label: &str, name: &str| json!({ "name": label, "displayLabel": label, "attributeName": name });
     json!([
@@ -32,7 +32,7 @@ pub(super) fn returns() -> Value {
     ])
 }
 
-/// Every member is there: the SDKs insist.
+/// A job as JSON, with every member that the SDKs require.
 fn wire(job: &Job) -> Value {
     let time = |at: Option<Micros>| at.map(Micros::rfc3339);
     let (name, description) = if job.kind == AGGREGATION {

@@ -1,5 +1,5 @@
-//! The HTTP client of the exporter, which runs on a thread of its own: requests go by the runtime of
-//! the process.
+//! The exporter's HTTP client. The exporter has a thread of its own, but its requests run on the
+//! process's runtime.
 
 use std::{
     sync::Mutex,
@@ -16,11 +16,11 @@ use hyper_util::{
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use tokio::{runtime::Handle, time::timeout};
 
-/// How long a collector may take for one batch, every try included.
+/// The time that a collector may take for one batch, retries included.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
-/// The longest answer that is read, in bytes.
+/// The longest response that is read, in bytes.
 const LONGEST: usize = 64 * 1024;
-/// How often it is said that the collector cannot be told anything.
+/// The least interval between two warnings that the collector accepts no spans.
 const SAID: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl HttpClient for Client {
 }
 
 impl Client {
-    /// Says it rarely: nothing of rekey depends on it.
+    /// Logs a failed export, but rarely: no function of rekey depends on the collector.
     fn say(&self, why: &dyn std::fmt::Display) {
         let Ok(mut said) = self.said.lock() else { return };
         if said.is_none_or(|said| said.elapsed() > SAID) {
