@@ -1,17 +1,17 @@
-//! What a source of a kind is configured with.
+//! The attributes with which a source of a kind is configured.
 //!
-//! A kind declares each of its attributes once. Validation, the reference page, the sealing of
-//! secrets and the rule who may change an attribute all follow from the declaration.
+//! Each kind declares its attributes once. Validation, the reference page, the sealing of secrets
+//! and the authorization of changes all follow from the declaration.
 
 use serde_json::{Map, Value};
 
 use crate::nearest;
 
-/// The most bytes of a text.
+/// The greatest size of a text, in bytes.
 const TEXT: usize = 4 * 1024;
-/// The most bytes of certificates.
+/// The greatest size of certificates, in bytes.
 const CERTIFICATES: usize = 64 * 1024;
-/// The most texts of a list.
+/// The greatest number of texts in a list.
 const TEXTS: usize = 100;
 
 /// One connector attribute.
@@ -19,27 +19,27 @@ const TEXTS: usize = 100;
 pub struct Attribute {
     /// Its name in `connectorAttributes`.
     pub name: &'static str,
-    /// Which values it takes.
+    /// The values that it takes.
     pub shape: Shape,
-    /// Whether a source needs it.
+    /// Whether a source must have it.
     pub required: bool,
-    /// The value in force where the attribute is absent, in words for people.
+    /// The value in force if the attribute is absent, described for people.
     pub default: Option<&'static str>,
-    /// Whether the store keeps it sealed.
+    /// Whether the store seals its value.
     pub secret: bool,
-    /// What depends on it besides the source's own connections.
+    /// Its effect beyond the source's own connections.
     pub reach: Reach,
-    /// The part of a form it stands in.
+    /// The part of a form in which it appears.
     pub group: Group,
     /// One sentence for the reference page and for forms.
     pub help: &'static str,
 }
 
-/// What a change of an attribute can do to other people: the rule who may change it depends on
-/// this alone.
+/// The effect that a change of an attribute can have on other people. The authorization of the
+/// change depends on this alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It affects nobody but the source.
+    /// It affects only the source.
     Nothing,
     /// It names a program that rekey runs.
     Runs,
@@ -52,15 +52,15 @@ pub enum Reach {
 /// The parts of a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Which accounts there are, and whose.
+    /// Which accounts exist, and to whom they belong.
     Accounts,
-    /// How the system is reached.
+    /// The connection to the system.
     Connection,
-    /// How rekey signs in to the system.
+    /// The sign-in of rekey to the system.
     SignIn,
 }
 
-/// The values an attribute takes.
+/// The values that an attribute takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// `true` or `false`.
@@ -69,9 +69,9 @@ pub enum Shape {
     Certificates,
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// A whole number between two others, both included.
+    /// A whole number within these bounds, both included.
     Number(u64, u64),
-    /// An object with attributes of its own.
+    /// An object with these attributes.
     Object(&'static [Attribute]),
     /// A text of at most 4 KiB.
     Text,
@@ -80,7 +80,7 @@ pub enum Shape {
 }
 
 impl Attribute {
-    /// An attribute that a source may go without; the other members can be set in a struct update.
+    /// An optional attribute; the other members can be set in a struct update.
     pub const fn new(
         name: &'static str,
         shape: Shape,
@@ -91,13 +91,13 @@ impl Attribute {
         Self { name, shape, required: false, default: None, secret: false, reach, group, help }
     }
 
-    /// The same attribute with the value that counts where it is absent.
+    /// The same attribute, with the value that applies if it is absent.
     #[must_use]
     pub const fn or(self, default: &'static str) -> Self {
         Self { default: Some(default), ..self }
     }
 
-    /// The same attribute, needed by every source of the kind.
+    /// The same attribute, required for every source of the kind.
     #[must_use]
     pub const fn required(self) -> Self {
         Self { required: true, ..self }
@@ -110,7 +110,7 @@ impl Attribute {
     }
 }
 
-/// Attributes that several kinds take.
+/// An attribute that several kinds share.
 pub const ALLOW_INSECURE: Attribute = Attribute::new(
     "allowInsecure",
     Shape::Boolean,
@@ -146,7 +146,7 @@ pub const PROTECTED_ACCOUNTS: Attribute = Attribute::new(
     "patterns over whole native identities, with `*` and `?`: rekey never changes these accounts",
 );
 
-/// What the host reads, whichever the kind: a connector never gets these.
+/// The attributes that the host reads for every kind: a connector never receives them.
 pub const OF_EVERY_KIND: &[Attribute] = &[Attribute::new(
     "correlation",
     Shape::Object(&[
@@ -180,8 +180,8 @@ pub const OF_EVERY_KIND: &[Attribute] = &[Attribute::new(
     "how an account finds its person; without it accounts belong to nobody",
 )];
 
-/// Fails with a sentence that names the first attribute which is unknown, missing or of the wrong
-/// shape; never with its value, which may be a secret.
+/// Fails with a sentence that names the first attribute that is unknown, missing or of the wrong
+/// shape. The sentence never contains the value, which may be a secret.
 pub fn check(
     declared: &[&'static Attribute],
     attributes: &Map<String, Value>,
@@ -243,19 +243,19 @@ impl Shape {
     }
 }
 
-/// An attribute that two configurations do not have in common.
+/// An attribute in which two configurations differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Its name, with the names of the objects it stands in: `correlation.accountAttribute`.
+    /// Its name after those of the enclosing objects: `correlation.accountAttribute`.
     pub path: String,
-    /// The reach of the attribute; an unknown one counts as an endpoint.
+    /// The reach of the attribute; an undeclared attribute counts as [`Reach::Where`].
     pub reach: Reach,
-    /// Whether passwords may go to another system, or get there less safely. New certificates
-    /// prove the same system.
+    /// Whether passwords may go to another system, or over a less safe connection. New certificates
+    /// do not count: they prove the identity of the same system.
     pub moves: bool,
 }
 
-/// The attributes that differ, those inside of objects one by one.
+/// The attributes that differ; members of objects are reported one by one.
 pub fn differences(
     declared: &[&'static Attribute],
     old: &Map<String, Value>,
@@ -293,7 +293,7 @@ fn collect(
     }
 }
 
-/// The members of an object; none where it is absent. Nothing for a value of another shape.
+/// The members of an object; an absent object has none. `None` for a value of another shape.
 fn members(attributes: &Map<String, Value>, name: &str) -> Option<Map<String, Value>> {
     match present(attributes, name) {
         None => Some(Map::new()),
@@ -301,7 +301,7 @@ fn members(attributes: &Map<String, Value>, name: &str) -> Option<Map<String, Va
     }
 }
 
-/// `null` is the same as no value.
+/// Returns the value of an attribute; `null` counts as absent.
 fn present<'a>(attributes: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     attributes.get(name).filter(|value| !value.is_null())
 }

@@ -1,4 +1,4 @@
-//! When the certificates end that servers have shown this process.
+//! The ends of validity of the certificates that servers have presented to this process.
 
 use std::{
     collections::HashMap,
@@ -14,16 +14,17 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// By the name or address that was asked for.
+/// The `notAfter` times by requested host name or address, in seconds since 1970.
 static ENDS: Mutex<Option<HashMap<String, i64>>> = Mutex::new(None);
 
-/// When the certificate ends that this host showed last: seconds since 1970, or none if it was not
-/// asked under TLS yet.
+/// The end of validity of the certificate that `host` presented last, in seconds since 1970. `None`
+/// if no TLS handshake with this host has succeeded yet.
 pub fn certificate_end(host: &str) -> Option<i64> {
     ENDS.lock().ok()?.as_ref()?.get(&host.to_ascii_lowercase()).copied()
 }
 
-/// The usual verifier, beside which the end of each certificate it accepts is noted.
+/// Delegates to the standard verifier, and records the end of validity of each accepted
+/// certificate.
 #[derive(Debug)]
 pub(crate) struct Noting(pub(crate) Arc<WebPkiServerVerifier>);
 
@@ -73,7 +74,7 @@ impl ServerCertVerifier for Noting {
     }
 }
 
-/// `notAfter` of a certificate (RFC 5280, section 4.1), in seconds since 1970.
+/// The `notAfter` time of a certificate (RFC 5280, section 4.1), in seconds since 1970.
 fn not_after(certificate: &[u8]) -> Option<i64> {
     const SEQUENCE: u8 = 0x30;
     const VERSION: u8 = 0xa0;
@@ -82,7 +83,7 @@ fn not_after(certificate: &[u8]) -> Option<i64> {
     if let Some((VERSION, _, after)) = element(rest) {
         rest = after;
     }
-    // Serial number, signature algorithm, issuer.
+    // Skips the serial number, the signature algorithm and the issuer.
     for _ in 0..3 {
         (_, _, rest) = element(rest)?;
     }
@@ -92,7 +93,7 @@ fn not_after(certificate: &[u8]) -> Option<i64> {
     seconds(tag, std::str::from_utf8(text).ok()?)
 }
 
-/// The tag, the content and what follows, of a DER element with a short tag.
+/// Reads a DER element with a one-byte tag: returns the tag, the content and the remaining bytes.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -109,13 +110,14 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-/// `UTCTime` or `GeneralizedTime`, both in UTC with seconds.
+/// Parses a `UTCTime` or `GeneralizedTime`, both in UTC with seconds.
 fn seconds(tag: u8, text: &str) -> Option<i64> {
     let text = text.strip_suffix('Z')?;
     let (year, rest) = match tag {
         0x17 => {
             let (year, rest) = text.split_at_checked(2)?;
             let year: i64 = year.parse().ok()?;
+            // Two-digit years below 50 are in the 21st century (RFC 5280, section 4.1.2.5.1).
             (if year < 50 { 2000 + year } else { 1900 + year }, rest)
         }
         0x18 => {
@@ -126,7 +128,8 @@ fn seconds(tag: u8, text: &str) -> Option<i64> {
     };
     let two = |at: usize| rest.get(at..at + 2)?.parse::<i64>().ok();
     let (month, day, hour, minute, second) = (two(0)?, two(2)?, two(4)?, two(6)?, two(8)?);
-    // Days since 1970 of a date in the Gregorian calendar, the year beginning in March.
+    // The number of days since 1970 in the Gregorian calendar, for years that begin in March: a
+    // leap day is then the last day of its year.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days =
         365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469;

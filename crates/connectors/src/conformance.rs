@@ -1,7 +1,7 @@
-//! The behaviour every connector must show, against a real server.
+//! A conformance suite: the behaviour that every connector must show against a real server.
 //!
-//! A test gives a [`Bench`], the way to one server that does not lead through the connector, and
-//! runs [`CASES`]. What a case finds wrong is a panic whose text says what should have been.
+//! A test provides a [`Bench`], which controls one server without the connector, and runs
+//! [`CASES`]. A case that fails panics with a text that states the expected behaviour.
 
 #![expect(clippy::panic, reason = "a suite of tests: what is wrong is a panic")]
 
@@ -32,19 +32,19 @@ pub use self::{
     proxy::{Moment, Proxy, Trouble, Write},
 };
 
-/// A way to a server that does not lead through the connector under test.
+/// Control of a server by a path independent of the connector under test.
 #[async_trait]
 pub trait Bench: Send + Sync {
     /// The kind under test.
     fn kind(&self) -> &'static Entry;
 
-    /// Connector attributes that work, with `host` and `port`.
+    /// Connector attributes that work, including `host` and `port`.
     fn attributes(&self) -> Value;
 
-    /// The PEM text of an authority that signed nothing.
+    /// The PEM text of a certificate authority that has signed no certificate of the server.
     fn wrong_authority(&self) -> String;
 
-    /// Makes an account that can sign in with `password`; returns its native identity.
+    /// Creates an account that can sign in with `password`; returns its native identity.
     async fn create(&self, name: &str, password: &str) -> String;
 
     /// The native identity of an account that does not exist.
@@ -53,37 +53,39 @@ pub trait Bench: Send + Sync {
     /// Removes an account.
     async fn remove(&self, native_identity: &str);
 
-    /// Locks an account so that a change must not unlock it; returns what a change then meets.
+    /// Locks an account in such a way that a change must not unlock it; returns the fault that a
+    /// change must then report.
     async fn lock(&self, native_identity: &str) -> FaultKind;
 
-    /// Whether the password opens the account, through a client that shares no code with rekey.
+    /// Whether the account can sign in with the password; the client shares no code with rekey.
     async fn logs_in(&self, native_identity: &str, password: &str) -> bool;
 
-    /// Makes accounts that no connector of this kind may change, whatever their source says; returns
-    /// their native identities.
+    /// Creates accounts that no connector of this kind may change, whatever the source's
+    /// configuration; returns their native identities.
     async fn privileged(&self, _name: &str) -> Vec<String> {
         Vec::new()
     }
 
-    /// Passwords the server refuses, each with a word that the rejection must contain.
+    /// Passwords that the server refuses, each with a word that the rejection must contain.
     fn refused(&self) -> Vec<(String, &'static str)>;
 
-    /// Whether the server refuses a password again that it had before.
+    /// Whether the server refuses a password that the account had before.
     fn keeps_history(&self) -> bool;
 
-    /// The server's log, where it can be read.
+    /// The path of the server's log, if it can be read.
     fn log(&self) -> Option<PathBuf>;
 }
 
-/// A case and its name.
+/// The name of a case and the case.
 pub type Case = (&'static str, for<'a> fn(&'a Suite<'a>) -> Running<'a>);
 
-/// A case under way.
+/// A case that is running.
 pub type Running<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 macro_rules! cases {
     ($($module:ident::$name:ident),* $(,)?) => {
-        /// Every case, in the order to run them: the last one reads the log of all others.
+        /// Every case, in the order in which they must run: the last one reads the log of all
+        /// others.
         pub const CASES: &[Case] = &[$((stringify!($name), |suite| Box::pin($module::$name(suite)))),*];
     };
 }
@@ -116,22 +118,22 @@ cases![
     listing::leaves_no_password_in_the_log,
 ];
 
-/// A run of the cases against one server.
+/// One run of the cases against one server.
 pub struct Suite<'a> {
     bench: &'a dyn Bench,
     connector: Arc<dyn Connector>,
-    /// Keeps the accounts of several runs against one server apart.
+    /// A prefix of account names that keeps several runs on one server apart.
     run: String,
     made: Mutex<usize>,
-    /// Every password that was sent.
+    /// Every password that was sent to the server.
     sent: Mutex<Vec<String>>,
-    /// How long the server's log was at the start, in bytes.
+    /// The length of the server's log at the start of this run, in bytes.
     log_before: usize,
 }
 
 impl<'a> Suite<'a> {
-    /// Opens the connector. `run` distinguishes this run from others on the same server: a few
-    /// lower-case letters and digits.
+    /// Opens the connector. `run` distinguishes this run from others on the same server; it
+    /// consists of a few lower-case letters and digits.
     pub fn new(bench: &'a dyn Bench, run: &str) -> Self {
         Self {
             bench,
@@ -143,7 +145,7 @@ impl<'a> Suite<'a> {
         }
     }
 
-    /// What the server wrote into its log since the start of this run.
+    /// The part of the server's log that was written since the start of this run.
     fn log_since_start(&self) -> String {
         let log = self.bench.log().map(|path| read(&path)).unwrap_or_default();
         String::from_utf8_lossy(log.get(self.log_before..).unwrap_or_default()).into_owned()
@@ -155,12 +157,12 @@ impl<'a> Suite<'a> {
         format!("{}x{made}", self.run)
     }
 
-    /// A new account with a password nobody reads.
+    /// Creates an account with the password `INITIAL`; returns its native identity.
     async fn account(&self) -> String {
         self.bench.create(&self.name(), INITIAL).await
     }
 
-    /// A new password that every server accepts.
+    /// Returns a new password that every server accepts.
     fn password(&self) -> String {
         format!("Fresh-{}-Passw0rd!", self.name())
     }
@@ -182,7 +184,7 @@ impl<'a> Suite<'a> {
         succeeded("verify", connector.verify(&change(account, &password)).await)
     }
 
-    /// Sets a password, from observation to confirmation.
+    /// Sets a password: observes the account, applies the change and requires that it was applied.
     async fn set(&self, account: &str, password: &str) {
         let observed = self.observe(account).await;
         let outcome = self.apply(&*self.connector, account, password, &observed).await;
@@ -197,7 +199,7 @@ impl<'a> Suite<'a> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(password.to_owned());
     }
 
-    /// Attributes that differ from working ones in some places.
+    /// The working attributes with `changes` applied.
     fn attributes_with<const N: usize>(&self, changes: [(&str, Value); N]) -> Value {
         let mut attributes = self.bench.attributes();
         for (name, value) in changes {
@@ -208,7 +210,7 @@ impl<'a> Suite<'a> {
         attributes
     }
 
-    /// The connector, with all its traffic going through a proxy.
+    /// A proxy to the server, and a connector that connects through it.
     async fn behind_proxy(&self) -> (Proxy, Arc<dyn Connector>) {
         let attributes = self.bench.attributes();
         let host = attributes.get("host").and_then(Value::as_str).unwrap_or_default();
@@ -220,7 +222,7 @@ impl<'a> Suite<'a> {
     }
 }
 
-/// What accounts are made with.
+/// The password with which accounts are created.
 const INITIAL: &str = "Initial-Passw0rd-0";
 
 fn open(kind: &Entry, attributes: Value) -> Arc<dyn Connector> {
@@ -235,7 +237,7 @@ fn change<'a>(native_identity: &'a str, password: &'a Password) -> Change<'a> {
     Change { account: named(native_identity), password, salt: *b"0123456789abcdef" }
 }
 
-/// An account of which only the name is known.
+/// An account of which only the native identity is known.
 fn named(native_identity: &str) -> Account<'_> {
     Account { native_identity, stable_id: None, correlated_by: None }
 }

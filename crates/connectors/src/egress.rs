@@ -1,4 +1,4 @@
-//! Which systems connectors may reach at all: the operator's word, above every source's.
+//! The systems that connectors may reach: a limit set by the operator, which no source can extend.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -8,21 +8,22 @@ use std::{
 
 use ipnet::IpNet;
 
-/// Hosts and networks that connectors may reach. The default lets them reach everything; link-local
-/// and metadata addresses are out of reach always.
+/// The hosts and networks that connectors may reach. The default allows all of them, except
+/// link-local and metadata addresses, which are always refused.
 #[derive(Clone, Debug, Default)]
 pub struct Egress(Option<Arc<[Rule]>>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
-    /// A name exactly as sources give it, in lower case, wherever it resolves to.
+    /// A host name in lower case. It matches the name in a source, whatever address that resolves
+    /// to.
     Host(String),
-    /// Addresses, however a source names them.
+    /// A network of addresses, whatever name a source uses for them.
     Network(IpNet),
 }
 
 impl Egress {
-    /// From names, addresses and networks (`10.0.0.0/8`); an empty list lets everything pass.
+    /// Parses host names, addresses and networks (`10.0.0.0/8`); an empty list allows every host.
     pub fn new(list: &[String]) -> Result<Self, String> {
         if list.is_empty() {
             return Ok(Self::default());
@@ -31,7 +32,7 @@ impl Egress {
         Ok(Self(Some(rules?.into())))
     }
 
-    /// Whether `host`, which resolved to `address`, may be reached.
+    /// Whether rekey may reach `host`, which resolved to `address`.
     pub(crate) fn lets(&self, host: &str, address: IpAddr) -> bool {
         let Some(rules) = &self.0 else { return true };
         let (host, address) = (plain(host), address.to_canonical());
@@ -54,7 +55,8 @@ impl FromStr for Rule {
         }
         let name = plain(text);
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        // What ends in a number is an address to the resolver, and this is none.
+        // A resolver reads a name whose last label is a number as an address, and `text` is not a
+        // valid one.
         let ends = name.rsplit('.').next().unwrap_or_default();
         let is_address = ends.chars().all(|c| c.is_ascii_digit());
         if name.is_empty() || name.len() > 253 || is_address || !name.chars().all(is_plain) {
@@ -71,7 +73,8 @@ fn plain(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// The addresses at which clouds serve their machines' credentials, beside the link-local ones.
+/// The addresses, beside the link-local ones, at which cloud providers serve credentials to their
+/// machines.
 const METADATA: [IpAddr; 6] = [
     // Alibaba Cloud: "View instance metadata".
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
@@ -88,8 +91,8 @@ const METADATA: [IpAddr; 6] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
 ];
 
-/// Whether no connected system may have this address: one of [`METADATA`], a link-local one
-/// (RFC 3927; RFC 4291, section 2.5.6), or one of IPv6 that a router translates to such a one.
+/// Whether `address` is off limits for every source: one of [`METADATA`], a link-local one (RFC
+/// 3927; RFC 4291, section 2.5.6), or an IPv6 address that a router translates to such an address.
 pub(crate) fn is_forbidden(address: IpAddr) -> bool {
     let address = address.to_canonical();
     METADATA.contains(&address)
@@ -102,7 +105,7 @@ pub(crate) fn is_forbidden(address: IpAddr) -> bool {
         }
 }
 
-/// The addresses of IPv4 that a router may translate this one to.
+/// The IPv4 addresses to which a router may translate `v6`.
 fn embedded(v6: Ipv6Addr) -> Vec<Ipv4Addr> {
     let octets = v6.octets();
     let at = |positions: [usize; 4]| {
@@ -113,8 +116,8 @@ fn embedded(v6: Ipv6Addr) -> Vec<Ipv4Addr> {
         [0x2002, ..] => vec![at([2, 3, 4, 5])],
         // NAT64 with the well-known prefix (RFC 6052, section 2.1).
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![at([12, 13, 14, 15])],
-        // NAT64 with prefixes for local use (RFC 8215). Their length is the operator's choice: 48,
-        // 56, 64 or 96 bits (RFC 6052, section 2.2).
+        // NAT64 with prefixes for local use (RFC 8215). The operator chooses their length: 48, 56,
+        // 64 or 96 bits (RFC 6052, section 2.2), so each of the four embeddings is checked.
         [0x64, 0xff9b, 1, ..] => {
             [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]].map(at).into()
         }

@@ -1,17 +1,17 @@
-//! OpenLDAP and other directories that have the Password Modify operation (RFC 3062).
+//! OpenLDAP and other directories with the Password Modify operation (RFC 3062).
 //!
 //! A change is one extended operation on a pooled connection. The directory hashes the password and
-//! judges it by its own policy, as long as its access rules give `bindDn` `write`, not `manage`, on
-//! `userPassword`: with `manage`, OpenLDAP skips the policy.
+//! checks it against its own policy, provided that its access rules give `bindDn` `write`, not
+//! `manage`, on `userPassword`: with `manage`, OpenLDAP skips the policy.
 //!
-//! The change stamp is a hash of the stored, salted hash of the password, where `bindDn` may read it
-//! (OpenLDAP's `write` includes that): it moves with every change and with nothing else. Otherwise
-//! it is `pwdChangedTime` and `entryCSN`: the first has a resolution of one second, and the second
-//! moves with any change of the entry, so that an unrelated one looks like a change of the password.
-//! A failed login is such a change under OpenLDAP's ppolicy overlay.
+//! The change stamp is a hash of the stored, salted hash of the password, if `bindDn` may read it
+//! (OpenLDAP's `write` includes that): it differs after every change of the password and only then.
+//! Otherwise it is `pwdChangedTime`, with a resolution of one second, and `entryCSN`, which differs
+//! after any change of the entry: a failed login under OpenLDAP's ppolicy overlay, for example,
+//! then looks like a change of the password.
 //!
-//! OpenLDAP 2.5 refuses the assertion control (RFC 4528) on this operation (result 12), so the stamp
-//! is compared by a search on the same connection right before: the window is one round trip.
+//! OpenLDAP 2.5 refuses the assertion control (RFC 4528) on this operation (result 12), so a search
+//! on the same connection compares the stamp right before: the race window is one round trip.
 
 use std::{sync::Arc, time::Instant};
 
@@ -51,15 +51,15 @@ mod stamp;
 pub use self::administration::Administration;
 pub use self::config::Config;
 
-/// Asks for no attribute (RFC 4511, section 4.5.1.8).
+/// Requests no attribute (RFC 4511, section 4.5.1.8).
 const NO_ATTRIBUTE: &str = "1.1";
 
 /// A directory.
 pub struct Directory {
     config: Arc<Config>,
-    /// Which entries are accounts.
+    /// The filter that selects the accounts.
     filter: Filter,
-    /// Every entry.
+    /// The filter that matches every entry.
     any: Filter,
     pool: Pool,
 }
@@ -99,7 +99,7 @@ impl Connector for Directory {
     }
 
     async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault> {
-        // Also proves that a pooled connection is alive.
+        // This read also proves that a pooled connection works.
         let (lease, _) = self.base().await?;
         self.list(lease, to).await
     }
@@ -116,7 +116,7 @@ impl Connector for Directory {
 
     async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome {
         if change.password.expose().is_empty() {
-            // RFC 3062, section 2: the directory would make up a password of its own.
+            // RFC 3062, section 2: the directory would generate a password itself.
             return Outcome::Rejected(Rejection {
                 message: "the password is empty".to_owned(),
                 reused: false,
@@ -130,7 +130,7 @@ impl Connector for Directory {
 
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
         if change.password.expose().is_empty() {
-            // RFC 4513, section 5.1.2: an empty password signs in nobody, with success.
+            // RFC 4513, section 5.1.2: a bind with an empty password succeeds anonymously.
             return Ok(Verdict::No);
         }
         let (lease, entry) = self.account(&change.account).await?;
@@ -144,10 +144,10 @@ impl Connector for Directory {
 }
 
 impl Directory {
-    /// Reads an account, on a connection that has just proved to be alive.
+    /// Reads an account, on a connection that this read has proved to work.
     ///
-    /// Refuses what rekey changes for nobody: everything outside `baseDn`, its own account and those
-    /// that are protected, however their names are spelled.
+    /// Refuses every account that rekey never changes: those outside `baseDn`, rekey's own account
+    /// and the protected ones, whatever the spelling of their names.
     async fn account(&self, account: &Account<'_>) -> Result<(Lease, Entry), Fault> {
         let name = account.native_identity;
         if dn::is_same(name, &self.config.bind_dn) {
@@ -162,7 +162,7 @@ impl Directory {
         }
         let mut attributes = stamp::ATTRIBUTES.to_vec();
         attributes.extend(IDS);
-        // No other attribute: what a caller names is sent to the directory.
+        // A caller may choose the name: request only attributes with which accounts are listed.
         let correlated_by = account.correlated_by.unwrap_or_default();
         let is_listed = |listed: &&str| {
             listed.eq_ignore_ascii_case(correlated_by)
@@ -184,19 +184,19 @@ impl Directory {
         }
     }
 
-    /// The values of this attribute, as those of the account that an aggregation would list.
+    /// The account's values of `attribute`, as an aggregation would list them.
     fn correlation(&self, entry: &Entry, attribute: Option<&str>) -> Vec<String> {
         let listed = self.listed(entry, &self.wanted());
         attribute.map(|attribute| listed.values(attribute)).unwrap_or_default()
     }
 
-    /// Reads the entry that the accounts are below.
+    /// Reads the entry that contains the accounts.
     async fn base(&self) -> Result<(Lease, Option<Entry>), Fault> {
         let lease = self.pool.take().await?;
         self.read(lease, &self.config.base_dn, &self.any, &[NO_ATTRIBUTE]).await
     }
 
-    /// Reads the one entry at `base`. A pooled connection that turns out to be dead is replaced.
+    /// Reads the one entry at `base`. A pooled connection that turns out to be broken is replaced.
     async fn read(
         &self,
         mut lease: Lease,
@@ -222,7 +222,7 @@ impl Directory {
         }
     }
 
-    /// Everything before the write: still the same account, still as observed, still in time.
+    /// Checks the account, its stamp and the deadline; returns the connection for the write.
     async fn prepared(
         &self,
         account: &Account<'_>,
@@ -247,7 +247,7 @@ impl Directory {
         }
     }
 
-    /// The write: sent once, whatever happens, and not late.
+    /// Writes the password: sends one request, never a second one, and none after `deadline`.
     async fn modify(&self, mut lease: Lease, change: &Change<'_>, deadline: Instant) -> Outcome {
         let request =
             Request::password_modify(change.account.native_identity, change.password.expose());
@@ -266,7 +266,7 @@ impl Directory {
         }
     }
 
-    /// One login with the password, on a connection of its own.
+    /// Signs in once with the password, on a separate connection.
     async fn sign_in_once(&self, change: &Change<'_>) -> Result<Verdict, Fault> {
         let _slot = self.pool.slot().await?;
         let mut connection = self.pool.door.connect().await?;
@@ -274,7 +274,7 @@ impl Directory {
         let answer = connection.call(OPERATION, bind, &[ppolicy::request()]).await;
         let answer = answer.map_err(|broken| broken.fault)?;
         Ok(match (answer.code, ppolicy::refusal(&answer)) {
-            // The policy tells an expired password only to who knows it.
+            // The policy reports an expired password only after the correct password was sent.
             (0, _) | (49, Some(Refusal::Expired | Refusal::ChangeAfterReset)) => Verdict::Yes,
             (49, None) => Verdict::No,
             _ => Verdict::CannotTell,
@@ -282,11 +282,11 @@ impl Directory {
     }
 }
 
-/// The change stamp of an account whose password may be changed now.
+/// Returns the change stamp of an account whose password may be changed now.
 ///
-/// An account that locked itself by failed logins may: setting a password is how such a lock is
-/// meant to end, and OpenLDAP lifts it. One that an administrator locked may not, because OpenLDAP
-/// would lift that too.
+/// That includes an account locked after failed logins: a new password is the intended way to end
+/// such a lock, and OpenLDAP lifts it. An account that an administrator locked is refused, because
+/// OpenLDAP would lift that lock as well.
 fn changeable(entry: &Entry) -> Result<Stamp, Fault> {
     if entry.first("pwdAccountLockedTime") == Some(LOCKED_FOR_GOOD) {
         return Err(Fault::new(
@@ -297,7 +297,7 @@ fn changeable(entry: &Entry) -> Result<Stamp, Fault> {
     Ok(stamp::of(entry))
 }
 
-/// Refuses an account whose name is another one's now.
+/// Refuses an account whose name now belongs to another account.
 fn check_same(entry: &Entry, account: &Account<'_>) -> Result<(), Fault> {
     match (account.stable_id, entry.stable_id()) {
         (None, _) => Ok(()),

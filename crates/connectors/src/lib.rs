@@ -1,10 +1,10 @@
-//! The systems rekey can change passwords on.
+//! Connectors to the systems on which rekey changes passwords.
 //!
-//! A *connector* knows one kind of system. To add one, write one file that implements
+//! A *connector* supports one kind of system. To add one, write one file that implements
 //! [`Connector`] and [`Kind`], and add one line to [`KINDS`].
 //!
-//! This crate knows nothing of HTTP, of the store or of jobs: a connector gets an account and a
-//! password, and answers with an [`Outcome`], or with a [`Fault`] when it must.
+//! This crate depends on neither HTTP nor the store nor jobs: a connector receives an account and a
+//! password, and returns an [`Outcome`], or a [`Fault`] if the call failed.
 
 use std::{sync::Arc, time::Instant};
 
@@ -44,7 +44,7 @@ pub use self::{
     said::{is_hidden, shown},
 };
 
-/// Every kind of connector in this crate and build.
+/// Every kind of connector that this build contains.
 pub const KINDS: &[Entry] = &[
     #[cfg(feature = "ldap")]
     Entry::of::<ldap::Directory>(),
@@ -52,83 +52,83 @@ pub const KINDS: &[Entry] = &[
     Entry::of::<postgresql::Database>(),
 ];
 
-/// A live link to one source. The host keeps one per source and version of its configuration,
-/// and bounds how many calls run at once.
+/// An open connector of one source. The host keeps one per source and version of its configuration,
+/// and limits the number of concurrent calls.
 #[async_trait]
 pub trait Connector: Send + Sync {
-    /// Proves that the source answers and that rekey's own credentials work.
+    /// Checks that the source answers and accepts rekey's own credentials.
     async fn test(&self) -> Result<(), Fault>;
 
-    /// Sends every account, in bounded memory: the channel pushes back.
+    /// Sends every account to the channel; the channel's capacity bounds the memory in use.
     async fn accounts(&self, to: mpsc::Sender<Listed>) -> Result<(), Fault>;
 
-    /// Proves that the account is there and could be changed now, and reads its change stamp and
-    /// whose account it is. Changes nothing.
-    /// The caller compares what it returns with what it knows.
+    /// Reads the account's change stamp, stable id and correlation values; the caller compares them
+    /// with those it stored. Fails unless the account exists and could be changed now. Changes
+    /// nothing.
     async fn observe(&self, account: &Account<'_>) -> Result<Observed, Fault>;
 
-    /// Sets the password, once, if the stamp is still the one observed (where the source can
-    /// compare and set), and the account is still the one with its stable id. Sends nothing after
-    /// `deadline`.
+    /// Sets the password once. Changes nothing if the stamp differs from `observed` (where the
+    /// source can compare and set), or if the name now belongs to an account with another stable
+    /// id. Sends nothing after `deadline`.
     ///
-    /// `Unknown` whenever something may have been sent and the answer is missing: rekey then
-    /// observes and verifies before anything else, and never repeats blindly.
+    /// Returns `Unknown` whenever a byte may have been sent and the answer is missing: rekey then
+    /// observes and verifies before it does anything else, and never repeats a write blindly.
     async fn apply(&self, change: &Change<'_>, observed: &Stamp, deadline: Instant) -> Outcome;
 
-    /// Whether this very password is in force: by exact comparison where the source allows it,
-    /// else by one login, which counts as a failed login on the source if it is not.
+    /// Checks whether exactly this password is in force: by comparison where the source allows it,
+    /// else by one login. On the source, a login with a wrong password counts as a failed one.
     async fn verify(&self, change: &Change<'_>) -> Result<Verdict, Fault>;
 }
 
-/// What a connector says of itself before it is opened.
+/// The properties of a kind of connector, known before a source is opened.
 pub trait Kind: Connector + Sized + 'static {
     /// The `connector` value in a source's configuration.
     const NAME: &'static str;
-    /// The name people read, the wire's `connectorName`.
+    /// The display name, `connectorName` on the wire.
     const DISPLAY_NAME: &'static str;
-    /// What the system can do, and so what a source of this kind may offer.
+    /// The system's features, and so the features that a source of this kind may offer.
     const FEATURES: &'static [Feature];
-    /// Every connector attribute it takes; those of every kind come on top.
+    /// The kind's own connector attributes; [`Entry::declared`] adds those of every kind.
     const ATTRIBUTES: &'static [Attribute];
-    /// Whether the system gives each account an id that outlives a rename and is never used again
-    /// for another account, and the connector reads and compares it.
+    /// Whether the system gives each account an id that outlives a rename and is never reused for
+    /// another account, and the connector reads and compares it.
     const STABLE_ID: bool;
-    /// Whether the system compares names and attributes without regard to ASCII case.
+    /// Whether the system ignores ASCII case when it compares names and attributes.
     const IGNORES_CASE: bool;
-    /// How a change that the source confirmed is verified.
+    /// The verification after a change that the source confirmed.
     const VERIFICATION: Verification;
     /// The source's `connectorAttributes`, without those that the host reads.
     type Config: DeserializeOwned;
 
-    /// Checks the configuration; connects no earlier than the first call, and nowhere that `egress`
-    /// does not allow.
+    /// Checks the configuration. The connector connects at the first call or later, and only to
+    /// addresses that `egress` allows.
     fn open(config: Self::Config, egress: &Egress) -> Result<Self, Fault>;
 }
 
-/// An account as rekey knows it.
+/// An account as rekey has stored it.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
-    /// The source's own name for it: it may be given to another account later.
+    /// The source's own name for it; the source may later give it to another account.
     pub native_identity: &'a str,
-    /// The system's id that outlives a rename; none where it has none or rekey has not read it yet.
+    /// The system's id that outlives a rename; `None` if it has none or rekey has not read it.
     pub stable_id: Option<&'a str>,
-    /// The attribute whose values [`Connector::observe`] returns, spelled as a source's correlation
-    /// spells it; see [`Listed::values`].
+    /// The attribute whose values [`Connector::observe`] returns, spelled as in the source's
+    /// correlation; see [`Listed::values`].
     pub correlated_by: Option<&'a str>,
 }
 
-/// What [`Connector::observe`] read.
+/// The result of [`Connector::observe`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The change stamp: it differs after every change of the password.
     pub stamp: Stamp,
-    /// The system's id of the account, where it has one.
+    /// The system's id of the account, if the system has one.
     pub stable_id: Option<String>,
-    /// What [`Listed::values`] finds for [`Account::correlated_by`] in the account as it is now.
+    /// The current values of [`Account::correlated_by`], as found by [`Listed::values`].
     pub correlation: Vec<String>,
 }
 
-/// The fault of an account whose name now belongs to another account.
+/// The fault for an account whose name now belongs to another account.
 pub fn another_account() -> Fault {
     Fault::new(
         FaultKind::NoAccount,
@@ -136,40 +136,40 @@ pub fn another_account() -> Fault {
     )
 }
 
-/// One password for one account.
+/// A new password for one account.
 pub struct Change<'a> {
-    /// Which account.
+    /// The account to change.
     pub account: Account<'a>,
     /// The new password.
     pub password: &'a Password,
-    /// Random bytes that stay the same for every attempt of this change, so that a verifier made
-    /// from them is byte-identical in a retry.
+    /// Random bytes that stay the same for every attempt of this change, so that a retry derives a
+    /// byte-identical verifier.
     pub salt: [u8; 16],
 }
 
 /// An account as its source lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The source's own name for it: a DN, a login, a role. The wire's `accountId`.
+    /// The source's own name for it: a DN, a login or a role; `accountId` on the wire.
     pub native_identity: String,
-    /// The system's id that outlives a rename, at most 128 characters, where it has one.
+    /// The id that outlives a rename, at most 128 characters, if the system has one.
     pub stable_id: Option<String>,
-    /// The name people read. The wire's `accountName`.
+    /// The display name, `accountName` on the wire.
     pub name: String,
-    /// Its attributes: texts, numbers, booleans or arrays of texts. Never a password or verifier.
+    /// Attributes: texts, numbers, booleans or arrays of texts. Never a password or verifier.
     pub attributes: Map<String, Value>,
-    /// Whether the source says that nobody may sign in with it.
+    /// Whether the source says that the account is disabled: nobody can sign in with it.
     pub disabled: bool,
-    /// Whether the source locked it.
+    /// Whether the source has locked the account.
     pub locked: bool,
 }
 
 impl Listed {
-    /// The texts by which an account may name its person: those of an attribute that it is listed
-    /// with, else its name for `name`; for `nativeIdentity`, that.
+    /// The values of `attribute` for correlation with a person. `nativeIdentity` is the native
+    /// identity; `name` is the display name, unless the account has an attribute of that name.
     ///
-    /// Connectors find what they observe with this as well: an aggregation and a change must not
-    /// take the same account for two people's.
+    /// Connectors use this for observations as well, so that an aggregation and a change never
+    /// correlate one account with different people.
     pub fn values(&self, attribute: &str) -> Vec<String> {
         let text = |value: &Value| match value {
             Value::String(text) => Some(text.clone()),
@@ -186,45 +186,45 @@ impl Listed {
     }
 }
 
-/// When an account's password last changed, in the source's own terms; compared for equality only.
-/// Empty where the source cannot tell.
+/// A value that differs after every change of an account's password, in the source's own format;
+/// compared for equality only. Empty if the source has no such value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp(pub String);
 
 impl Stamp {
-    /// Whether the source can tell a change at all.
+    /// Whether the source has such a value.
     pub fn is_known(&self) -> bool {
         !self.0.is_empty()
     }
 }
 
-/// What became of [`Connector::apply`].
+/// The result of [`Connector::apply`].
 #[derive(Debug)]
 pub enum Outcome {
-    /// The source said yes.
+    /// The source confirmed the change.
     Applied,
-    /// Nothing was changed, and the password is not at fault: the fault says whether to ask again.
+    /// Nothing changed, for a reason other than the password: the fault says whether to retry.
     NotApplied(Fault),
-    /// The source refused this password, for good.
+    /// The source refused this password permanently.
     Rejected(Rejection),
-    /// Something was sent and no answer came.
+    /// A request was sent, but no answer arrived.
     Unknown(Fault),
 }
 
-/// Why a source refused a password.
+/// The reason why a source refused a password.
 #[derive(Debug)]
 pub struct Rejection {
-    /// A sentence a person may read: which rule of the source was not met, if it said so.
+    /// A sentence for people: the rule of the source that was not met, if the source named it.
     pub message: String,
-    /// Whether it was refused because it equals the one in force or one in the history: after a
-    /// lost answer that may be our own success.
+    /// Whether the source refused the password as equal to the current one or one in its history:
+    /// after a lost answer, that may mean that rekey's own write succeeded.
     pub reused: bool,
 }
 
-/// What [`Connector::verify`] found.
+/// The result of [`Connector::verify`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is impossible to find out.
+    /// The source does not show which password is in force.
     CannotTell,
     /// Another password is in force.
     No,
@@ -232,16 +232,16 @@ pub enum Verdict {
     Yes,
 }
 
-/// How a confirmed change is verified.
+/// The method by which a confirmed change is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
-    /// [`Connector::verify`] compares exactly and costs no login.
+    /// By [`Connector::verify`], which compares exactly and costs no login.
     Exact,
-    /// The stamp moved: a login is spent only after a lost answer.
+    /// By a changed stamp; a login is spent only after a lost answer.
     Stamp,
 }
 
-/// Something a source can do, spelled as the contract spells it.
+/// A feature of a source, spelled as in the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Feature {
@@ -251,10 +251,10 @@ pub enum Feature {
     Password,
 }
 
-/// Checks connector attributes and makes the link.
+/// Checks connector attributes and opens the connector.
 type Open = fn(Value, &Egress) -> Result<Arc<dyn Connector>, Fault>;
 
-/// A line in [`KINDS`].
+/// An entry of [`KINDS`].
 #[derive(Clone, Copy)]
 pub struct Entry {
     /// See [`Kind::NAME`].
@@ -275,7 +275,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The line of a kind.
+    /// The entry of kind `K`.
     pub const fn of<K: Kind>() -> Self {
         Self {
             name: K::NAME,
@@ -294,13 +294,13 @@ impl Entry {
         self.attributes.iter().chain(attribute::OF_EVERY_KIND).collect()
     }
 
-    /// Fails where connector attributes are not what the kind declares.
+    /// Fails if connector attributes do not match the declarations of the kind.
     pub fn check(&self, attributes: &Map<String, Value>) -> Result<(), Fault> {
         attribute::check(&self.declared(), attributes, "connectorAttributes")
             .map_err(|text| Fault::new(FaultKind::Misconfigured, text))
     }
 
-    /// The attributes that two configurations of a source do not have in common.
+    /// The attributes in which two configurations of a source differ.
     pub fn differences(
         &self,
         old: &Map<String, Value>,
@@ -309,7 +309,7 @@ impl Entry {
         attribute::differences(&self.declared(), old, new)
     }
 
-    /// Checks the connector attributes and makes the link; connects at the first call.
+    /// Checks the connector attributes and opens the connector, which connects at the first call.
     pub fn open(&self, attributes: Value, egress: &Egress) -> Result<Arc<dyn Connector>, Fault> {
         let Value::Object(mut attributes) = attributes else {
             return Err(Fault::new(
@@ -318,7 +318,7 @@ impl Entry {
             ));
         };
         self.check(&attributes)?;
-        // An absent value and `null` are the same here, and not for every type of a configuration.
+        // `null` counts as absent here, but not for every type of a configuration.
         attributes.retain(|name, value| {
             !value.is_null() && self.attributes.iter().any(|attribute| attribute.name == name)
         });
@@ -331,7 +331,7 @@ fn parse<C: DeserializeOwned>(attributes: Value) -> Result<C, Fault> {
     serde_path_to_error::deserialize(attributes).map_err(|error| {
         let (at, text) = (error.path().to_string(), error.inner().to_string());
         let place = if at == "." { String::new() } else { format!(".{at}") };
-        // serde repeats a value of the wrong type, and a value may be a secret.
+        // The serde text repeats a value of the wrong type, and the value may be a secret.
         let text = text.find(", expected ").filter(|_| text.starts_with("invalid ")).map_or_else(
             || text.clone(),
             |from| format!("wrong type or value{}", text.get(from..).unwrap_or_default()),

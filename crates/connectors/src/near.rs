@@ -1,6 +1,7 @@
-//! The name that someone probably meant.
+//! Suggests the name that a misspelt word was probably meant to be.
 
-/// `: did you mean X?`, or nothing when no name is near.
+/// Returns `: did you mean X?` for the nearest name, or an empty text if its Damerau-Levenshtein
+/// distance from `word` exceeds 1 plus a third of its length.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let best = names
         .into_iter()

@@ -1,4 +1,4 @@
-//! How every connector reaches its target: one resolved address, bounded in time.
+//! Connections to targets: one resolved address, with time limits.
 
 use std::{
     io,
@@ -17,19 +17,19 @@ use crate::{
     egress::{Egress, is_forbidden},
 };
 
-/// How long reaching a target may take: the name, the TCP handshake, then the TLS handshake and
-/// the sign-in, each on its own.
+/// The time limit for each step of a connection: the name and the TCP handshake, the TLS handshake,
+/// the sign-in.
 pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long a target may take to answer one request.
+/// The time limit for the answer to one request.
 pub(crate) const OPERATION: Duration = Duration::from_secs(10);
 
-/// Opens a TCP connection to `host`, without Nagle's delay, if the operator lets rekey reach it.
+/// Opens a TCP connection to `host`, without Nagle's delay, if the operator allows it.
 ///
-/// The address that was checked is the one connected to: the name is not resolved again.
+/// The connection goes to the address that was checked: the name is not resolved again.
 ///
-/// Bytes that the target has not acknowledged within [`OPERATION`] are given up by the kernel, so
-/// that a request cannot arrive long after its deadline.
+/// The kernel discards bytes that the target has not acknowledged within [`OPERATION`], so that a
+/// request cannot arrive long after its deadline.
 pub(crate) async fn dial(egress: &Egress, host: &str, port: u16) -> Result<TcpStream, Fault> {
     let unreachable = |error: io::Error| {
         Fault::new(FaultKind::Unreachable, format!("{host}:{port} cannot be reached: {error}"))
@@ -57,7 +57,7 @@ pub(crate) async fn dial(egress: &Egress, host: &str, port: u16) -> Result<TcpSt
     }
 }
 
-/// The fault of a host that rekey must not reach.
+/// The fault for a host that rekey must not reach.
 fn refused(message: String) -> Fault {
     misconfigured(message).about_endpoint()
 }
@@ -71,7 +71,7 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Checks a configured host: a name or an address, nothing that could change a URL.
+/// Checks a configured host: a name or an IPv4 address, without characters that could change a URL.
 pub(crate) fn check_host(host: &str) -> Result<(), Fault> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let is_name = !host.is_empty() && host.len() <= 253 && host.chars().all(is_plain);

@@ -1,4 +1,5 @@
-//! Connections to one target: opened when needed, signed in once, reused, bounded in number.
+//! A pool of connections to one target: opened on demand, signed in once, reused, bounded in
+//! number.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,52 +13,53 @@ use tokio::{
 
 use crate::{Fault, FaultKind};
 
-/// How long to wait for a free connection. Shorter than any call may take, so that it is this that
-/// runs out, and not the time the source has to answer.
+/// The time to wait for a free connection. It is shorter than the time limit of any call, so that
+/// an exhausted pool is not mistaken for a source that does not answer.
 const FREE_WITHIN: Duration = Duration::from_secs(8);
 
-/// How long a connection may be idle and be used again. Firewalls forget an idle connection after
-/// some minutes without a word to either side: the next request on it would have no answer.
+/// The time for which an idle connection stays usable. Firewalls drop the state of a connection
+/// after some minutes without traffic: a later request on it would get no answer.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// How one kind of target is reached.
+/// Opens connections to one kind of target.
 pub(crate) trait Door: Send + Sync {
-    /// What it opens. Dropped, it closes at once, and nothing that is still queued is sent.
+    /// An open connection. Dropping it closes it at once, and queued requests are not sent.
     type Connection: Send;
-    /// Said to the operator when no connection was free within [`FREE_WITHIN`].
+    /// The message for the operator if no connection was free within [`FREE_WITHIN`].
     const BUSY: &'static str;
 
-    /// Opens one, signed in with rekey's own account.
+    /// Opens a connection that is signed in with rekey's own account.
     fn open(&self) -> impl Future<Output = Result<Self::Connection, Fault>> + Send;
 
-    /// Whether the other side has hung up.
+    /// Whether the other side has closed the connection.
     fn is_closed(connection: &mut Self::Connection) -> bool;
 }
 
-/// A door, and the connections that are idle.
+/// A `Door` and its idle connections.
 pub(crate) struct Pool<D: Door> {
     pub(crate) door: D,
-    /// Last in, first out: the one that worked most recently is used next.
+    /// A stack: the connection that was used most recently is used next.
     idle: Mutex<Vec<(Instant, D::Connection)>>,
     slots: Arc<Semaphore>,
 }
 
-/// A connection for one caller. Dropping it closes the connection; only [`Lease::give_back`] keeps
-/// it for others.
+/// A connection for one caller. Dropping the lease closes the connection; only [`Lease::give_back`]
+/// keeps it for others.
 pub(crate) struct Lease<D: Door> {
     pub(crate) connection: D::Connection,
     slot: OwnedSemaphorePermit,
-    /// It may have died while nobody used it.
+    /// Whether it comes from the idle connections: the server may have closed it since its last
+    /// use.
     pub(crate) is_reused: bool,
 }
 
 impl<D: Door> Pool<D> {
-    /// `most` connections at once, idle ones included.
+    /// A pool of at most `most` connections, idle ones included.
     pub(crate) fn new(door: D, most: usize) -> Self {
         Self { door, idle: Mutex::default(), slots: Arc::new(Semaphore::new(most)) }
     }
 
-    /// One that is signed in.
+    /// Returns a signed-in connection: an idle one, or a new one if none is idle.
     pub(crate) async fn take(&self) -> Result<Lease<D>, Fault> {
         let slot = self.slot().await?;
         let idle = self.idle().pop();
@@ -67,14 +69,15 @@ impl<D: Door> Pool<D> {
         }
     }
 
-    /// Replaces a broken connection by a new one; the idle ones are no better.
+    /// Replaces a broken connection by a new one, and closes the idle ones, which are probably
+    /// broken as well.
     pub(crate) async fn renew(&self, lease: Lease<D>) -> Result<Lease<D>, Fault> {
         let Lease { slot, .. } = lease;
         self.idle().clear();
         Ok(Lease { connection: self.door.open().await?, slot, is_reused: false })
     }
 
-    /// The right to have one more connection open.
+    /// Reserves the right to have one more connection open.
     pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, Fault> {
         match timeout(FREE_WITHIN, Arc::clone(&self.slots).acquire_owned()).await {
             Ok(Ok(slot)) => Ok(slot),
@@ -82,8 +85,8 @@ impl<D: Door> Pool<D> {
         }
     }
 
-    /// The idle connections and since when each is idle. Those that the other side has closed or
-    /// that were idle for [`IDLE`] are dropped first.
+    /// The idle connections, each with the time at which it became idle. First drops those that the
+    /// other side has closed or that were idle for [`IDLE`].
     fn idle(&self) -> MutexGuard<'_, Vec<(Instant, D::Connection)>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain_mut(|(since, connection)| since.elapsed() < IDLE && !D::is_closed(connection));
@@ -92,8 +95,8 @@ impl<D: Door> Pool<D> {
 }
 
 impl<D: Door> Lease<D> {
-    /// Keeps the connection for the next caller; only for one that has answered all it was asked
-    /// and is in no transaction.
+    /// Returns the connection to the pool. It must have received every answer, and be in no
+    /// transaction.
     pub(crate) fn give_back(self, pool: &Pool<D>) {
         let Self { connection, slot, .. } = self;
         pool.idle().push((Instant::now(), connection));
@@ -107,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts the connections that it opens and that are still open.
+    /// Counts the connections that were opened and those that are still open.
     #[derive(Default)]
     struct Counting {
         opened: AtomicUsize,
@@ -129,12 +132,12 @@ mod tests {
     }
 
     impl Pool<Counting> {
-        /// The numbers of connections that were opened and that are still open.
+        /// The number of connections that were opened, and the number that are still open.
         fn counts(&self) -> (usize, usize) {
             (self.door.opened.load(Ordering::Relaxed), Arc::strong_count(&self.door.open) - 1)
         }
 
-        /// Lets so much time pass for the idle connections.
+        /// Makes every idle connection older by `time`.
         fn wait(&self, time: Duration) {
             for (since, _) in &mut *self.idle.lock().unwrap() {
                 *since = since.checked_sub(time).unwrap();
@@ -156,7 +159,7 @@ mod tests {
         assert!(!lease.is_reused);
         assert_eq!(pool.counts(), (2, 1), "the old one is closed");
 
-        // A caller that gives a connection back closes those that nobody has taken for so long.
+        // Returning a connection closes those that have been idle for too long.
         pool.take().await.unwrap().give_back(&pool);
         assert_eq!(pool.counts(), (3, 2));
         pool.wait(IDLE);

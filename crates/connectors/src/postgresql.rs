@@ -1,13 +1,13 @@
 //! PostgreSQL roles.
 //!
-//! The server never sees a password: rekey computes the SCRAM-SHA-256 verifier and sends that, so
-//! nothing else can reach the server's log or `pg_stat_statements`. The price is that the server
-//! cannot judge the password (`passwordcheck` sees a verifier only).
+//! The server never receives a password: rekey computes the SCRAM-SHA-256 verifier and sends that,
+//! so that only the verifier can reach the server's log or `pg_stat_statements`. The price is that
+//! the server cannot check the password (`passwordcheck` receives a verifier only).
 //!
 //! With a superuser, a change is one transaction that locks the role's row, compares the verifier
-//! with the one observed, and replaces it; and whether a password is in force is read exactly.
-//! With a role that has CREATEROLE only, verifiers cannot be read: there is no stamp, nothing to
-//! compare, and verification is one login.
+//! with the observed one and replaces it; verification compares exactly. With a role that has only
+//! CREATEROLE, verifiers cannot be read: there is no stamp, no comparison, and verification is one
+//! login.
 
 use std::{sync::Arc, time::Instant};
 
@@ -36,8 +36,8 @@ mod scram;
 
 pub use self::config::Config;
 
-/// How many accounts one page holds, and so the most that wait in memory. A page takes about a tenth
-/// of what one answer may have.
+/// The number of accounts in a page, and so the most that are held in memory. A page takes about a
+/// tenth of the size limit of one answer.
 const PAGE: usize = 1_000;
 
 /// A database server.
@@ -139,8 +139,8 @@ impl Connector for Database {
             }
         }
         if role.is_expired || !role.can_log_in || self.config.tls == config::Tls::None {
-            // The server answers as for a wrong password, or a server without TLS that trusts
-            // everybody answers as for a right one.
+            // A login shows nothing here: the server rejects even the right password of an expired
+            // role, refuses a role with NOLOGIN, and without TLS it may trust every client.
             return Ok(Verdict::CannotTell);
         }
         self.sign_in_once(change.account.native_identity, change.password).await
@@ -148,7 +148,7 @@ impl Connector for Database {
 }
 
 impl Database {
-    /// Asks on a connection that works: a pooled one that turns out to be dead is replaced.
+    /// Runs a statement on a working connection: a broken one from the pool is replaced.
     async fn ask<T>(
         &self,
         most: usize,
@@ -175,7 +175,7 @@ impl Database {
         Ok((lease, roles.pop()))
     }
 
-    /// Everything before the transaction: a live connection, a role that can be changed, in time.
+    /// Checks the role and `deadline` before the transaction; returns a working connection.
     async fn prepared(&self, account: &Account<'_>, deadline: Instant) -> Result<Lease, Fault> {
         check_deadline(deadline)?;
         let (lease, role) = self.role(account.native_identity).await?;
@@ -190,8 +190,8 @@ impl Database {
         }
     }
 
-    /// The write. Until the commit is sent, nothing has changed; only the commit's answer can be
-    /// lost in a way that matters.
+    /// Writes the verifier. Nothing changes before the commit is sent, so only a lost answer to the
+    /// commit leaves the outcome unknown.
     async fn alter(
         &self,
         lease: Lease,
@@ -202,7 +202,7 @@ impl Database {
     ) -> Outcome {
         let altered = self.alter_uncommitted(&lease, account, verifier, observed, deadline).await;
         if let Err(fault) = altered.and_then(|()| check_deadline(deadline)) {
-            // Dropping the lease ends the connection, and with it the transaction.
+            // Dropping the lease closes the connection, and the server rolls back.
             return Outcome::NotApplied(fault);
         }
         crate::proof::pause_at("postgresql.commit");
@@ -211,7 +211,7 @@ impl Database {
                 lease.give_back(&self.pool);
                 Outcome::Applied
             }
-            // The server's own word: it rolled back.
+            // The server reports that it rolled back.
             Err(Failed::Refused(code, fault)) if is_certain(&code) => Outcome::NotApplied(fault),
             Err(failed) => Outcome::Unknown(failed.into()),
         }
@@ -229,7 +229,7 @@ impl Database {
         connection.run("BEGIN").await?;
         let (name, verifier) = (text(account.native_identity), text(verifier));
         if rights.locks {
-            // The row stays ours until the transaction ends.
+            // The row stays locked until the transaction ends.
             let lock = format!(
                 "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = {name}::name \
                  FOR UPDATE"
@@ -246,13 +246,13 @@ impl Database {
         let statement = quoted.await?.pop().ok_or_else(answer::unexpected)?;
         check_deadline(deadline)?;
         connection.run(&statement).await?;
-        // Only now is it certain which role that was: until the commit, its row is locked.
+        // Until the commit, the role's row is locked: this check sees the role that was changed.
         let again = role(account.native_identity, rights.reads);
         let changed = connection.ask(&again, 1, |row| Role::read(row, rights)).await?.pop();
         check_same(&changeable(changed, &self.config.protected_accounts)?, account)
     }
 
-    /// One login with the password, on a connection of its own.
+    /// Signs in once with the password, on a separate connection.
     async fn sign_in_once(&self, role: &str, password: &Password) -> Result<Verdict, Fault> {
         let _slot = self.pool.slot().await?;
         let Err(error) = self.pool.door.sign_in_as(role, password.expose()).await? else {
@@ -261,7 +261,7 @@ impl Database {
         let Some(answer) = error.as_db_error() else { return Err(answer::sign_in_fault(error)) };
         match answer.code().code() {
             "28P01" => Ok(Verdict::No),
-            // These come after the password was found to be right: no right on the database.
+            // Reported after the password was accepted: no right on the database, or no database.
             "42501" | "3D000" => Ok(Verdict::Yes),
             code if code.starts_with("28") => Ok(Verdict::CannotTell),
             _ => Err(answer::fault(&error)),
@@ -269,13 +269,13 @@ impl Database {
     }
 }
 
-/// Refuses a role that was given the name of the account's.
+/// Refuses a role with another stable id than the account's: it was given the account's name.
 fn check_same(role: &Role, account: &Account<'_>) -> Result<(), Fault> {
     let is_same = account.stable_id.is_none_or(|id| id == role.id);
     if is_same { Ok(()) } else { Err(another_account()) }
 }
 
-/// Refuses what rekey must not or cannot change.
+/// Refuses a role that rekey must not or cannot change.
 fn changeable(role: Option<Role>, protected: &Protected) -> Result<Role, Fault> {
     let role = role.ok_or_else(no_account)?;
     protected.check(&role.name)?;
@@ -302,8 +302,8 @@ fn changeable(role: Option<Role>, protected: &Protected) -> Result<Role, Fault> 
     Ok(role)
 }
 
-/// Whether an error that answers a commit says that nothing was committed. A shutdown (class 57)
-/// may come after the commit record was written.
+/// Whether an error in answer to a commit proves that nothing was committed. A shutdown (class 57)
+/// may follow the writing of the commit record.
 fn is_certain(code: &str) -> bool {
     !code.starts_with("57") && !code.starts_with("08")
 }

@@ -1,8 +1,8 @@
-//! What only a proof build has (`--cfg rekey_proof`): places at which rekey stops itself, so that a
-//! proof can let time pass right there. In every other build this is empty.
+//! Points at which a proof build (`--cfg rekey_proof`) can stop the process, so that a proof can
+//! let time pass there. In every other build this module does nothing.
 
-/// Stops the process, as SIGSTOP does, if the file that `REKEY_PAUSE_AT` names holds this point's
-/// name; the file is removed first, so that it happens once.
+/// Stops the process with SIGSTOP if the file named by `REKEY_PAUSE_AT` contains the name of this
+/// point. The file is removed first, so that the process stops only once.
 #[cfg(not(rekey_proof))]
 #[inline]
 pub(crate) const fn pause_at(_point: &str) {}

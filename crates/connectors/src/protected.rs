@@ -1,12 +1,12 @@
-//! Accounts whose passwords rekey never changes, whatever it is asked.
+//! Accounts whose passwords rekey never changes, whatever the request.
 
 use serde::Deserialize;
 
 use crate::{Fault, FaultKind};
 
-/// How many patterns a source may have.
+/// The greatest number of patterns of a source.
 const PATTERNS: usize = 100;
-/// How long a pattern may be, in characters.
+/// The greatest length of a pattern, in characters.
 const LONGEST: usize = 256;
 
 /// The connector attribute `protectedAccounts`: patterns over whole native identities, without
@@ -33,7 +33,7 @@ impl TryFrom<Vec<String>> for Protected {
 }
 
 impl Protected {
-    /// Refuses an account that one of the patterns names.
+    /// Refuses an account whose name matches one of the patterns.
     pub(crate) fn check(&self, native_identity: &str) -> Result<(), Fault> {
         let name = folded(native_identity);
         if self.0.iter().any(|pattern| matches(pattern, &name)) {
@@ -50,8 +50,8 @@ fn folded(text: &str) -> Vec<char> {
     text.to_lowercase().chars().collect()
 }
 
-/// Matches without recursion. Only the last `*` needs to be tried at other places: an earlier one
-/// that took less leaves at least as much for what follows it.
+/// Matches without recursion. Backtracking to the last `*` is enough: if an earlier `*` took less,
+/// at least as much text would remain for the rest of the pattern.
 fn matches(pattern: &[char], name: &[char]) -> bool {
     let (mut at, mut read) = (0, 0);
     let mut last_star = None;
@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    /// The obvious matcher, which takes exponential time.
+    /// The straightforward matcher, which takes exponential time.
     fn slowly(pattern: &[char], name: &[char]) -> bool {
         match (pattern, name) {
             ([], []) => true,

@@ -1,29 +1,29 @@
-//! What a system says in its own words, of which rekey repeats none.
+//! Filters the texts that a system sends: rekey repeats none of them.
 //!
-//! A system that has seen a password can write it into any text it sends, whole or in part, turned
-//! round or encoded in a way of its own. A search for that cannot be complete, so no byte of such a
-//! text is kept. A text that real servers are known to send selects rekey's own copy of it.
-//! Names of accounts are data, and are only made [`plain`].
+//! A system that has seen a password can write it into any text it sends, whole or in part,
+//! reversed, or in an encoding of its own. No search can find every such form, so no byte of a
+//! system's text is kept. A text that real servers are known to send selects rekey's own copy of
+//! that text. Names of accounts are data, and pass through [`plain`] only.
 
 use std::fmt;
 
-/// What stands in a known text for a part of the system's choice: a number, a quoted name. At the
-/// end of it, for whatever follows.
+/// The placeholder in a known text for a part that the system chooses: a number or a quoted name.
+/// At the end of a known text it stands for any remainder.
 const ANY: char = '…';
 
-/// What is left of a system's text.
+/// The part of a system's text that rekey may repeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Said {
     #[default]
     Nothing,
-    /// A text from a table of rekey's.
+    /// A text from a table in rekey's code.
     Known(&'static str),
-    /// A text that rekey does not know.
+    /// A text that is in no table of rekey's.
     Unknown,
 }
 
 impl Said {
-    /// Looks the text up among those that are `known`.
+    /// Searches the `known` texts for the one that matches `text`.
     pub(crate) fn of(text: &str, known: &[&'static str]) -> Self {
         let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
         if text.is_empty() {
@@ -37,12 +37,12 @@ impl Said {
         known.iter().find(is_it).map_or(Self::Unknown, |known| Self::Known(known))
     }
 
-    /// The words after a separator; none where the system said nothing.
+    /// The text to show, after a separator; empty if the system sent no text.
     pub(crate) fn after(self, separator: &str) -> String {
         if self == Self::Nothing { String::new() } else { format!("{separator}{self}") }
     }
 
-    /// Whether it is a known text that contains these words.
+    /// Whether this is a known text that contains `words`.
     pub(crate) fn contains(self, words: &str) -> bool {
         matches!(self, Self::Known(known) if known.contains(words))
     }
@@ -58,21 +58,22 @@ impl fmt::Display for Said {
     }
 }
 
-/// How much of a name is kept, in characters.
+/// The greatest length of a name, in characters.
 const LIMIT: usize = 300;
 
-/// Makes a name one line of at most 300 characters, all of which show.
+/// Reduces a name to one line of at most 300 characters, all of them visible.
 pub(crate) fn plain(name: &str) -> String {
     let name: String = name.chars().take(LIMIT).collect();
     shown(&name).trim().to_owned()
 }
 
-/// The text with a space for each character that [`is_hidden`].
+/// Returns the text with a space in place of each character for which [`is_hidden`] holds.
 pub fn shown(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }
 
-/// Whether a character does not show, breaks a line, or makes others show in another order.
+/// Whether a character is invisible, breaks a line, or changes the order in which others are
+/// displayed.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -95,7 +96,7 @@ pub fn is_hidden(c: char) -> bool {
         )
 }
 
-/// The text with [`ANY`] for what stands between quotation marks and for each number.
+/// Returns the text with [`ANY`] in place of each number and of each part between quotation marks.
 fn folded(text: &str) -> String {
     let mut folded = String::new();
     for (number, part) in text.split('"').enumerate() {
@@ -154,7 +155,7 @@ mod tests {
         }
     }
 
-    /// What a system may make of a password.
+    /// Returns a form in which a system might repeat a password.
     fn disguised(password: &str, way: usize) -> String {
         let each = |write: fn(char) -> String| password.chars().map(write).collect::<String>();
         match way {
@@ -175,7 +176,8 @@ mod tests {
     }
 
     proptest! {
-        /// The words are always the same few, whatever the system does with what it knows.
+        /// The result is one of rekey's own few texts, in whatever form the system repeats a
+        /// password.
         #[test]
         fn no_part_of_a_password_is_repeated(
             password in "[!-~]{6,30}",

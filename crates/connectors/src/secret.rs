@@ -1,9 +1,9 @@
-//! Secrets in a configuration go straight into the type that wipes them.
+//! Reads secrets of a configuration directly into the type that wipes them from memory.
 
 use rekey_vault::Password;
 use serde::{Deserialize, Deserializer};
 
-/// Reads a text; for `#[serde(deserialize_with)]`.
+/// Reads a text as a [`Password`]; for `#[serde(deserialize_with)]`.
 pub(crate) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Password, D::Error> {
     String::deserialize(deserializer).map(Password::new)
 }

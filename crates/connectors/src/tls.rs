@@ -1,4 +1,4 @@
-//! TLS towards targets: verified names, AWS-LC, and the operator's own authority or the system's.
+//! TLS towards targets: AWS-LC, verified names, and the operator's own authority or the system's.
 
 use std::{error::Error, sync::Arc};
 
@@ -11,11 +11,11 @@ use rustls::{
 
 use crate::{Fault, FaultKind, certificate, net::misconfigured};
 
-/// Makes the client side of TLS. With `authority`, PEM text of one or more certificates, nothing
-/// else is trusted; without, the system's certificates are.
+/// Builds the TLS client configuration. `authority` is PEM text of one or more certificates, which
+/// are then the only trusted ones; without it, the operating system's certificates are trusted.
 ///
-/// The name in the configuration is what the server's certificate must carry: as a DNS name, or as
-/// an IP address where the configuration has one (RFC 6125, RFC 9525).
+/// The server's certificate must carry the configured host: as a DNS name, or as an IP address if
+/// the configuration has one (RFC 6125, RFC 9525).
 pub(crate) fn client(authority: Option<&str>) -> Result<Arc<ClientConfig>, Fault> {
     let roots = match authority {
         Some(pem) => given(pem)?,
@@ -30,7 +30,7 @@ pub(crate) fn client(authority: Option<&str>) -> Result<Arc<ClientConfig>, Fault
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map(|builder| {
-            // It asks the usual verifier, and keeps nothing but a date.
+            // `Noting` delegates every decision to this verifier, and records only a date.
             let builder = builder.dangerous();
             let verifier = Arc::new(certificate::Noting(verifier));
             Arc::new(builder.with_custom_certificate_verifier(verifier).with_no_client_auth())
@@ -67,10 +67,10 @@ fn system() -> Result<RootCertStore, Fault> {
     Ok(roots)
 }
 
-/// The fault of a TLS handshake that failed.
+/// The fault for a failed TLS handshake.
 ///
-/// A certificate that does not verify is a matter of configuration (nothing is sent until a person
-/// looked at it); anything else may go away by itself.
+/// A certificate that does not verify is a fault of the configuration: nothing is sent until a
+/// person has corrected it. Any other failure may be temporary.
 pub(crate) fn fault(error: impl Error + Send + Sync + 'static) -> Fault {
     match certificate_error(&error) {
         Some(reason) => misconfigured(format!(
@@ -83,11 +83,11 @@ pub(crate) fn fault(error: impl Error + Send + Sync + 'static) -> Fault {
     }
 }
 
-/// Finds what was wrong with the certificate, if that is why TLS failed.
+/// Returns the reason why the certificate was refused, if that is why TLS failed.
 pub(crate) fn certificate_error(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
-        // An `io::Error` hides the error it wraps from `source`.
+        // `source` of an `io::Error` skips the error that it wraps: `get_ref` returns that one.
         let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
         let tls = error
             .downcast_ref::<rustls::Error>()

@@ -1,7 +1,8 @@
-//! Every connector against a real server, as the project's test command starts them.
+//! Runs the conformance suite for every connector against a real server.
 //!
-//! `REKEY_TEST_LDAP` and `REKEY_TEST_POSTGRES_TARGET` name JSON files that say where the servers
-//! are; without them there is nothing to test, and the tests say so.
+//! `REKEY_TEST_LDAP` and `REKEY_TEST_POSTGRES_TARGET` name JSON files with the addresses of the
+//! servers, which the project's test command starts. Without these files, the tests print that they
+//! are skipped.
 
 #![expect(
     clippy::indexing_slicing,
@@ -42,7 +43,7 @@ async fn ldap_behaves_over_starttls() {
     run(&Directory::open(&target, "starttls"), "ds").await;
 }
 
-/// Names have many spellings, and patterns and comparisons of texts know one.
+/// One name has many spellings, but patterns and comparisons of texts recognize only one.
 #[tokio::test]
 async fn ldap_knows_itself_and_the_protected_by_every_spelling() {
     let Some(target) = target("REKEY_TEST_LDAP") else { return };
@@ -62,7 +63,7 @@ async fn ldap_knows_itself_and_the_protected_by_every_spelling() {
     attributes["accountFilter"] = Value::from("(objectClass=*)");
     for protected in [Value::Array(Vec::new()), Value::from(vec![own])] {
         attributes["protectedAccounts"] = protected;
-        // The account that rekey signs in with, and one that it does not.
+        // First rekey's own account, then an account that is protected by a pattern only.
         let connector = kind("ldap").unwrap().open(attributes.clone(), &Egress::default());
         let connector = connector.unwrap();
         for name in &spellings {
@@ -108,7 +109,7 @@ fn target(variable: &str) -> Option<Value> {
     Some(serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
 }
 
-/// Runs all cases, and fails with the names of those that failed.
+/// Runs every case, and fails with the names of those that failed.
 async fn run(bench: &dyn Bench, name: &str) {
     let suite = Suite::new(bench, &format!("{name}{}", std::process::id()));
     let only = env::var("REKEY_CASE").unwrap_or_default();

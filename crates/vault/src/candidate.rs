@@ -1,26 +1,27 @@
-//! A decrypted message of which nobody knows yet whether it is one.
+//! A decrypted message that may be genuine or synthetic.
 
 use subtle::Choice;
 use zeroize::Zeroizing;
 
 use crate::{About, Password, Policy};
 
-/// What came out of a decryption: the client's message, or a synthetic one because the padding
-/// was wrong. There is no way to look inside but [`Candidate::judge`]. Wiped on drop.
+/// The result of a decryption: the client's message, or a synthetic one because the padding was
+/// wrong. Only [`Candidate::judge`] reads its content. Wiped on drop.
 pub struct Candidate {
     block: Zeroizing<Vec<u8>>,
     length: usize,
     genuine: Choice,
 }
 
-/// What became of a candidate.
+/// The result of judging a candidate.
 pub enum Judgement {
-    /// It is genuine and conforms.
+    /// The message is genuine and conforms to the policy.
     Accepted(Password),
-    /// It is no text without control characters, or it would conform but is synthetic. Which of
-    /// these must stay unknown, to people and programs alike.
+    /// The message is not a text without control characters, or it conforms but is synthetic.
+    /// People and programs must not be able to distinguish these cases.
     PayloadInvalid,
-    /// What the policy has against it, a sentence each. Says nothing about whether it is genuine.
+    /// The rules of the policy that the message breaks, one sentence each. They do not show whether
+    /// the message is genuine.
     Violations(Vec<String>),
 }
 
@@ -30,9 +31,9 @@ impl Candidate {
         Self { block, length, genuine }
     }
 
-    /// Holds the candidate against `policy`. Genuine and synthetic candidates go the same way:
-    /// first text or not, then every rule, and only when nothing is left to object is it asked
-    /// whether the message is genuine.
+    /// Checks the candidate against `policy`. Genuine and synthetic candidates take the same steps:
+    /// first the check for text, then every rule, and only without any objection the check whether
+    /// the message is genuine.
     pub fn judge(self, policy: &Policy, about: &About<'_>) -> Judgement {
         let Some(password) = self.text() else { return Judgement::PayloadInvalid };
         let violations = policy.check(&password, about);
@@ -46,9 +47,9 @@ impl Candidate {
         }
     }
 
-    /// The message as a password, unless it is empty, not UTF-8, or holds a control character
-    /// (Unicode category Cc; a line feed among them, as a forgotten `echo -n` leaves). Of an empty one
-    /// the last byte of the block is read, so that it takes no less time.
+    /// Returns the message as a password, unless it is empty, not UTF-8, or contains a control
+    /// character (Unicode category Cc, such as the line feed left by `echo` without `-n`). For an
+    /// empty message, the last byte of the block is checked instead, so that it takes no less time.
     fn text(&self) -> Option<Password> {
         let start = self.block.len().checked_sub(self.length.max(1))?;
         let text = str::from_utf8(self.block.get(start..)?).ok()?;

@@ -1,29 +1,30 @@
-//! Why the vault did not do it. No text here holds a secret.
+//! The errors of the vault. No text here contains a secret.
 
-/// Why the vault did not do what it was asked.
+/// The reason why an operation of the vault failed.
 ///
-/// Nothing here depends on whether a ciphertext's padding was right: that is said by nobody.
+/// No variant depends on whether the padding of a ciphertext was right: that is never reported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The ciphertext cannot be one of this key: a public fact.
+    /// The value cannot be a ciphertext of this key, which is a public fact.
     #[error(transparent)]
     Ciphertext(#[from] CiphertextFault),
-    /// The key encryption key's file could not be made or used. The sentence says what to do.
+    /// The file of the key encryption key could not be created or used. The text says what to do.
     #[error("{0}")]
     Kek(String),
-    /// The DER is no RSA key of 2048 to 4096 bits.
+    /// The DER is not an RSA key of 2048 to 4096 bits.
     #[error("the key is not an RSA key of 2048 to 4096 bits in DER")]
     Key,
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     #[error("the operating system gave no random bytes")]
     Random,
-    /// The cryptographic library failed at a public or private RSA operation.
+    /// The cryptographic library failed in an RSA operation.
     #[error("the RSA operation failed inside the cryptographic library")]
     Rsa,
     /// A value could not be sealed.
     #[error("the value could not be sealed")]
     Seal,
-    /// A sealed value is altered, of another row or purpose, or of another key encryption key.
+    /// A sealed value was altered, belongs to another row or purpose, or was sealed under another
+    /// key encryption key.
     #[error(
         "the sealed value does not open: it was altered or moved, or the key encryption key is \
          not the one it was sealed under"
@@ -32,21 +33,21 @@ pub enum Error {
     /// The clear text is longer than the padding allows.
     #[error("the clear text has {actual} bytes, and at most {limit} fit")]
     TooLong {
-        /// How many bytes fit.
+        /// The greatest length that fits, in bytes.
         limit: usize,
-        /// How many there are.
+        /// The length of the clear text, in bytes.
         actual: usize,
     },
 }
 
-/// Why a ciphertext cannot be one of this key. Decided from public values only.
+/// The reason why a value cannot be a ciphertext of a key. It depends on public values only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CiphertextFault {
-    /// As a number it is 0, 1, the modulus less one, or no smaller than the modulus. None of them
+    /// As a number, it is 0, 1, the modulus minus 1, or not smaller than the modulus. None of these
     /// is the encryption of a padded message.
     #[error("the ciphertext is not a number in the range of the key")]
     OutOfRange,
-    /// It is not as long as the modulus. Lengths in bytes.
+    /// It has another length than the modulus; lengths are in bytes.
     #[error("the ciphertext has {actual} bytes instead of {expected}")]
     WrongLength {
         /// The length of the modulus.

@@ -1,10 +1,10 @@
-//! Hexadecimal text of secrets, wiped on drop.
+//! Hexadecimal texts of secrets, wiped on drop.
 
 use zeroize::Zeroizing;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// `bytes` in lower-case hexadecimal.
+/// Encodes `bytes` in lower-case hexadecimal.
 pub(crate) fn encode(bytes: &[u8]) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(bytes.len() * 2));
     for byte in bytes {
@@ -15,7 +15,7 @@ pub(crate) fn encode(bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// The bytes `text` stands for, or `None` if it is not `N` bytes in hexadecimal.
+/// Decodes `text`; `None` if it is not `N` bytes in hexadecimal.
 pub(crate) fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     if text.len() != 2 * N {
@@ -31,7 +31,7 @@ pub(crate) fn decode<const N: usize>(text: &[u8]) -> Option<Zeroizing<[u8; N]>> 
     Some(bytes)
 }
 
-/// `bytes` in lower-case hexadecimal, for what is no secret.
+/// Encodes `bytes` that are not secret in lower-case hexadecimal; the result is not wiped.
 pub fn hex(bytes: &[u8]) -> String {
     encode(bytes).to_string()
 }

@@ -1,17 +1,17 @@
-//! Everything that touches a private key or a clear-text password before it goes to a connector.
+//! The code that handles private keys, and clear-text passwords before a connector receives them.
 //!
-//! One password's way through this crate:
+//! A password takes these steps through this crate:
 //!
 //! 1. A client encrypts it for a [`PublicKey`] with one [`Padding`].
-//! 2. Before anything secret is touched, [`PublicKey::check`] says whether the ciphertext can be
-//!    one at all. Its answers are public.
-//! 3. [`PrivateKey::decrypt`] gives a [`Candidate`] for every ciphertext that passed. If the
-//!    padding was wrong the candidate is synthetic, and nobody can see that.
-//! 4. [`Candidate::judge`] holds it against the [`Policy`], and only then asks whether it is
-//!    genuine.
+//! 2. Before any secret is used, [`PublicKey::check`] decides whether the value can be a ciphertext
+//!    of this key. Its result may be public.
+//! 3. [`PrivateKey::decrypt`] returns a [`Candidate`] for every ciphertext that passed. If the
+//!    padding was wrong, the candidate is synthetic, and callers cannot distinguish it from a
+//!    genuine one.
+//! 4. [`Candidate::judge`] checks it against the [`Policy`], and only then whether it is genuine.
 //! 5. Only a genuine, conforming candidate becomes a [`Password`].
 //!
-//! What must be kept is sealed by the [`Sealer`], under the [`Kek`].
+//! The [`Sealer`] encrypts the secrets that must be stored, with keys derived from the [`Kek`].
 
 mod candidate;
 mod depad;

@@ -1,4 +1,4 @@
-//! The half of a key pair that only rekey holds.
+//! The private half of a key pair, which only rekey holds.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
@@ -9,32 +9,32 @@ use crate::{Candidate, Error, Padding, public_key, rsa, sha256};
 
 /// The private half of an RSA key pair, and the one padding it decrypts.
 ///
-/// May be shared between threads; decrypting needs no lock. Wiped on drop.
+/// It may be shared between threads; callers need no lock to decrypt. Wiped on drop.
 pub struct PrivateKey {
     padding: Padding,
     key: rsa::Key,
     modulus: Vec<u8>,
-    /// SHA-256 of the private exponent: what synthetic messages are derived from.
+    /// SHA-256 of the private exponent. Synthetic messages are derived from it.
     substitute_secret: Zeroizing<[u8; 32]>,
 }
 
 impl PrivateKey {
-    /// A new key pair of 2048 bits with the public exponent 65537. Takes 50 to 150 ms.
+    /// Generates a key pair of 2048 bits with the public exponent 65537. Takes 50 to 150 ms.
     ///
     /// # Errors
     ///
-    /// [`Error::Rsa`] if the library cannot make one.
+    /// [`Error::Rsa`] if the library cannot generate one.
     pub fn generate(padding: Padding) -> Result<Self, Error> {
         let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).map_err(|_| Error::Rsa)?;
         let pkcs8: Pkcs8V1Der<'_> = key.as_der().map_err(|_| Error::Rsa)?;
         Self::from_pkcs8(padding, pkcs8.as_ref())
     }
 
-    /// Reads a DER PKCS#8 `PrivateKeyInfo` (RFC 5208), not encrypted.
+    /// Reads an unencrypted PKCS#8 `PrivateKeyInfo` in DER (RFC 5208).
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] if it is anything but a consistent RSA key of 2048 to 4096 bits.
+    /// [`Error::Key`] if it is not a consistent RSA key of 2048 to 4096 bits.
     pub fn from_pkcs8(padding: Padding, der: &[u8]) -> Result<Self, Error> {
         let key = rsa::Key::from_pkcs8(der)?;
         Ok(Self {
@@ -45,50 +45,50 @@ impl PrivateKey {
         })
     }
 
-    /// The private key in PKCS#8, to be sealed. Wiped on drop.
+    /// The private key in PKCS#8, ready to be sealed. Wiped on drop.
     ///
     /// # Errors
     ///
-    /// [`Error::Rsa`] if the library cannot write it.
+    /// [`Error::Rsa`] if the library cannot encode it.
     pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.key.to_pkcs8()
     }
 
-    /// The public half as a DER `SubjectPublicKeyInfo`: what clients get, in base64, as
+    /// The public half as a DER `SubjectPublicKeyInfo`, which clients receive in base64 as
     /// `publicKey`.
     ///
     /// # Errors
     ///
-    /// [`Error::Rsa`] if the library cannot write it.
+    /// [`Error::Rsa`] if the library cannot encode it.
     pub fn public_spki(&self) -> Result<Vec<u8>, Error> {
         self.key.to_spki().map(|der| der.to_vec())
     }
 
-    /// The padding this key decrypts.
+    /// The padding that this key decrypts.
     pub fn padding(&self) -> Padding {
         self.padding
     }
 
-    /// Decrypts. Whatever the padding, the answer is a candidate, the same one each time: if the
-    /// padding is wrong, a synthetic one (draft-irtf-cfrg-rsa-guidance, section 7.2). That it is
-    /// shows neither in the answer nor in the time it takes.
+    /// Decrypts. The result is a candidate whatever the padding, and the same one on every call: if
+    /// the padding is wrong, it is a synthetic one (draft-irtf-cfrg-rsa-guidance, section 7.2).
+    /// Neither the result nor the time it takes shows which.
     ///
     /// # Errors
     ///
-    /// Public facts only: what [`crate::PublicKey::check`] says, and [`Error::Rsa`] if the library
-    /// is out of memory or the machine has miscalculated.
+    /// They depend on public facts only: the faults of [`crate::PublicKey::check`], and
+    /// [`Error::Rsa`] if the library is out of memory or the machine has miscalculated.
     pub fn decrypt(&self, ciphertext: &[u8]) -> Result<Candidate, Error> {
         let block = self.open(ciphertext)?;
         Ok(self.depad(ciphertext, block))
     }
 
-    /// The private operation: what was encrypted, with its padding.
+    /// The RSA operation with the private key; returns the padded message.
     pub(crate) fn open(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         public_key::check(&self.modulus, ciphertext)?;
         self.key.decrypt_raw(ciphertext)
     }
 
-    /// What is made of a block, whatever its padding.
+    /// Makes a candidate of a block, whatever its padding.
     pub(crate) fn depad(&self, ciphertext: &[u8], block: Zeroizing<Vec<u8>>) -> Candidate {
         let substitute = Substitute::new(&self.substitute_secret, ciphertext);
         match self.padding {
@@ -139,7 +139,7 @@ mod tests {
         let public = PublicKey::from_spki(&key.public_spki().unwrap()).unwrap();
         let ciphertext = public.encrypt(Padding::Pkcs1v15, b"correct horse").unwrap();
         assert!(!key.decrypt(&ciphertext).unwrap().is_genuine());
-        // Negative control: the same key, told to use that padding, opens it.
+        // Negative control: the same key with the other padding decrypts it.
         let pkcs8 = key.to_pkcs8().unwrap();
         let other = PrivateKey::from_pkcs8(Padding::Pkcs1v15, &pkcs8).unwrap();
         assert_eq!(other.decrypt(&ciphertext).unwrap().message(), b"correct horse");
@@ -212,7 +212,7 @@ mod tests {
             let refused = key.decrypt(&out_of_range);
             assert!(matches!(refused, Err(Error::Ciphertext(found)) if found == fault));
         }
-        // The bounds are AWS-LC's own: what is just inside is decrypted.
+        // The bounds are those of AWS-LC, which decrypts the numbers just inside them.
         for in_range in [number(2), less(&key.modulus, 2)] {
             assert_eq!(public.check(&in_range), Ok(()));
             assert!(key.decrypt(&in_range).is_ok());

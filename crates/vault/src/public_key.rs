@@ -1,4 +1,4 @@
-//! The half of a key pair that clients hold.
+//! The public half of a key pair, which clients hold.
 
 use aws_lc_rs::rsa::{
     OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, Pkcs1PublicEncryptingKey, PublicEncryptingKey,
@@ -6,33 +6,34 @@ use aws_lc_rs::rsa::{
 
 use crate::{CiphertextFault, Error, Padding, rsa};
 
-/// The public half of an RSA key pair. Holds nothing secret.
+/// The public half of an RSA key pair. It contains nothing secret.
 pub struct PublicKey {
     modulus: Vec<u8>,
     spki: Vec<u8>,
 }
 
 impl PublicKey {
-    /// Reads a DER `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).
+    /// Reads a `SubjectPublicKeyInfo` in DER (RFC 5280, section 4.1.2.7).
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] if it is anything but an RSA key of 2048 to 4096 bits.
+    /// [`Error::Key`] if it is not an RSA key of 2048 to 4096 bits.
     pub fn from_spki(der: &[u8]) -> Result<Self, Error> {
         Ok(Self { modulus: rsa::Key::from_spki(der)?.modulus()?.to_vec(), spki: der.to_vec() })
     }
 
-    /// Whether `ciphertext` can be one of this key: as long as the modulus, more than 1, less than
-    /// the modulus less one. May be answered to anybody: no private key has a part in it.
+    /// Checks whether `ciphertext` can be a ciphertext of this key: as long as the modulus and, as
+    /// a number, greater than 1 and less than the modulus minus 1. Every caller may receive the
+    /// result, since it does not depend on a private key.
     ///
     /// # Errors
     ///
-    /// Which of these it is not.
+    /// The first of these conditions that does not hold.
     pub fn check(&self, ciphertext: &[u8]) -> Result<(), CiphertextFault> {
         check(&self.modulus, ciphertext)
     }
 
-    /// Encrypts `clear`: for rekey's own clients, the demonstration and tests.
+    /// Encrypts `clear`; for rekey's own clients, the demonstration and tests.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl PublicKey {
     }
 }
 
-/// What [`PublicKey::check`] says, for whoever has the modulus.
+/// [`PublicKey::check`] for a bare modulus.
 pub(crate) fn check(modulus: &[u8], ciphertext: &[u8]) -> Result<(), CiphertextFault> {
     if ciphertext.len() != modulus.len() {
         return Err(CiphertextFault::WrongLength {
@@ -69,8 +70,8 @@ pub(crate) fn check(modulus: &[u8], ciphertext: &[u8]) -> Result<(), CiphertextF
             actual: ciphertext.len(),
         });
     }
-    // The modulus is odd, so the modulus less one differs from it in the last bit only; and 0 and
-    // 1 are the numbers without a bit above the last.
+    // The modulus is odd, so the modulus minus 1 differs from it in the last bit only; and 0 and 1
+    // are the numbers whose bits before the last are all zero.
     let above_last_bit = |number: &[u8]| -> Vec<u8> {
         let mut bytes = number.to_vec();
         if let Some(last) = bytes.last_mut() {

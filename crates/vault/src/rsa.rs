@@ -1,8 +1,8 @@
-//! The raw RSA private operation of AWS-LC: the only file with `unsafe` in rekey.
+//! The raw RSA private operation of AWS-LC. This is the only file in rekey with `unsafe` code.
 //!
-//! Raw, because AWS-LC's own depadding tells its caller whether the padding was right (see the
-//! comment above its `RSA_padding_check_PKCS1_type_2`). Blinding and the check against faults stay
-//! on, and the result is written at full width.
+//! The operation is raw, because AWS-LC's own depadding shows its caller whether the padding was
+//! right (see the comment above its `RSA_padding_check_PKCS1_type_2`). Blinding and the check
+//! against faults stay on, and the result has the full width of the modulus.
 #![expect(unsafe_code, reason = "AWS-LC offers the raw private operation only through its C API")]
 
 use std::mem::MaybeUninit;
@@ -21,37 +21,37 @@ use crate::Error;
 
 /// An RSA key of 2048 to 4096 bits, held by AWS-LC.
 pub(crate) struct Key {
-    /// Owned. Always an RSA key: every constructor has looked.
+    /// Owned. It is always an RSA key: every constructor checks that.
     key: NonNull<EVP_PKEY>,
-    /// Points into `key` and lives as long.
+    /// Points into `key`, and is valid as long as `key` is.
     rsa: NonNull<RSA>,
 }
 
-// SAFETY: AWS-LC's keys may be used by several threads at once, and freed by any (rsa.h, "RSA
-// objects"), as long as none changes them. Nothing here does after parsing.
+// SAFETY: several threads may use an AWS-LC key at the same time, and any may free it (rsa.h, "RSA
+// objects"), as long as none changes it. This type never changes a key after parsing.
 unsafe impl Send for Key {}
 // SAFETY: as above.
 unsafe impl Sync for Key {}
 
 impl Drop for Key {
     fn drop(&mut self) {
-        // SAFETY: `key` is owned and freed here only. AWS-LC wipes what it frees.
+        // SAFETY: `key` is owned and freed here only. AWS-LC wipes the memory that it frees.
         unsafe { EVP_PKEY_free(self.key.as_ptr()) }
     }
 }
 
 impl Key {
-    /// Reads a private key from PKCS#8, with nothing after it. AWS-LC checks its consistency.
+    /// Reads a private key in PKCS#8 without trailing bytes. AWS-LC checks its consistency.
     pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, Error> {
         Self::parse(der, EVP_parse_private_key)
     }
 
-    /// Reads a public key from a `SubjectPublicKeyInfo`, with nothing after it.
+    /// Reads a public key in a `SubjectPublicKeyInfo` without trailing bytes.
     pub(crate) fn from_spki(der: &[u8]) -> Result<Self, Error> {
         Self::parse(der, EVP_parse_public_key)
     }
 
-    /// The length of the modulus in bytes.
+    /// The length of the modulus, in bytes.
     pub(crate) fn size(&self) -> usize {
         // SAFETY: `rsa` is valid for as long as `self`.
         let size = unsafe { RSA_size(self.rsa.as_ptr()) };
@@ -60,13 +60,13 @@ impl Key {
 
     /// The modulus, big-endian.
     pub(crate) fn modulus(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        // SAFETY: `rsa` is valid for as long as `self`, and so is what it returns.
+        // SAFETY: `rsa` is valid for as long as `self`, and so is the returned number.
         self.number(unsafe { RSA_get0_n(self.rsa.as_ptr()) })
     }
 
     /// The private exponent, big-endian, as long as the modulus.
     pub(crate) fn private_exponent(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        // SAFETY: `rsa` is valid for as long as `self`, and so is what it returns.
+        // SAFETY: `rsa` is valid for as long as `self`, and so is the returned number.
         self.number(unsafe { RSA_get0_d(self.rsa.as_ptr()) })
     }
 
@@ -80,13 +80,14 @@ impl Key {
         self.marshal(EVP_marshal_public_key)
     }
 
-    /// `ciphertext ^ d mod n`, at full width. `ciphertext` must be as long as the modulus, more
-    /// than 1, and less than the modulus less one; if not, that is the error.
+    /// `ciphertext ^ d mod n`, at full width. Fails unless `ciphertext` is as long as the modulus
+    /// and, as a number, greater than 1 and less than the modulus minus 1.
     pub(crate) fn decrypt_raw(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let mut block = Zeroizing::new(vec![0; self.size()]);
         let mut written = 0;
-        // SAFETY: both slices are valid for the lengths given with them, they do not overlap, and
-        // AWS-LC writes at most `block.len()` bytes. Using a key changes only what it has locked.
+        // SAFETY: both slices are valid for the given lengths, they do not overlap, and AWS-LC
+        // writes at most `block.len()` bytes. Use of a key changes only data that AWS-LC protects
+        // with a lock.
         let done = unsafe {
             RSA_decrypt(
                 self.rsa.as_ptr(),
@@ -106,23 +107,23 @@ impl Key {
         read: unsafe extern "C" fn(*mut CBS) -> *mut EVP_PKEY,
     ) -> Result<Self, Error> {
         let mut input = CBS { data: ptr::null(), len: 0 };
-        // SAFETY: `input` borrows `der` for this function only; `read` moves inside its bounds.
+        // SAFETY: `input` borrows `der` for this function only; `read` stays within its bounds.
         let key = unsafe {
             CBS_init(&raw mut input, der.as_ptr(), der.len());
             read(&raw mut input)
         };
         let Some(key) = NonNull::new(key) else { return Err(failed(Error::Key)) };
-        // SAFETY: `key` is valid. The result points into it, or is null for another kind of key.
+        // SAFETY: `key` is valid. The result points into it, or is null for a key of another kind.
         let rsa = NonNull::new(unsafe { EVP_PKEY_get0_RSA(key.as_ptr()) });
         let Some(rsa) = rsa else {
-            // SAFETY: `key` is owned here and not used again.
+            // SAFETY: `key` is owned here and not used afterwards.
             unsafe { EVP_PKEY_free(key.as_ptr()) };
             return Err(failed(Error::Key));
         };
         let key = Self { key, rsa };
         // SAFETY: both are valid for as long as `key`.
         let (kind, bits) = unsafe { (EVP_PKEY_id(key.key.as_ptr()), RSA_bits(rsa.as_ptr())) };
-        // Not RSASSA-PSS, which is for signatures only.
+        // RSASSA-PSS keys are refused: they are for signatures only.
         let sound = kind == EVP_PKEY_RSA && input.len == 0 && (2048..=4096).contains(&bits);
         if sound { Ok(key) } else { Err(Error::Key) }
     }
@@ -143,9 +144,9 @@ impl Key {
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let mut output = MaybeUninit::<CBB>::uninit();
         let (mut data, mut len) = (ptr::null_mut(), 0);
-        // SAFETY: `output` is used only once `CBB_init` has succeeded, and given back by
-        // `CBB_finish` or `CBB_cleanup`. After `CBB_finish` `data` is ours, valid for `len` bytes,
-        // and freed here; AWS-LC wipes what it frees.
+        // SAFETY: `output` is used only after `CBB_init` has succeeded, and released by
+        // `CBB_finish` or `CBB_cleanup`. After `CBB_finish`, `data` is owned here, valid for `len`
+        // bytes, and freed here; AWS-LC wipes the memory that it frees.
         unsafe {
             if CBB_init(output.as_mut_ptr(), 2048) != 1 {
                 return Err(failed(Error::Rsa));
@@ -163,16 +164,16 @@ impl Key {
     }
 }
 
-/// Empties this thread's queue of AWS-LC's errors, which would be somebody else's surprise.
+/// Clears AWS-LC's error queue of this thread, so that no later call reports an old error.
 fn failed(error: Error) -> Error {
-    // SAFETY: touches this thread's own queue.
+    // SAFETY: this changes only the queue of the current thread.
     unsafe { ERR_clear_error() }
     error
 }
 
 #[cfg(rekey_proof)]
 impl Key {
-    /// `block ^ e mod n`, to make ciphertexts of blocks that nobody would pad so.
+    /// `block ^ e mod n`: encrypts an arbitrary block, without padding.
     pub(crate) fn encrypt_raw(&self, block: &[u8]) -> Result<Vec<u8>, Error> {
         let mut ciphertext = vec![0; self.size()];
         let mut written = 0;

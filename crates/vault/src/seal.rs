@@ -1,4 +1,4 @@
-//! Sealing at rest: what the store holds of secrets can be neither read, altered nor moved.
+//! Sealing at rest: a secret in the store can be neither read nor altered nor moved to another row.
 //!
 //! A sealed value is, in bytes:
 //!
@@ -6,11 +6,12 @@
 //! |---|---|---|---|---|
 //! | version, 1 | salt | nonce | ciphertext | tag |
 //!
-//! AES-256-GCM with a key of its own for each value: HKDF-SHA256 (RFC 5869) of the key encryption
-//! key with the salt. Salt and nonce are fresh and random each time, so a key meets one nonce, and
-//! the limit of random nonces under one key (2^32 values, NIST SP 800-38D, section 8.3) is out of
-//! reach. The associated data are the version byte, then tenant, purpose and row, each after its
-//! length as four bytes, so no two contexts have the same.
+//! The cipher is AES-256-GCM with a separate key for each value: HKDF-SHA256 (RFC 5869) of the key
+//! encryption key with the salt. Salt and nonce are random and new for each value, so each key is
+//! used with one nonce, and the limit for random nonces under one key (2^32 values, NIST SP
+//! 800-38D, section 8.3) is out of reach. The associated data are the version byte, then tenant,
+//! purpose and row, each preceded by its length in four bytes, so that different contexts have
+//! different associated data.
 
 use std::sync::Arc;
 
@@ -21,25 +22,25 @@ use zeroize::Zeroizing;
 use crate::{Error, Kek, random};
 
 const VERSION: u8 = 1;
-/// There is one tenant so far. The word keeps values from moving to another later.
+/// There is one tenant so far. Its name prevents values from being moved to another tenant later.
 const TENANT: &str = "default";
 const INFO: &[u8] = b"rekey seal";
-/// What derived keys are extracted with, instead of a salt that would have to be kept.
+/// The salt for derived keys: it is constant, because a random one would have to be stored.
 const DERIVED: &[u8] = b"rekey derived key";
 const SALT: usize = 32;
 const NONCE: usize = 12;
 const TAG: usize = 16;
 
-/// Seals values for the store and opens them. Cloning is cheap.
+/// Seals values for the store and opens them. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Sealer(Arc<Kek>);
 
-/// What a sealed value is for. One sealed for one purpose does not open for another.
+/// The purpose of a sealed value. A value sealed for one purpose does not open for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// A secret among a source's connector attributes.
     ConnectorAttribute,
-    /// What tells whether a key encryption key is the store's.
+    /// The value that shows whether a key encryption key belongs to the store.
     MasterKeyCheck,
     /// A client's ciphertext on its way to a source.
     PasswordChange,
@@ -47,22 +48,22 @@ pub enum Purpose {
     SigningKey,
     /// The private key of a source's key pair.
     SourceKey,
-    /// What opaque tokens are hashed with.
+    /// The key with which opaque tokens are hashed.
     TokenPepper,
 }
 
 impl Sealer {
-    /// A sealer under `kek`.
+    /// Creates a sealer with the key encryption key `kek`.
     pub fn new(kek: Kek) -> Self {
         Self(Arc::new(kek))
     }
 
-    /// Seals `clear` for `purpose` in the row `row`; it opens nowhere else. The result is 61 bytes
-    /// longer than `clear`, and never the same twice.
+    /// Seals `clear` for `purpose` in the row `row`; it opens for no other purpose or row. The
+    /// result is 61 bytes longer than `clear`, and differs on every call.
     ///
     /// # Errors
     ///
-    /// [`Error::Random`], [`Error::Seal`] if AWS-LC fails.
+    /// [`Error::Random`] if there are no random bytes, [`Error::Seal`] if AWS-LC fails.
     pub fn seal(&self, purpose: Purpose, row: &str, clear: &[u8]) -> Result<Vec<u8>, Error> {
         let salt: [u8; SALT] = random()?;
         let nonce: [u8; NONCE] = random()?;
@@ -84,7 +85,8 @@ impl Sealer {
         Ok(sealed)
     }
 
-    /// Opens what [`Sealer::seal`] sealed for the same purpose and row. Wiped on drop.
+    /// Opens a value that [`Sealer::seal`] sealed for the same purpose and row. The clear text is
+    /// wiped on drop.
     ///
     /// # Errors
     ///
@@ -116,8 +118,9 @@ impl Sealer {
         Some(clear)
     }
 
-    /// A key of 32 bytes that follows from the key encryption key and `label`, on every node the
-    /// same: for what nobody who has the store alone may be able to make. Wiped on drop.
+    /// Derives a key of 32 bytes from the key encryption key and `label`; it is the same on every
+    /// node. It serves for values that an attacker with the store alone must not be able to
+    /// produce. Wiped on drop.
     ///
     /// # Errors
     ///
@@ -132,7 +135,7 @@ impl Sealer {
         Ok(key)
     }
 
-    /// The key of the value that was sealed with `salt`.
+    /// Derives the key of the value that was sealed with `salt`.
     fn key(&self, salt: &[u8; SALT]) -> Option<LessSafeKey> {
         let extracted = Salt::new(HKDF_SHA256, salt).extract(self.0.bytes());
         let key = UnboundKey::from(extracted.expand(&[INFO], &AES_256_GCM).ok()?);
@@ -141,7 +144,7 @@ impl Sealer {
 }
 
 impl Purpose {
-    /// Part of every sealed value's context: never to be changed.
+    /// A part of every sealed value's context: a change would make existing values unreadable.
     fn as_str(self) -> &'static str {
         match self {
             Self::ConnectorAttribute => "connector attribute",

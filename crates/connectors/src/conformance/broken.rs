@@ -1,4 +1,4 @@
-//! Servers that are down, wrong, slow or gone at the worst moment.
+//! Cases with servers that are down, wrong, slow, or disconnected at the worst moment.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ pub(super) async fn says_denied_when_its_own_password_is_wrong(suite: &Suite<'_>
     let outcome = suite.apply(&*connector, &account, &suite.password(), &Stamp::default()).await;
     let Outcome::NotApplied(fault) = outcome else { panic!("{outcome:?}") };
     assert_eq!(fault.kind, FaultKind::Denied, "a person's password is blamed: {fault:?}");
-    // A server that counts failures starts anew.
+    // A successful sign-in resets a server's count of failures.
     succeeded("test", open(suite.bench.kind(), suite.bench.attributes()).test().await);
 }
 
@@ -88,7 +88,7 @@ async fn is_unreachable(suite: &Suite<'_>, connector: &dyn Connector) {
     assert_eq!(fault.kind, FaultKind::Unreachable, "{fault:?}");
 }
 
-/// Connections that died in the pool are replaced without anyone noticing.
+/// Connections that broke in the pool are replaced, and no caller receives a fault.
 pub(super) async fn survives_a_restart_of_the_server(suite: &Suite<'_>) {
     let account = suite.account().await;
     let (proxy, connector) = suite.behind_proxy().await;
@@ -114,18 +114,18 @@ pub(super) async fn is_never_wrong_when_answers_are_cut(suite: &Suite<'_>) {
     cut_everywhere(suite, Direction::Answer).await;
 }
 
-/// How many places of a change are tried.
+/// The number of positions in a change at which the connection is cut.
 const PLACES: i64 = 20;
 
-/// Cuts the connection once at many places of a change, and looks each time at what the connector
-/// says and what the server did.
+/// Cuts the connection once at each of many positions in a change, and compares each outcome with
+/// the state of the server.
 async fn cut_everywhere(suite: &Suite<'_>, direction: Direction) {
     let account = suite.account().await;
     let (proxy, connector) = suite.behind_proxy().await;
     let mut current = INITIAL.to_owned();
 
-    // A change through a warm connection shows how many bytes there are to cut in; the first one
-    // of an account may be shorter than all later ones.
+    // A change on a warm connection shows the number of bytes in which to cut. The first change of
+    // an account may be shorter than all later ones, so the second one counts.
     let mut length = 0;
     for _ in 0..2 {
         let observed = succeeded("observe", connector.observe(&named(&account)).await).stamp;
@@ -140,9 +140,10 @@ async fn cut_everywhere(suite: &Suite<'_>, direction: Direction) {
     let mut unknown = 0;
     let step = usize::try_from(length / PLACES).unwrap_or(0).max(1);
     let end = (length - 80).max(0);
-    // The write, or its answer, is at the end.
+    // The end contains the write or its answer, so it is cut in smaller steps.
     for bytes in (0..end).step_by(step).chain((end..length + 2).step_by(6)) {
-        // A fresh connection is in the pool: the cut falls into the change itself.
+        // The observation leaves a fresh connection in the pool, so that the cut hits the change
+        // itself.
         let observed = succeeded("observe", connector.observe(&named(&account)).await).stamp;
         proxy.cut_after(direction, bytes.try_into().unwrap_or(0));
         let password = suite.password();

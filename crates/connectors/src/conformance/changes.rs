@@ -1,4 +1,4 @@
-//! Setting passwords on a server that works.
+//! Cases that set passwords on a working server.
 
 use std::{env, time::Instant};
 
@@ -8,7 +8,7 @@ use rekey_vault::Password;
 use super::{INITIAL, Suite, change, failed, named, passwords};
 use crate::{FaultKind, Outcome, Stamp, Verdict};
 
-/// How many nasty passwords are tried, unless `REKEY_NASTY` says another number.
+/// The default number of nasty passwords to try; `REKEY_NASTY` overrides it.
 const NASTY: usize = 200;
 
 pub(super) async fn sets_exactly_the_password(suite: &Suite<'_>) {
@@ -28,7 +28,7 @@ pub(super) async fn moves_the_stamp_with_every_change(suite: &Suite<'_>) {
     let account = suite.account().await;
     let mut before = suite.observe(&account).await;
     assert_eq!(suite.observe(&account).await, before, "the stamp moved by itself");
-    // All within a second, the resolution of some servers' clocks.
+    // All within one second, which is the resolution of some servers' clocks.
     for _ in 0..3 {
         suite.set(&account, &suite.password()).await;
         let after = suite.observe(&account).await;

@@ -1,4 +1,4 @@
-//! Accounts, and what is left behind.
+//! Cases that list accounts, and a search of the server's log for passwords.
 
 use std::{collections::BTreeSet, env, sync::PoisonError, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{INITIAL, Suite, succeeded};
 
-/// How many accounts are made to be listed, unless `REKEY_MANY` says another number.
+/// The default number of accounts to create for the list; `REKEY_MANY` overrides it.
 const MANY: usize = 100;
 
 pub(super) async fn lists_every_account_once(suite: &Suite<'_>) {
@@ -19,7 +19,7 @@ pub(super) async fn lists_every_account_once(suite: &Suite<'_>) {
     for _ in 0..many {
         made.insert(suite.account().await);
     }
-    // A channel that holds one makes the connector wait for the reader.
+    // With a channel of one account, the connector must wait for the reader.
     let (to, mut from) = mpsc::channel(1);
     let listing = suite.connector.accounts(to);
     let reading = async {
@@ -62,14 +62,14 @@ pub(super) async fn stops_when_nobody_listens(suite: &Suite<'_>) {
     succeeded("test", suite.connector.test().await);
 }
 
-/// Shorter passwords are found in any log by chance.
+/// The shortest password to search for, in bytes: a log may contain shorter ones by chance.
 const TELLING: usize = 9;
 
 pub(super) async fn leaves_no_password_in_the_log(suite: &Suite<'_>) {
     let Some(path) = suite.bench.log() else { return };
     let account = suite.account().await;
     suite.set(&account, &suite.password()).await;
-    // The server writes it in its own time.
+    // The server writes its log asynchronously.
     sleep(Duration::from_millis(300)).await;
     let log = suite.log_since_start();
     assert!(log.contains(account.as_str()), "{}: the wrong log", path.display());

@@ -1,8 +1,8 @@
-//! Passwords that something on the way may mistake for something else.
+//! Passwords that a parser on the way to the server may misread.
 
 use std::collections::BTreeSet;
 
-/// What somebody's parser gives a meaning.
+/// Texts to which some parser gives a meaning.
 const PIECES: &[&str] = &[
     "'",
     "\"",
@@ -115,11 +115,11 @@ const PIECES: &[&str] = &[
     "password",
 ];
 
-/// At most this many bytes: what OAEP with SHA-256 on a 2048-bit key holds.
+/// The longest password, in bytes: the capacity of OAEP with SHA-256 and a 2048-bit key.
 const LONGEST: usize = 190;
 
-/// `count` passwords, all different, the same ones every time: first each piece alone at both ends
-/// of ordinary text, then the edges of length, then mixtures.
+/// Returns `count` different passwords, the same on every call: first each piece at both ends of
+/// ordinary text, then the extremes of length, then mixtures.
 pub fn passwords(count: usize) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
@@ -159,7 +159,7 @@ fn all_len(add: &mut impl FnMut(String) -> usize) -> usize {
     add(String::new())
 }
 
-/// Xorshift: enough of a mixture, and the same on every machine.
+/// Xorshift: sufficiently random, and the same on every machine.
 struct Random(u64);
 
 impl Random {

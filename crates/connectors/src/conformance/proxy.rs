@@ -1,4 +1,4 @@
-//! A TCP proxy that misbehaves when told to.
+//! A TCP proxy that disturbs connections on request.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -16,7 +16,7 @@ pub use self::trouble::{Moment, Trouble, Write};
 mod connection;
 mod trouble;
 
-/// Passes everything on, until it is told not to.
+/// Forwards everything until a disturbance is planned.
 pub struct Proxy {
     port: u16,
     state: Arc<State>,
@@ -32,25 +32,25 @@ struct State {
     connections: Mutex<Vec<AbortHandle>>,
 }
 
-/// What is to happen, once.
+/// A disturbance that happens once.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     at: At,
     trouble: Trouble,
 }
 
-/// Where it is to happen.
+/// The position at which a disturbance happens.
 #[derive(Clone, Copy, Debug)]
 enum At {
-    /// When so many more bytes have passed in a direction.
+    /// After this many more bytes in a direction.
     Bytes(Direction, u64),
     /// At a write.
     Write(Write, Moment),
-    /// When the server has answered the write that has just passed.
+    /// At the answer to the write that has just passed.
     Answer,
 }
 
-/// A direction, seen from the client.
+/// A direction, as seen from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to the server.
@@ -97,19 +97,19 @@ impl Proxy {
         Self { port, state, accepting: accepting.abort_handle() }
     }
 
-    /// Where it listens.
+    /// The port on which it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Closes every connection at once; new ones are accepted.
+    /// Closes every connection at once; new connections are accepted.
     pub fn cut(&self) {
         for connection in self.state.connections().drain(..) {
             connection.abort();
         }
     }
 
-    /// From now on, or no longer: no connection is left, and new ones are closed at once.
+    /// With `true`, closes every connection, and from then on each new one; `false` ends that.
     pub fn set_down(&self, is_down: bool) {
         self.state.is_down.store(is_down, Ordering::SeqCst);
         if is_down {
@@ -117,27 +117,27 @@ impl Proxy {
         }
     }
 
-    /// Lets `bytes` more through in one direction, then closes the connection they came on, once.
+    /// Forwards `bytes` more in one direction, then closes the connection that carried them, once.
     pub fn cut_after(&self, direction: Direction, bytes: u64) {
         self.plan(At::Bytes(direction, bytes), Trouble::Cut);
     }
 
-    /// Makes trouble at the next write, once.
+    /// Disturbs the next matching write, once.
     pub fn strike(&self, write: Write, moment: Moment, trouble: Trouble) {
         self.plan(At::Write(write, moment), trouble);
     }
 
-    /// Forgets what has not come yet.
+    /// Cancels a planned disturbance that has not happened yet.
     pub fn heal(&self) {
         *self.state.plan() = None;
     }
 
-    /// How often it made trouble.
+    /// The number of disturbances so far.
     pub fn struck(&self) -> u64 {
         self.state.struck.load(Ordering::SeqCst)
     }
 
-    /// How many bytes have passed in a direction, ever.
+    /// The number of bytes forwarded in a direction since the start.
     pub fn passed(&self, direction: Direction) -> u64 {
         self.state.counter(direction).load(Ordering::SeqCst)
     }
@@ -161,7 +161,8 @@ impl State {
         if direction == Direction::Request { request } else { answer }
     }
 
-    /// How many of a record's bytes pass before trouble, if there is to be any in it.
+    /// The number of the record's bytes to forward before a disturbance; `None` if none is due in
+    /// it.
     fn due(&self, direction: Direction, record: &[u8]) -> Option<(usize, Trouble)> {
         let mut planned = self.plan();
         let Plan { at, trouble } = planned.as_mut()?;

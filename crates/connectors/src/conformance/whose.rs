@@ -1,4 +1,4 @@
-//! Whose account it is: names are given to others, and some accounts are nobody's to change.
+//! Cases about the ownership of accounts: reused names, correlation and protected accounts.
 
 use rekey_vault::Password;
 use serde_json::json;
@@ -76,7 +76,7 @@ async fn refuses(suite: &Suite<'_>, connector: &dyn Connector, account: &str) {
     assert_eq!(fault.kind, FaultKind::NotPermitted, "{account}: {fault:?}");
 }
 
-/// One account as the source lists it.
+/// Returns the account as the source lists it.
 async fn listed(suite: &Suite<'_>, account: &str) -> Listed {
     let (to, mut from) = mpsc::channel(8);
     let connector = suite.connector.clone();

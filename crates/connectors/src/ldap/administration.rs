@@ -1,4 +1,4 @@
-//! What tests do to a directory besides changing passwords.
+//! Operations of tests on a directory, besides changes of passwords.
 
 use super::{
     answer,
@@ -15,7 +15,7 @@ use crate::{
 pub struct Administration(Connection);
 
 impl Administration {
-    /// Connects, without a sign-in.
+    /// Connects without signing in.
     pub async fn connect(host: &str, port: u16) -> Result<Self, Fault> {
         Ok(Self(Connection::new(dial(&Egress::default(), host, port).await?)))
     }
@@ -39,7 +39,7 @@ impl Administration {
         self.call(add).await
     }
 
-    /// Gives an attribute these values and no other.
+    /// Replaces all values of an attribute.
     pub async fn replace(&mut self, dn: &str, name: &str, values: &[&str]) -> Result<(), Fault> {
         let modify = Request::new(0x66, 0x67, |w| {
             w.primitive(OCTETS, dn.as_bytes());
@@ -53,7 +53,7 @@ impl Administration {
         self.call(modify).await
     }
 
-    /// Gives an entry another name below the same one.
+    /// Renames an entry without moving it; `relative` is its new relative name.
     pub async fn rename(&mut self, dn: &str, relative: &str) -> Result<(), Fault> {
         let rename = Request::new(0x6c, 0x6d, |w| {
             w.primitive(OCTETS, dn.as_bytes());

@@ -1,4 +1,4 @@
-//! What a directory's result codes mean (RFC 4511, appendix A).
+//! Maps a directory's result codes to faults (RFC 4511, appendix A).
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{Fault, FaultKind, Outcome, Rejection, said::Said};
 
-/// Texts of OpenLDAP 2.5 and 2.6, of its modules, of 389 Directory Server and of Active Directory, as
-/// [`Said`] matches them.
+/// Messages of OpenLDAP 2.5 and 2.6, of its modules, of 389 Directory Server and of Active
+/// Directory, in the form that [`Said`] matches.
 const KNOWN: &[&str] = &[
     // OpenLDAP's ppolicy overlay.
     "Operations are restricted to bind/unbind/abandon/StartTLS/modify password",
@@ -22,7 +22,7 @@ const KNOWN: &[&str] = &[
     "Password is too young to change",
     "Password policy only allows one password value",
     "User alteration of password is not allowed",
-    // Its module ppm.
+    // OpenLDAP's module ppm.
     "Password for dn=\"…\" contains tokens from the RDN",
     "Password for dn=\"…\" does not pass required number of strength checks (… of …)",
     // slapd's Password Modify operation.
@@ -78,12 +78,12 @@ const KNOWN: &[&str] = &[
     "0000052D: …",
 ];
 
-/// What rekey repeats of a directory's text.
+/// The part of a directory's text that rekey repeats.
 pub(super) fn said(text: &str) -> Said {
     Said::of(text, KNOWN)
 }
 
-/// The fault of a failed request.
+/// The fault for a failed request.
 pub(super) fn fault(answer: &Answer) -> Fault {
     let (kind, advice) = match answer.code {
         3 | 11 | 51 => (FaultKind::Throttled, "the directory is busy or a limit was reached"),
@@ -121,7 +121,7 @@ pub(super) fn fault(answer: &Answer) -> Fault {
     fault
 }
 
-/// What became of a Password Modify operation.
+/// The outcome of a Password Modify operation.
 pub(super) fn outcome(answer: &Answer) -> Outcome {
     if answer.code == 0 {
         return Outcome::Applied;
@@ -142,9 +142,10 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         }
         (_, Some(refusal)) => Outcome::Rejected(rejection(Some(refusal), answer.said)),
         (19, None) => Outcome::Rejected(rejection(None, answer.said)),
-        // OpenLDAP's ppolicy overlay, when two writes at once want to forget the same old password.
+        // OpenLDAP's ppolicy overlay: two concurrent writes tried to remove the same old password
+        // from the history.
         (16, None) => Outcome::NotApplied(crate::fault::conflict()),
-        // Unlike everywhere else, these are about the operation itself.
+        // Here, `protocolError` means an unsupported extended operation (RFC 4511, section 4.12).
         (2, None) => Outcome::NotApplied(Fault::new(
             FaultKind::Unsupported,
             "the directory has no Password Modify operation (RFC 3062)",
@@ -153,7 +154,7 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
     }
 }
 
-/// OpenLDAP's ppolicy overlay has no code for "equals the one in force", only this text.
+/// OpenLDAP's ppolicy overlay has no code for "equals the current password", only this text.
 const SAME: &str = "Password is not being changed from existing value";
 
 fn rejection(refusal: Option<Refusal>, said: Said) -> Rejection {
@@ -177,7 +178,8 @@ fn rejection(refusal: Option<Refusal>, said: Said) -> Rejection {
     }
 }
 
-/// A result code's name, as RFC 4511 writes it. A number of more digits could be a password's.
+/// The name of a result code in RFC 4511. A number of three or more digits is withheld: the server
+/// could have taken it from a password.
 pub(super) fn name(code: u32) -> String {
     let name = match code {
         1 => "operationsError",

@@ -1,16 +1,16 @@
 //! The part of BER (X.690) that LDAP uses (RFC 4511, section 5.1), read without recursion and
-//! without allocating by a length that the server announced.
+//! without allocations of a length that the server announced.
 
 use zeroize::Zeroizing;
 
-/// The largest message that is read, in bytes. Active Directory and OpenLDAP send entries that are
-/// far smaller unless they hold pictures, which rekey never asks for.
+/// The largest message that is read, in bytes. The entries of Active Directory and OpenLDAP are far
+/// smaller, unless they contain pictures, which rekey does not request by default.
 pub(super) const LARGEST: usize = 1 << 20;
 
-/// How deep elements may lie in one another. A message of `LDAPv3` needs seven.
+/// The greatest nesting depth of elements. A message of `LDAPv3` needs seven levels.
 pub(super) const DEEPEST: usize = 16;
 
-/// The bit of a tag that says that the content is made of elements.
+/// The bit of a tag that marks content made of elements.
 const CONSTRUCTED: u8 = 0x20;
 
 pub(super) const INTEGER: u8 = 0x02;
@@ -19,22 +19,22 @@ pub(super) const ENUMERATED: u8 = 0x0a;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
-/// Bytes that are no message, or one beyond the bounds.
+/// Bytes that are not a message, or that exceed a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// How long the first element of `bytes` is, header included; `None` while that cannot be known.
+/// The length of the first element of `bytes`, header included; `None` until it is known.
 pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     let Some((_, header, content)) = header(bytes)? else { return Ok(None) };
     let length = header.checked_add(content).ok_or(Malformed)?;
     if length > LARGEST { Err(Malformed) } else { Ok(Some(length)) }
 }
 
-/// The tag, the length of the header and the length of the content that it announces.
+/// Returns the tag, the header's length and the announced content length, once they have arrived.
 fn header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
     let [tag, rest @ ..] = bytes else { return Ok(None) };
     if tag & 0x1f == 0x1f {
-        // A tag number above 30: LDAP has none.
+        // A tag number above 30, which LDAP does not use.
         return Err(Malformed);
     }
     let [first, rest @ ..] = rest else { return Ok(None) };
@@ -47,13 +47,13 @@ fn header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
             let content = octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
             Ok(Some((*tag, 2 + octets.len(), content)))
         }
-        // The indefinite form, which LDAP forbids, and lengths that no machine has room for.
+        // The indefinite form, which LDAP forbids, or a length of more than four bytes.
         _ => Err(Malformed),
     }
 }
 
-/// Checks that `message` is one element whose elements fill their parents exactly, at most
-/// [`DEEPEST`] deep. Visits each header once, and remembers only the ends of what is open.
+/// Checks that `message` is one element whose nested elements fill their parents exactly, at most
+/// [`DEEPEST`] levels deep. Visits each header once, and stores only the ends of open elements.
 pub(super) fn check(message: &[u8]) -> Result<(), Malformed> {
     let mut ends = Vec::with_capacity(DEEPEST);
     let mut at = 0;
@@ -82,7 +82,7 @@ pub(super) fn check(message: &[u8]) -> Result<(), Malformed> {
     }
 }
 
-/// Reads elements one after the other; what lies in one is read by a reader of its own.
+/// Reads elements in sequence; a nested element is read by another reader.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    /// The next element's tag and content.
+    /// Reads the next element: its tag and content.
     pub(super) fn element(&mut self) -> Result<(u8, &'a [u8]), Malformed> {
         let (tag, header, content) = header(self.0)?.ok_or(Malformed)?;
         let (element, rest) = self
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         Ok((tag, element.get(header..).ok_or(Malformed)?))
     }
 
-    /// The content of the next element, which must have this tag.
+    /// Reads the content of the next element, which must have the tag `wanted`.
     pub(super) fn expect(&mut self, wanted: u8) -> Result<&'a [u8], Malformed> {
         match self.element()? {
             (tag, content) if tag == wanted => Ok(content),
@@ -110,17 +110,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The elements in the next element, which must have this tag.
+    /// Returns a reader of the elements in the next element, which must have the tag `wanted`.
     pub(super) fn inside(&mut self, wanted: u8) -> Result<Reader<'a>, Malformed> {
         self.expect(wanted).map(Reader)
     }
 
-    /// The next element as text.
+    /// Reads the next element as text.
     pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.expect(OCTETS)?).map_err(|_| Malformed)
     }
 
-    /// The next element as a number that is not negative: LDAP has no other.
+    /// Reads the next element as a number. LDAP has no negative numbers.
     pub(super) fn number(&mut self, wanted: u8) -> Result<u32, Malformed> {
         match self.expect(wanted)? {
             content @ [0..=0x7f, ..] if content.len() <= 4 => {
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes elements into a buffer that is wiped, also where it has to grow.
+/// Writes elements into a buffer that is wiped, also when it grows.
 #[derive(Default)]
 pub(super) struct Writer(Zeroizing<Vec<u8>>);
 
@@ -140,14 +140,14 @@ impl Writer {
         &self.0
     }
 
-    /// An element without elements.
+    /// Writes an element without nested elements.
     pub(super) fn primitive(&mut self, tag: u8, content: &[u8]) {
         let start = self.start();
         self.raw(content);
         self.wrap(start, tag);
     }
 
-    /// An element of elements.
+    /// Writes an element that consists of elements.
     pub(super) fn constructed(&mut self, tag: u8, content: impl FnOnce(&mut Self)) {
         let start = self.start();
         content(self);
@@ -156,7 +156,7 @@ impl Writer {
 
     pub(super) fn number(&mut self, tag: u8, number: u32) {
         let octets = number.to_be_bytes();
-        // Minimal, and with a leading zero where it would be read as negative.
+        // The shortest form, with a leading zero if the number would otherwise be read as negative.
         let zeros = (number.leading_zeros().saturating_sub(1) / 8) as usize;
         let start = self.start();
         if number.leading_zeros() == 0 {
@@ -170,7 +170,7 @@ impl Writer {
         self.primitive(tag, &[if is_true { 0xff } else { 0 }]);
     }
 
-    /// Bytes as they are.
+    /// Writes bytes unchanged.
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         let needed = self.0.len().saturating_add(bytes.len());
         if needed > self.0.capacity() {
@@ -180,12 +180,12 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Where the next element begins, for [`Writer::wrap`].
+    /// The position at which the next element begins, for [`Writer::wrap`].
     pub(super) fn start(&self) -> usize {
         self.0.len()
     }
 
-    /// Makes one element of all that was written since `start`.
+    /// Turns all bytes written since `start` into one element.
     pub(super) fn wrap(&mut self, start: usize, tag: u8) {
         let content = self.0.len().saturating_sub(start);
         let mut header = vec![tag];
@@ -205,8 +205,8 @@ impl Writer {
     }
 }
 
-/// Moves a buffer to one of `capacity` bytes, and wipes the old one: a vector that grows by itself
-/// leaves what it held in freed memory.
+/// Moves a buffer to one of `capacity` bytes and wipes the old one: a vector that grows by itself
+/// leaves a copy of its content in freed memory.
 pub(super) fn grow(buffer: &mut Zeroizing<Vec<u8>>, capacity: usize) {
     let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
     larger.extend_from_slice(buffer);
@@ -219,12 +219,12 @@ mod tests {
 
     use super::*;
 
-    /// `depth` sequences in one another.
+    /// Returns `depth` nested sequences.
     fn nested(depth: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         for _ in 0..depth {
             let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-            // Written backwards: a prefix would be moved 100,000 times.
+            // Bytes are appended in reverse: prepending would move them 100,000 times.
             bytes.extend(length.iter().rev());
             bytes.extend([0x84, SEQUENCE]);
         }

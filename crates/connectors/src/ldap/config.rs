@@ -1,4 +1,4 @@
-//! What a source of kind `ldap` is configured with.
+//! The configuration of a source of kind `ldap`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     tls,
 };
 
-/// What a directory's connector attributes are, with the rule who may change each.
+/// The connector attributes of a directory, each with its reach.
 pub(super) const ATTRIBUTES: &[Attribute] = &[
     Attribute::new(
         "host",
@@ -104,48 +104,48 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
-    /// A name, or an IPv4 address; the server's certificate must carry it.
+    /// A name or an IPv4 address, which the server's certificate must carry.
     pub(super) host: String,
-    /// 636 for `ldaps`, else 389.
+    /// The TCP port; 636 for `ldaps` and 389 otherwise by default.
     pub(super) port: Option<u16>,
     #[serde(default)]
     pub(super) tls: Tls,
-    /// Allows `tls: none`: passwords then cross the network in clear.
+    /// Allows `tls: none`, with which passwords cross the network in clear.
     #[serde(default)]
     pub(super) allow_insecure: bool,
-    /// The authority that signed the server's certificate, as PEM text; else the system's count.
+    /// The authority that signed the server's certificate, as PEM text; default: the system's.
     pub(super) ca_certificate: Option<String>,
-    /// The account rekey signs in with.
+    /// The account with which rekey signs in.
     pub(super) bind_dn: String,
     #[serde(deserialize_with = "secret")]
     pub(super) bind_password: Password,
-    /// Accounts below this entry are served; nothing else can be changed.
+    /// The entry below which accounts are served; no others can be changed.
     pub(super) base_dn: String,
-    /// Which entries are accounts (RFC 4515).
+    /// The filter that selects accounts (RFC 4515).
     #[serde(default = "account_filter")]
     pub(super) account_filter: String,
-    /// The attribute whose value people know an account by.
+    /// The attribute that holds an account's display name.
     #[serde(default = "name_attribute")]
     pub(super) name_attribute: String,
-    /// The attributes an account is listed with, besides its name; never a password.
+    /// The attributes with which an account is listed, besides its name; never a password.
     #[serde(default = "attributes")]
     pub(super) attributes: Vec<String>,
-    /// How many connections are open at once, 1 to 64.
+    /// The greatest number of open connections, 1 to 64.
     #[serde(default = "max_connections")]
     pub(super) max_connections: usize,
-    /// Accounts that are never changed, whatever rekey is asked.
+    /// Patterns of accounts that are never changed, whatever the request.
     #[serde(default)]
     pub(super) protected_accounts: Protected,
 }
 
-/// How the connection is secured.
+/// The protection of the connection.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Tls {
     /// TLS from the first byte.
     #[default]
     Ldaps,
-    /// Nothing at all; for tests on one machine.
+    /// No TLS; for tests on one machine.
     None,
     /// TLS from the `StartTLS` operation on (RFC 4511, section 4.14), before any credential.
     #[serde(rename = "starttls")]
@@ -171,20 +171,20 @@ fn max_connections() -> usize {
 }
 
 impl Config {
-    /// Reads [`Self::account_filter`].
+    /// Parses [`Self::account_filter`].
     pub(super) fn filter(&self) -> Result<Filter, Fault> {
         Filter::parse(&self.account_filter)
             .map_err(|error| misconfigured(format!("accountFilter: {error}")))
     }
 
-    /// Checks what can be checked without a connection, and makes the client side of TLS.
+    /// Checks everything that needs no connection, and builds the TLS client configuration.
     pub(super) fn check(&self) -> Result<Option<Arc<ClientConfig>>, Fault> {
         check_host(&self.host)?;
         if dn::parts(&self.bind_dn).is_empty() {
             return Err(misconfigured("bindDn: give the account that rekey signs in with"));
         }
         if self.bind_password.expose().is_empty() {
-            // RFC 4513, section 5.1.2: the server would say yes to an anonymous user.
+            // RFC 4513, section 5.1.2: the server would accept the bind as anonymous.
             return Err(misconfigured("bindPassword: must not be empty"));
         }
         if dn::parts(&self.base_dn).is_empty() {
@@ -213,8 +213,8 @@ impl Config {
     }
 }
 
-/// Whether `name` is an attribute's name (RFC 4512, section 2.5) and none that usually holds a
-/// secret. An OID in its place would get round the second.
+/// Whether `name` is the name of an attribute (RFC 4512, section 2.5) that does not usually hold a
+/// secret. An OID is refused, because it would bypass the second check.
 fn is_listable(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';');
@@ -223,9 +223,9 @@ fn is_listable(name: &str) -> bool {
         && !SECRET.iter().any(|part| lower.contains(part))
 }
 
-/// Parts of the names of attributes that hold passwords, their verifiers or other secrets, in lower
-/// case: `userPassword`, `unicodePwd`, `sambaNTPassword`, `krbPrincipalKey`, `ipaNTHash`,
-/// `oathSecret`, `ipatokenOTPkey`, `userPKCS12`, `supplementalCredentials`.
+/// Parts of the names of attributes that hold passwords, verifiers or other secrets, in lower case:
+/// `userPassword`, `unicodePwd`, `sambaNTPassword`, `krbPrincipalKey`, `ipaNTHash`, `oathSecret`,
+/// `ipatokenOTPkey`, `userPKCS12`, `supplementalCredentials`.
 const SECRET: &[&str] = &[
     "passw",
     "pwd",
@@ -267,7 +267,7 @@ mod tests {
         open(&json!({})).unwrap();
         let deep = format!("{}(a=b){}", "(!".repeat(31), ")".repeat(31));
         open(&json!({"accountFilter": deep})).unwrap();
-        // Many side by side are no deeper than one.
+        // Filters side by side add no depth.
         open(&json!({"accountFilter": format!("(|{})", "(a=b)".repeat(800))})).unwrap();
         for (change, named) in [
             (json!({"host": "ldap://x"}), "host"),

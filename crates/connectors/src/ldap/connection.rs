@@ -1,7 +1,7 @@
-//! One connection to a directory, for one request at a time.
+//! A connection to a directory, for one request at a time.
 //!
-//! Nothing runs beside its caller: a connection that is dropped, also in the middle of a request,
-//! sends nothing any more. What it read is wiped, for an entry may hold the hash of a password.
+//! No task of its own drives it: once dropped, even in the middle of a request, it sends nothing
+//! more. Received bytes are wiped, because an entry may contain the hash of a password.
 
 use std::{
     pin::Pin,
@@ -30,47 +30,47 @@ use super::{
 };
 use crate::{Fault, FaultKind, net::misconfigured, tls};
 
-/// What a directory may send in answer to one request, in bytes, and in how many messages.
+/// The limits of the answer to one request, in bytes and in messages.
 const ANSWER: usize = 256 * 1024;
 const MESSAGES: usize = 500;
 
-/// The same for a page of a list: more than twice what its entries may have that rekey keeps.
+/// The limit of one page of a list, in bytes: more than twice what rekey keeps of its entries.
 const PAGE: usize = 64 * 1024 * 1024;
 
-/// How much is read at once, in bytes.
+/// The number of bytes to read at once.
 const CHUNK: usize = 16 * 1024;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A connection.
+/// A connection to a directory.
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
-    /// What was read from the stream.
+    /// The bytes read from the stream.
     received: Zeroizing<Vec<u8>>,
-    /// Where the next message begins in it.
+    /// The index in `received` at which the next message begins.
     next: usize,
     /// The id of the latest request.
     id: u32,
-    /// How many bytes the directory may still send in answer to it.
+    /// The number of bytes that the directory may still send in answer to that request.
     allowance: usize,
 }
 
-/// A connection that stopped working.
+/// The failure of a connection.
 #[derive(Debug)]
 pub(super) struct Broken {
-    /// Whether the request may have left.
+    /// Whether any part of the request may have been sent.
     pub(super) is_sent: bool,
     pub(super) fault: Fault,
 }
 
-/// What a search finds next.
+/// The next item of a search.
 pub(super) enum Found {
-    /// The end of it.
+    /// The end of the search.
     Done(Answer),
     Entry(Entry),
-    /// A reference to another server, which is not followed, or a remark.
+    /// A reference to another server, which is not followed, or an intermediate response.
     Other,
 }
 
@@ -80,10 +80,10 @@ impl Connection {
         Self { stream, received: Zeroizing::default(), next: 0, id: 0, allowance: 0 }
     }
 
-    /// TLS from here on: with a server that waits for it, or after [`Self::start_tls`].
+    /// Starts TLS: at once if the server expects it, or after [`Self::start_tls`].
     pub(super) async fn secure(self, host: &str, tls: &Arc<ClientConfig>) -> Result<Self, Fault> {
         if self.next < self.received.len() {
-            // What came in clear must not be taken for an answer under TLS.
+            // Bytes received in clear must not be read as an answer under TLS.
             return Err(malformed());
         }
         let name = ServerName::try_from(host.to_owned())
@@ -92,7 +92,7 @@ impl Connection {
         Ok(Self { stream: Box::new(stream.map_err(tls::fault)?), ..self })
     }
 
-    /// Asks the server for TLS.
+    /// Requests TLS from the server.
     pub(super) async fn start_tls(&mut self, limit: Duration) -> Result<Answer, Broken> {
         self.call(limit, Request::extended(START_TLS, None), &[]).await
     }
@@ -122,7 +122,7 @@ impl Connection {
         within(limit, call).await
     }
 
-    /// Begins the search of a page; [`Self::found`] has what it finds.
+    /// Starts the search of a page; [`Self::found`] returns its items.
     pub(super) async fn search(
         &mut self,
         limit: Duration,
@@ -132,7 +132,7 @@ impl Connection {
         within(limit, self.write(&request, controls, PAGE)).await
     }
 
-    /// Waits for what the search finds next; of entries it keeps the `wanted` attributes.
+    /// Waits for the next item of the search; entries keep the `wanted` attributes.
     pub(super) async fn found(
         &mut self,
         limit: Duration,
@@ -169,7 +169,7 @@ impl Connection {
             match self.found(limit, attributes).await? {
                 Found::Done(answer) => return Ok((answer, entry)),
                 Found::Entry(found) if entry.is_none() => entry = Some(found),
-                // There is one entry at a name, and nothing to refer to.
+                // A name has one entry, and the search of one entry has no references.
                 Found::Entry(_) | Found::Other => {
                     return Err(Broken { is_sent: true, fault: malformed() });
                 }
@@ -177,8 +177,8 @@ impl Connection {
         }
     }
 
-    /// Whether the server has hung up, or said something that nobody asked for: a directory says
-    /// so before it hangs up (RFC 4511, section 4.4.1).
+    /// Whether the server has closed the connection or sent unsolicited data: a directory sends a
+    /// notice before it disconnects (RFC 4511, section 4.4.1).
     pub(super) fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         let mut context = Context::from_waker(Waker::noop());
@@ -186,7 +186,7 @@ impl Connection {
         self.next < self.received.len() || !matches!(read, Poll::Pending)
     }
 
-    /// Sends a request, once and as a whole. The directory may send `allowance` bytes in answer.
+    /// Sends a request, once and as a whole. The directory may answer with `allowance` bytes.
     async fn write(
         &mut self,
         request: &Request,
@@ -203,7 +203,7 @@ impl Connection {
         sent.await.map_err(|error| broke().caused_by(error))
     }
 
-    /// Reads the next message, which must be about the latest request.
+    /// Reads the next message, which must belong to the latest request.
     async fn message(&mut self) -> Result<Message<'_>, Fault> {
         let length = loop {
             let unread = self.received.get(self.next..).unwrap_or_default();
@@ -227,8 +227,8 @@ impl Connection {
         }
     }
 
-    /// Reads a piece of a message, of which the length may be known already. The buffer grows with
-    /// what came, never by what was announced.
+    /// Reads a part of a message, whose length may be known already. The buffer grows with the
+    /// bytes received, never by an announced length.
     async fn read_more(&mut self, length: Option<usize>) -> Result<(), Fault> {
         let unread = self.received.len() - self.next;
         self.received.copy_within(self.next.., 0);
@@ -248,7 +248,7 @@ impl Connection {
     }
 }
 
-/// Waits at most `limit`; whatever goes wrong then, the request may have left.
+/// Waits at most `limit`. After any failure, the request counts as possibly sent.
 async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, Fault>> + Send,

@@ -1,10 +1,10 @@
-//! Just enough of distinguished names (RFC 4514) to tell what lies below what.
+//! The part of distinguished names (RFC 4514) that shows whether one entry lies below another.
 
-/// The relative names of `dn`, leaf first, in lower case and without blanks around them.
+/// Splits `dn` into its relative names, leaf first, in lower case and without surrounding blanks.
 ///
-/// Other spellings of the same name (hexadecimal escapes, other attribute names) count as
-/// different. For `is_below` that refuses an account; `is_same` alone cannot recognise every
-/// spelling of rekey's own entry, so `own` asks the directory for it.
+/// Other spellings of the same name (hexadecimal escapes, other attribute names) count as different
+/// names. `is_below` then refuses the account, which is safe. `is_same` alone cannot recognize
+/// every spelling of rekey's own entry, so `own` reads that entry from the directory.
 pub(super) fn parts(dn: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut part = String::new();
@@ -28,13 +28,13 @@ pub(super) fn parts(dn: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether `dn` lies below `base`, and is not `base` itself.
+/// Whether `dn` lies below `base`; `base` itself does not.
 pub(super) fn is_below(dn: &str, base: &str) -> bool {
     let (dn, base) = (parts(dn), parts(base));
     dn.len() > base.len() && dn.ends_with(&base)
 }
 
-/// Whether both name the same entry.
+/// Whether both spellings name the same entry.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     parts(one) == parts(other)
 }

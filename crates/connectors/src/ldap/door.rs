@@ -1,4 +1,4 @@
-//! Connections to one directory: TCP, TLS, and the sign-in with rekey's own account.
+//! Connections to one directory: TCP, TLS and the sign-in with rekey's own account.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use crate::{
     pool,
 };
 
-/// The directory's connections.
+/// The pool of connections to the directory.
 pub(super) type Pool = pool::Pool<Door>;
-/// One of them, for one caller.
+/// A connection of the pool, for one caller.
 pub(super) type Lease = pool::Lease<Door>;
 
-/// How to reach the directory.
+/// Opens connections to the directory.
 pub(super) struct Door {
     pub(super) config: Arc<Config>,
     pub(super) tls: Option<Arc<ClientConfig>>,
@@ -69,7 +69,7 @@ impl pool::Door for Door {
 }
 
 impl Door {
-    /// A new connection that is nobody's yet.
+    /// Opens a connection that is not signed in.
     pub(super) async fn connect(&self) -> Result<Connection, Fault> {
         let (host, port) = (&self.config.host, self.config.port());
         let connection = Connection::new(dial(&self.egress, host, port).await?);

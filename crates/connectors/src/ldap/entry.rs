@@ -1,4 +1,4 @@
-//! Entries of a search, of which a hostile server decides how large they are.
+//! Entries of a search. A hostile server chooses their size, so they are bounded.
 
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
@@ -6,27 +6,27 @@ use zeroize::Zeroize as _;
 use super::ber::{Malformed, OCTETS, Reader, SEQUENCE, SET};
 use crate::{Fault, net::misconfigured, said::plain};
 
-/// How much of an entry is kept, in bytes of its name and of the attributes that were asked for.
+/// The largest entry that is kept, in bytes of its name and of the requested attributes.
 const LARGEST: usize = 64 * 1024;
-/// What a name or a value takes besides its bytes: a million empty ones must not be cheap.
+/// The size counted for each name or value besides its bytes: even a million empty ones use memory.
 const EACH: usize = 64;
 
-/// Where directories keep an id that outlives a rename and is never used again: OpenLDAP and others
-/// by RFC 4530, 389 Directory Server in its own way.
+/// The attributes in which directories keep an id that outlives a rename and is never reused:
+/// `entryUUID` in OpenLDAP and others (RFC 4530), `nsUniqueId` in 389 Directory Server.
 pub(super) const IDS: [&str; 2] = ["entryUUID", "nsUniqueId"];
 
-/// One entry of a search.
+/// An entry that a search returned.
 #[derive(Default)]
 pub(super) struct Entry {
     pub(super) dn: String,
     attributes: Vec<(String, Vec<Vec<u8>>)>,
 }
 
-/// Why an entry was not read.
+/// The reason why an entry could not be read.
 #[derive(Debug)]
 pub(super) enum Unread {
     Malformed,
-    /// It is larger than an account may be.
+    /// The entry is larger than an account may be.
     TooLarge(Fault),
 }
 
@@ -37,7 +37,7 @@ impl From<Malformed> for Unread {
 }
 
 impl Drop for Entry {
-    /// One of the values may be the hash of a password.
+    /// Wipes the values: one of them may be the hash of a password.
     fn drop(&mut self) {
         for (_, values) in &mut self.attributes {
             values.zeroize();
@@ -53,11 +53,10 @@ impl Entry {
         Self { dn: String::new(), attributes: attributes.iter().map(attribute).collect() }
     }
 
-    /// Reads `{ name, attributes }` (RFC 4511, section 4.5.2), and keeps the attributes that are
-    /// `wanted`.
+    /// Reads `{ name, attributes }` (RFC 4511, section 4.5.2) and keeps the `wanted` attributes.
     ///
-    /// An entry that is too large is a fault, and so ends the listing of an aggregation: without
-    /// the entry, or without some of its values, its owner would lose the account.
+    /// An entry that is too large is a fault, and so ends the listing of an aggregation: if the
+    /// entry or some of its values were left out, its owner would lose the account.
     pub(super) fn read(mut parts: Reader<'_>, wanted: &[&str]) -> Result<Self, Unread> {
         let dn = parts.text()?;
         let mut left = LARGEST;
@@ -87,18 +86,18 @@ impl Entry {
         Ok(entry)
     }
 
-    /// The directory's id of the entry, where rekey may read it.
+    /// The directory's id of the entry, if rekey may read it.
     pub(super) fn stable_id(&self) -> Option<&str> {
         IDS.iter().find_map(|name| self.first(name)).filter(|id| (1..=128).contains(&id.len()))
     }
 
-    /// The first value of an attribute, where it is text.
+    /// The first value of an attribute, if it is text.
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         let (_, values) = self.attributes.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(values.first()?).ok()
     }
 
-    /// The `wanted` attributes, spelled as wanted; values that are no text are left out.
+    /// The `wanted` attributes, spelled as wanted; values that are not text are omitted.
     pub(super) fn listed(&self, wanted: &[&str]) -> Map<String, Value> {
         let mut listed = Map::new();
         for name in wanted {

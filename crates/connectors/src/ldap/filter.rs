@@ -1,10 +1,10 @@
-//! Search filters: from text (RFC 4515) to what is sent (RFC 4511, section 4.5.1.7).
+//! Search filters: text (RFC 4515) compiled to BER (RFC 4511, section 4.5.1.7).
 
 use super::ber::{OCTETS, Writer};
 
-/// How long a filter's text may be, in bytes.
+/// The longest text of a filter, in bytes.
 const LONGEST: usize = 4096;
-/// How deep filters may lie in one another.
+/// The greatest nesting depth of filters.
 const DEEPEST: usize = 32;
 
 const AND: u8 = 0xa0;
@@ -18,26 +18,26 @@ const PRESENT: u8 = 0x87;
 const APPROXIMATE: u8 = 0xa8;
 const EXTENSIBLE: u8 = 0xa9;
 
-/// A filter as it is sent.
+/// An encoded filter.
 #[derive(Debug)]
 pub(super) struct Filter(Vec<u8>);
 
 impl Filter {
-    /// `(objectClass=*)`: every entry.
+    /// Returns `(objectClass=*)`, which matches every entry.
     pub(super) fn any() -> Self {
         let mut writer = Writer::default();
         writer.primitive(PRESENT, b"objectClass");
         Self(writer.bytes().to_vec())
     }
 
-    /// Reads a filter; the error completes the sentence "accountFilter: …".
+    /// Parses a filter; the error completes the sentence "accountFilter: …".
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         const NO_FILTER: &str = "not a filter as RFC 4515 writes it";
         if text.len() > LONGEST {
             return Err("longer than 4,096 bytes: use a simpler filter");
         }
         let mut writer = Writer::default();
-        // What is open: where it starts, its tag, and how many filters it holds so far.
+        // The open filters: where each starts, its tag, and how many filters it contains so far.
         let mut open: Vec<(usize, u8, usize)> = Vec::new();
         let mut rest = text;
         loop {
@@ -67,7 +67,7 @@ impl Filter {
                 writer.wrap(start, tag);
                 rest = after;
             } else if open.is_empty() && writer.start() == 0 {
-                // One test without its parentheses, as people write it.
+                // One test without parentheses, as people often write it.
                 item(&mut writer, rest).ok_or(NO_FILTER)?;
                 rest = "";
             } else {
@@ -86,7 +86,7 @@ impl Filter {
     }
 }
 
-/// Writes one test of an attribute.
+/// Writes one test of an attribute; `None` if `text` is not one.
 fn item(writer: &mut Writer, text: &str) -> Option<()> {
     let (left, value) = text.split_once('=')?;
     if let Some(left) = left.strip_suffix(':') {
@@ -120,7 +120,7 @@ fn item(writer: &mut Writer, text: &str) -> Option<()> {
     Some(())
 }
 
-/// `initial*any*any*final`, where the first and the last may be empty.
+/// Writes `initial*any*any*final`, in which the first and the last part may be empty.
 fn substrings(writer: &mut Writer, value: &str) -> Option<()> {
     let last = value.matches('*').count();
     for (at, part) in value.split('*').enumerate() {
@@ -140,7 +140,7 @@ fn substrings(writer: &mut Writer, value: &str) -> Option<()> {
     Some(())
 }
 
-/// `attribute:dn:rule:=value`, where the rule or the attribute may be left out, and `:dn` too.
+/// Writes `attribute:dn:rule:=value`; `:dn` and one of the attribute and the rule are optional.
 fn extensible(writer: &mut Writer, left: &str, value: &str) -> Option<()> {
     let mut parts = left.split(':');
     let name = parts.next()?;
@@ -170,13 +170,13 @@ fn extensible(writer: &mut Writer, left: &str, value: &str) -> Option<()> {
     Some(())
 }
 
-/// An attribute description or a rule (RFC 4512, sections 1.4 and 2.5).
+/// Whether `name` is an attribute description or a matching rule (RFC 4512, sections 1.4 and 2.5).
 fn is_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';' | '_');
     !name.is_empty() && name.chars().all(is_plain)
 }
 
-/// A value without its escapes: `\` and two hexadecimal digits.
+/// Decodes the escapes of a value: `\` and two hexadecimal digits.
 fn unescaped(value: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(sent("(&(a=*)(|(b=*)))"), b"\xa0\x08\x87\x01a\xa1\x03\x87\x01b");
         assert_eq!(sent("(a=x*y*z)"), b"\xa4\x0e\x04\x01a\x30\x09\x80\x01x\x81\x01y\x82\x01z");
         assert_eq!(sent("(a=*y*)"), b"\xa4\x08\x04\x01a\x30\x03\x81\x01y");
-        // The test that finds disabled accounts in Active Directory.
+        // The test that selects disabled accounts in Active Directory.
         assert_eq!(sent("(uAC:1.2.840:=2)"), b"\xa9\x11\x81\x07\x31.2.840\x82\x03uAC\x83\x012");
         assert_eq!(sent("(cn:dn:=x)"), b"\xa9\x0a\x82\x02cn\x83\x01x\x84\x01\xff");
         assert_eq!(sent("(:1.2:=x)"), b"\xa9\x08\x81\x031.2\x83\x01x");

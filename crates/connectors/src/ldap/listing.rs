@@ -1,5 +1,4 @@
-//! Every account of a directory, page by page (RFC 2696), in memory that the directory does not
-//! decide on.
+//! Lists every account of a directory, page by page (RFC 2696), in bounded memory.
 
 use tokio::sync::mpsc;
 
@@ -15,21 +14,21 @@ use crate::{
     net::{OPERATION, misconfigured},
 };
 
-/// How many accounts one page holds. They reach the caller one by one: no page waits in memory.
+/// The number of accounts in a page. The caller receives them one by one: no page is buffered.
 const PAGE: u32 = 500;
 
-/// How long the cookie of a page may be, in bytes. OpenLDAP's has 8, Active Directory's below 1,000.
+/// The longest cookie of a page, in bytes. OpenLDAP's has 8, Active Directory's fewer than 1,000.
 const COOKIE: usize = 4096;
 
-/// How many pages without an entry may follow one another. Directories that filter a page after
-/// they cut it send some; one that sends them for ever must not be waited for.
+/// The greatest number of consecutive pages without an entry. Directories that filter a page after
+/// they cut it send some; the limit ends a list of endless empty pages.
 const EMPTY_PAGES: u32 = 100;
 
-/// The value of `pwdAccountLockedTime` that an administrator sets: locked until unlocked.
+/// The `pwdAccountLockedTime` set by an administrator: the account stays locked until unlocked.
 pub(super) const LOCKED_FOR_GOOD: &str = "000001010000Z";
 
 impl Directory {
-    /// Sends every account. Returns early when nobody receives any more.
+    /// Sends every account to the channel. Returns early if the receiver is gone.
     pub(super) async fn list(
         &self,
         mut lease: Lease,
@@ -68,8 +67,8 @@ impl Directory {
         }
     }
 
-    /// Sends the accounts of one page. Returns how many entries it had and the directory's answer;
-    /// nothing when nobody receives any more.
+    /// Sends the accounts of one page. Returns the number of its entries and the directory's
+    /// answer; `None` if the receiver is gone.
     async fn page(
         &self,
         lease: &mut Lease,
@@ -103,7 +102,7 @@ impl Directory {
         )))
     }
 
-    /// The attributes that an account is listed with.
+    /// The attributes with which an account is listed.
     pub(super) fn wanted(&self) -> Vec<&str> {
         let mut wanted: Vec<&str> = self.config.attributes.iter().map(String::as_str).collect();
         if !wanted.iter().any(|name| name.eq_ignore_ascii_case(&self.config.name_attribute)) {
@@ -112,7 +111,7 @@ impl Directory {
         wanted
     }
 
-    /// The name that people know an account by.
+    /// The display name of an account: its name attribute, else its DN.
     fn name<'a>(&self, entry: &'a Entry) -> &'a str {
         entry.first(&self.config.name_attribute).unwrap_or(&entry.dn)
     }

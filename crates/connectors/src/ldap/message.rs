@@ -1,4 +1,4 @@
-//! The messages of `LDAPv3` (RFC 4511) that rekey sends and understands.
+//! The `LDAPv3` messages (RFC 4511) that rekey sends and reads.
 
 use super::{
     answer,
@@ -11,7 +11,7 @@ pub(super) const SEARCH_ENTRY: u8 = 0x64;
 pub(super) const SEARCH_DONE: u8 = 0x65;
 pub(super) const SEARCH_REFERENCE: u8 = 0x73;
 const EXTENDED_ANSWER: u8 = 0x78;
-/// Something a server may say between a request and its answer (section 4.13).
+/// A message that a server may send between a request and its answer (section 4.13).
 pub(super) const INTERMEDIATE: u8 = 0x79;
 
 /// The tag of a message's controls.
@@ -26,19 +26,19 @@ const PASSWORD_MODIFY: &str = "1.3.6.1.4.1.4203.1.11.1";
 /// Paged results (RFC 2696).
 const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 
-/// A request, as it is sent; wiped on drop, for it may hold a password.
+/// An encoded request. Wiped on drop, because it may contain a password.
 pub(super) struct Request {
     operation: Writer,
-    /// The tag of its answer.
+    /// The tag of the answer to it.
     pub(super) answer: u8,
 }
 
-/// Where to search.
+/// The part of the tree to search.
 #[derive(Clone, Copy)]
 pub(super) enum Scope {
-    /// The base itself.
+    /// The base entry only.
     Base = 0,
-    /// The base and all below it.
+    /// The base entry and all entries below it.
     Subtree = 2,
 }
 
@@ -50,7 +50,7 @@ impl Request {
         Self { operation, answer }
     }
 
-    /// A request whose operation has no elements.
+    /// A request whose operation is a primitive element.
     #[cfg(feature = "conformance")]
     pub(super) fn primitive(tag: u8, answer: u8, content: &[u8]) -> Self {
         let mut operation = Writer::default();
@@ -85,7 +85,7 @@ impl Request {
         })
     }
 
-    /// An extended operation (section 4.12); `value` writes its value.
+    /// An extended operation (section 4.12) with an optional, encoded value.
     pub(super) fn extended(oid: &str, value: Option<&Writer>) -> Self {
         Self::new(0x77, EXTENDED_ANSWER, |w| {
             w.primitive(0x80, oid.as_bytes());
@@ -95,7 +95,7 @@ impl Request {
         })
     }
 
-    /// Sets an account's password, without the old one (RFC 3062, section 2).
+    /// Sets an account's password without the old one (RFC 3062, section 2).
     pub(super) fn password_modify(dn: &str, password: &str) -> Self {
         let mut value = Writer::default();
         value.constructed(SEQUENCE, |w| {
@@ -105,7 +105,7 @@ impl Request {
         Self::extended(PASSWORD_MODIFY, Some(&value))
     }
 
-    /// The whole message.
+    /// Encodes the message with its id and controls.
     pub(super) fn message(&self, id: u32, controls: &[Control]) -> Writer {
         let mut message = Writer::default();
         message.constructed(SEQUENCE, |w| {
@@ -123,14 +123,15 @@ impl Request {
     }
 }
 
-/// A control (section 4.1.11) that a server may ignore.
+/// A control (section 4.1.11) that the server may ignore.
 pub(super) struct Control {
     pub(super) oid: &'static str,
     pub(super) value: Option<Vec<u8>>,
 }
 
 impl Control {
-    /// Asks for one page of `size` entries; `cookie` is empty, or the one of the page before.
+    /// Requests one page of `size` entries; `cookie` is that of the previous page, or empty for the
+    /// first.
     pub(super) fn page(size: u32, cookie: &[u8]) -> Self {
         let mut value = Writer::default();
         value.constructed(SEQUENCE, |w| {
@@ -150,7 +151,7 @@ impl Control {
     }
 }
 
-/// A message of the server.
+/// A message from the server.
 pub(super) struct Message<'a> {
     pub(super) id: u32,
     /// The tag of its operation.
@@ -169,7 +170,7 @@ impl<'a> Message<'a> {
         Ok(Self { id, operation, content: Reader(content), controls })
     }
 
-    /// Reads an `LDAPResult` (section 4.1.9) and what may follow it.
+    /// Reads an `LDAPResult` (section 4.1.9) and the optional elements after it.
     pub(super) fn answer(mut self) -> Result<Answer, Malformed> {
         let code = self.content.number(ENUMERATED)?;
         self.content.expect(OCTETS)?;
@@ -184,14 +185,14 @@ impl<'a> Message<'a> {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     /// The result code; 0 is success.
     pub(super) code: u32,
-    /// What rekey repeats of the server's own words.
+    /// The part of the server's text that rekey may repeat.
     pub(super) said: Said,
-    /// What an extended operation answers.
+    /// The value returned by an extended operation.
     pub(super) value: Option<Vec<u8>>,
     controls: Vec<u8>,
 }
@@ -202,7 +203,7 @@ impl Answer {
         Self { code, said: answer::said(text), ..Self::default() }
     }
 
-    /// The value of a control; nothing where it is not there, or the controls are not well formed.
+    /// The value of a control; `None` if it is absent or the controls are malformed.
     pub(super) fn control(&self, oid: &str) -> Option<&[u8]> {
         let mut controls = Reader(&self.controls);
         while !controls.is_empty() {
@@ -219,7 +220,7 @@ impl Answer {
         None
     }
 
-    /// The cookie with which the next page is asked for; empty after the last one.
+    /// The cookie with which to request the next page; empty after the last page.
     pub(super) fn page_cookie(&self) -> Result<&[u8], Malformed> {
         let Some(value) = self.control(PAGED_RESULTS) else { return Ok(&[]) };
         let mut parts = Reader(value).inside(SEQUENCE)?;

@@ -1,4 +1,4 @@
-//! Which entry rekey itself signs in with, as the directory says: one name has many spellings.
+//! The entry with which rekey itself signs in, read from the directory: a name has many spellings.
 
 use super::{
     connection::{Broken, Connection},
@@ -11,15 +11,14 @@ use crate::net::CONNECT;
 
 /// Rekey's own account on a directory.
 pub(super) struct Own {
-    /// Its name as configured, as the directory answers "Who am I?", and as its entry spells it.
+    /// Its name as configured, as returned by "Who am I?", and as spelled in its entry.
     names: Vec<String>,
-    /// The directory's id of the entry, where rekey may read it.
+    /// The directory's id of the entry, if rekey may read it.
     id: Option<String>,
 }
 
 impl Own {
-    /// Asks the directory, on a connection that is signed in. A directory that does not say leaves
-    /// what it does not say unknown.
+    /// Queries the directory on a signed-in connection. Facts that it does not return stay unknown.
     pub(super) async fn ask(connection: &mut Connection, bind_dn: &str) -> Result<Self, Broken> {
         let who = connection.call(CONNECT, Request::extended(WHO_AM_I, None), &[]).await?;
         let name = who.value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
@@ -33,7 +32,8 @@ impl Own {
         Ok(own)
     }
 
-    /// Whether the entry is rekey's own. The directory spells one entry always in the same way.
+    /// Whether `entry` is rekey's own. The directory always spells the name of an entry the same
+    /// way.
     pub(super) fn is(&self, entry: &Entry) -> bool {
         self.names.iter().any(|name| dn::is_same(name, &entry.dn))
             || self.id.as_deref().is_some_and(|id| entry.stable_id() == Some(id))

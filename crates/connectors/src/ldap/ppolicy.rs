@@ -7,7 +7,7 @@ use super::{
 
 const OID: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
 
-/// What the directory's password policy objected to.
+/// The objection of the directory's password policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Expired,
@@ -22,17 +22,17 @@ pub(super) enum Refusal {
     TooLong,
 }
 
-/// Asks for the policy's word; a server without a policy ignores it.
+/// Requests the policy's objection; a server without a policy ignores the control.
 pub(super) fn request() -> Control {
     Control { oid: OID, value: None }
 }
 
-/// The policy's word in an answer, if there is one.
+/// Returns the policy's objection in an answer, if there is one.
 pub(super) fn refusal(answer: &Answer) -> Option<Refusal> {
     parse(answer.control(OID)?)
 }
 
-/// Reads `SEQUENCE { warning [0] CHOICE …, error [1] ENUMERATED }`, both optional.
+/// Parses `SEQUENCE { warning [0] CHOICE …, error [1] ENUMERATED }`, both optional.
 fn parse(value: &[u8]) -> Option<Refusal> {
     let mut parts = Reader(value).inside(SEQUENCE).ok()?;
     while let Ok((tag, content)) = parts.element() {

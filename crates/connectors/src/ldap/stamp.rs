@@ -7,16 +7,16 @@ use aws_lc_rs::digest;
 use super::entry::Entry;
 use crate::Stamp;
 
-/// What is read to see whether an account's password may be changed, and whether it was.
+/// The attributes that show whether an account's password may be changed, and whether it was.
 pub(super) const ATTRIBUTES: [&str; 5] =
     ["userPassword", "pwdChangedTime", "entryCSN", "modifyTimestamp", "pwdAccountLockedTime"];
 
-/// Storage schemes with a salt: their values differ after every change, even to the same password,
-/// and a hash of one helps nobody to guess. Without a salt, it would.
+/// Storage schemes with a salt. Their values differ after every change, even to the same password,
+/// and a hash of such a value does not help to guess the password. A hash of an unsalted one would.
 const SALTED: [&str; 8] =
     ["{ARGON2", "{CRYPT}$", "{PBKDF2", "{SMD5}", "{SSHA}", "{SSHA256}", "{SSHA384}", "{SSHA512}"];
 
-/// The stamp of an account; empty where the directory tells nothing.
+/// The stamp of an account; empty if the directory returns none of the attributes.
 pub(super) fn of(entry: &Entry) -> Stamp {
     if let Some(stored) = entry.first("userPassword").filter(|stored| is_salted(stored)) {
         let hash = digest::digest(&digest::SHA256, stored.as_bytes());

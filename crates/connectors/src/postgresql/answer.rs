@@ -1,4 +1,4 @@
-//! What PostgreSQL's SQLSTATE codes mean (PostgreSQL documentation, appendix A).
+//! Maps PostgreSQL's SQLSTATE codes to faults (PostgreSQL documentation, appendix A).
 
 use std::{io, time::Duration};
 
@@ -6,7 +6,7 @@ use tokio_postgres::{Error, SimpleQueryRow, error::DbError};
 
 use crate::{Fault, FaultKind, said::Said, tls};
 
-/// Texts of PostgreSQL, as [`Said`] matches them.
+/// PostgreSQL's messages, in the form that [`Said`] matches.
 const KNOWN: &[&str] = &[
     "canceling statement due to lock timeout",
     "canceling statement due to statement timeout",
@@ -48,7 +48,8 @@ const KNOWN: &[&str] = &[
     "tuple concurrently updated",
 ];
 
-/// The codes that rekey repeats: five letters of a server's choice could be a password's.
+/// The codes that rekey repeats. Others are withheld: a server could send five characters of a
+/// password.
 const CODES: &[&str] = &[
     "08000", "08001", "08003", "08004", "08006", "08P01", "0A000", "22021", "22023", "25006",
     "25P02", "25P03", "28000", "28P01", "3D000", "40001", "40P01", "42501", "42601", "42703",
@@ -57,38 +58,38 @@ const CODES: &[&str] = &[
     "58000", "58030", "58P01", "XX000", "XX001", "XX002",
 ];
 
-/// Errors of the client whose texts repeat what the server sent.
+/// The beginnings of client errors whose texts repeat what the server sent.
 const REPEATING: [&str; 2] = ["SCRAM error", "unknown authentication tag"];
 
-/// What rekey repeats of an answer.
+/// The part of an answer that rekey repeats.
 fn said(answer: &DbError) -> String {
     let code = CODES.iter().find(|code| **code == answer.code().code());
     let code = code.map_or("an unknown SQLSTATE".to_owned(), |code| format!("SQLSTATE {code}"));
     format!("{code}, {}", Said::of(answer.message(), KNOWN))
 }
 
-/// The fault of a connection that broke, `why` if rekey ended it.
+/// The fault for a broken connection; `why` is the reason if rekey closed it.
 pub(super) fn broken(error: &Error, why: Option<&str>) -> Fault {
     Fault::new(FaultKind::Unreachable, why.unwrap_or("the connection to the server broke"))
         .caused_by(io::Error::other(reason(error)))
 }
 
-/// The fault of an answer that is none to what was asked.
+/// The fault for an answer that does not fit the request.
 pub(super) fn unexpected() -> Fault {
     Fault::new(FaultKind::Unreachable, "the server answered what it was not asked for")
 }
 
-/// A column of an answer; `None` for NULL.
+/// Reads a column of an answer; `None` for NULL.
 pub(super) fn column(row: &SimpleQueryRow, index: usize) -> Result<Option<&str>, Fault> {
     row.try_get(index).map_err(|_| unexpected())
 }
 
-/// A column that has a value.
+/// Reads a column that must not be NULL.
 pub(super) fn value(row: &SimpleQueryRow, index: usize) -> Result<&str, Fault> {
     column(row, index)?.ok_or_else(unexpected)
 }
 
-/// A column with a truth value, as the server writes it.
+/// Reads a boolean column in the server's text format.
 pub(super) fn is_true(row: &SimpleQueryRow, index: usize) -> Result<bool, Fault> {
     match value(row, index)? {
         "t" => Ok(true),
@@ -97,7 +98,7 @@ pub(super) fn is_true(row: &SimpleQueryRow, index: usize) -> Result<bool, Fault>
     }
 }
 
-/// The fault of a statement that failed.
+/// The fault for a failed statement.
 pub(super) fn fault(error: &Error) -> Fault {
     let Some(answer) = error.as_db_error() else { return broken(error, None) };
     let code = answer.code().code();
@@ -113,11 +114,11 @@ pub(super) fn fault(error: &Error) -> Fault {
             "the server is a read-only standby: give the one that accepts changes",
         ),
         "0A000" => (FaultKind::Unsupported, "the server does not support what was asked"),
-        // Two transactions changed the same role at once.
+        // Two transactions changed the same role at the same time.
         "XX000" | "40001" | "40P01" => {
             (FaultKind::Conflict, "the server was too busy with this role")
         }
-        // A lock or the server's own time limit ran out.
+        // The server's lock timeout or statement timeout expired.
         "55P03" | "57014" => (FaultKind::Throttled, "the server was too busy with this role"),
         code if code.starts_with("53") => (FaultKind::Throttled, "the server is out of resources"),
         code if code.starts_with("08") || code.starts_with("57") || code.starts_with("58") => {
@@ -132,7 +133,7 @@ pub(super) fn fault(error: &Error) -> Fault {
     fault
 }
 
-/// The fault of a sign-in with rekey's own role that failed.
+/// The fault for a failed sign-in with rekey's own role.
 pub(super) fn sign_in_fault(error: Error) -> Fault {
     if tls::certificate_error(&error).is_some() {
         return tls::fault(error);
@@ -157,8 +158,8 @@ pub(super) fn sign_in_fault(error: Error) -> Fault {
     }
 }
 
-/// An authentication that this side broke off is a matter of configuration; a connection that
-/// broke is not.
+/// An authentication that the client aborted is a fault of the configuration; a broken connection
+/// is not.
 fn sign_in_kind(error: &Error) -> FaultKind {
     let text = error.to_string();
     let is_ours = text.starts_with("authentication error")

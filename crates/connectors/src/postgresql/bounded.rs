@@ -1,7 +1,7 @@
-//! A bound on what a server may send: a stream between TLS and the PostgreSQL client that reads the
-//! length of every message before the client makes room for it.
+//! A limit on the bytes that a server may send: a stream between TLS and the PostgreSQL client that
+//! reads the length of every message before the client allocates memory for it.
 //!
-//! The client collects whole messages and, in places, whole answers; neither has a limit of its own.
+//! The client buffers whole messages and, in places, whole answers, without a limit of its own.
 
 use std::{
     io,
@@ -16,28 +16,27 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// What a server may send until it is ready for the first statement, in bytes: a login, notices and
-/// the parameters. A real server sends less than 2 KB.
+/// The limit until the server is ready for the first statement, in bytes: the sign-in, notices and
+/// parameters. A real server sends less than 2 KB.
 const SIGN_IN: usize = 64 * 1024;
 
-/// What a server may send of its parameters over the life of a connection, in bytes: the client
-/// keeps them all.
+/// The limit for parameters over the life of a connection, in bytes: the client keeps them all.
 const PARAMETERS: usize = SIGN_IN;
 
-/// What a server may send in answer to one statement, in bytes, notices included.
+/// The limit for the answer to one statement, in bytes, notices included.
 const ANSWER: usize = 1024 * 1024;
 
-/// A message's type and length.
+/// The size of a message's type and length, in bytes.
 const HEADER: usize = 5;
 
-/// Why a connection is ended.
+/// The reason with which rekey closes a connection.
 const TOO_MUCH: &str =
     "the server sent more than rekey takes: 1 MiB for one answer, 64 KiB for the sign-in";
 
-/// How much a server may still send, shared by the stream and its user.
+/// The number of bytes that a server may still send, shared by the stream and its user.
 pub(super) struct Allowance {
     left: AtomicUsize,
-    /// Why the stream was ended, if rekey ended it.
+    /// The reason, if rekey closed the stream.
     refused: OnceLock<&'static str>,
 }
 
@@ -46,12 +45,12 @@ impl Allowance {
         Arc::new(Self { left: AtomicUsize::new(SIGN_IN), refused: OnceLock::new() })
     }
 
-    /// Allows one more answer.
+    /// Sets the limit for the answer to the next statement.
     pub(super) fn renew(&self) {
         self.left.store(ANSWER, Ordering::Relaxed);
     }
 
-    /// Why rekey ended the connection; `None` if it did not.
+    /// The reason why rekey closed the connection; `None` if it did not.
     pub(super) fn refused(&self) -> Option<&'static str> {
         self.refused.get().copied()
     }
@@ -63,16 +62,16 @@ impl Allowance {
     }
 }
 
-/// A stream of the server's messages, each of them counted before it is passed on.
+/// A stream of the server's messages; each message is counted before it is passed on.
 pub(super) struct Bounded<S> {
     stream: S,
     allowance: Arc<Allowance>,
     header: [u8; HEADER],
-    /// How many bytes of the next header have arrived.
+    /// The number of bytes of the next header that have arrived.
     arrived: usize,
-    /// How many bytes of the current message's body are still to come.
+    /// The number of bytes of the current message's body that have not arrived yet.
     body: usize,
-    /// How many bytes of parameters were sent.
+    /// The number of bytes of parameters that the server has sent.
     parameters: usize,
 }
 
@@ -81,7 +80,7 @@ impl<S> Bounded<S> {
         Self { stream, allowance, header: [0; HEADER], arrived: 0, body: 0, parameters: 0 }
     }
 
-    /// Follows the frames through the bytes that arrived; refuses the first that is not allowed.
+    /// Parses the message frames in the bytes that arrived; refuses the first frame over the limit.
     fn admit(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while !bytes.is_empty() {
             if self.body > 0 {
@@ -104,10 +103,10 @@ impl<S> Bounded<S> {
         Ok(())
     }
 
-    /// A header is complete.
+    /// Starts a message whose header is complete.
     fn begin(&mut self) -> Result<(), &'static str> {
         let [kind, length @ ..] = self.header;
-        // The length counts itself, and not the type.
+        // The length includes itself, but not the type.
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         let body = length.checked_sub(HEADER - 1);
         let body = body.ok_or("the server's answer was not PostgreSQL's")?;
@@ -166,7 +165,7 @@ impl<S: TlsStream + Unpin> TlsStream for Bounded<S> {
     }
 }
 
-/// TLS whose decrypted stream is bounded. The handshake below it is bounded by rustls.
+/// TLS whose decrypted stream is bounded. Within the TLS handshake, rustls sets the limits.
 pub(super) struct BoundedTls<T> {
     pub(super) tls: T,
     pub(super) allowance: Arc<Allowance>,
@@ -196,7 +195,8 @@ mod tests {
 
     use super::*;
 
-    /// What a client reads of these bytes, `step` at a time, and why it stops.
+    /// Reads the bytes as a client does, `step` at a time; returns them and the error that ended
+    /// the stream.
     fn read(sent: &[u8], step: usize) -> (Vec<u8>, Option<String>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {

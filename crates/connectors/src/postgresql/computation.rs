@@ -1,6 +1,6 @@
-//! Computations that take milliseconds or more, away from the threads that serve everything else.
+//! Computations that take milliseconds or more, on threads other than those of the async runtime.
 //!
-//! The work behind SCRAM grows with an iteration count that servers choose.
+//! The cost of SCRAM grows with an iteration count that the server chooses.
 
 use std::{
     error::Error,
@@ -17,18 +17,18 @@ use tokio::{
 
 use crate::{Fault, FaultKind};
 
-/// As many computations at once as there are cores, of all servers together.
+/// One permit per core, shared by all servers, limits concurrent computations.
 static CORES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     Arc::new(Semaphore::new(cores))
 });
 
-/// Computes on a thread for blocking work.
+/// Runs `work` on a thread for blocking work.
 pub(super) async fn compute<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Fault> {
     let permit = Arc::clone(&CORES).acquire_owned().await.map_err(stopped)?;
-    // The permit goes with the work: a caller that gives up has not ended it.
+    // The closure holds the permit, because the computation continues after its caller gives up.
     let computation = spawn_blocking(move || {
         let _permit = permit;
         work()
@@ -36,12 +36,12 @@ pub(super) async fn compute<T: Send + 'static>(
     computation.await.map_err(stopped)
 }
 
-/// The fault of a computation that rekey itself did not complete.
+/// The fault for a computation that did not complete.
 fn stopped(error: impl Error + Send + Sync + 'static) -> Fault {
     Fault::new(FaultKind::Throttled, "rekey stopped during a computation").caused_by(error)
 }
 
-/// Completes a future that computes between its waits. Each poll is a computation; the waits occupy
+/// Completes a future that computes between its waits. Each poll is one computation. The waits hold
 /// neither a thread nor a permit, so a server that is slow to answer delays no other.
 pub(super) async fn computed<F>(work: F) -> Result<F::Output, Fault>
 where
@@ -84,7 +84,7 @@ pub(super) mod tests {
 
     use crate::{Connector as _, Egress, Kind as _, postgresql::Database};
 
-    /// How many turns other tasks of the only thread get while `work` waits or computes.
+    /// Counts the turns that other tasks of the only thread get while `work` waits or computes.
     pub(in crate::postgresql) async fn turns_beside<T>(
         work: impl Future<Output = T>,
     ) -> (T, usize) {
@@ -111,8 +111,8 @@ pub(super) mod tests {
         [b"R", &length.to_be_bytes()[..], &kind.to_be_bytes(), data].concat()
     }
 
-    /// Asks for a SCRAM sign-in with so many iterations: the client's proof, if it sends one, and
-    /// how many turns other tasks had until then.
+    /// Plays a server that asks for a SCRAM sign-in with `iterations`. Returns the client's proof,
+    /// empty if it sends none, and the number of turns that other tasks had until then.
     async fn ask_for_proof(listener: TcpListener, iterations: u32) -> (Vec<u8>, usize) {
         let mut stream = listener.accept().await.unwrap().0;
         message(&mut stream).await;
@@ -145,7 +145,7 @@ pub(super) mod tests {
         let (_, proof, turns) = sign_in(10_000).await;
         assert!(String::from_utf8_lossy(&proof).contains(",p="), "{proof:?}");
         assert!(turns > 100, "other tasks had {turns} turns");
-        // And beyond a bound it is not tried.
+        // The client refuses a higher iteration count than its limit.
         let (fault, proof, _) = sign_in(100_001).await;
         assert!(fault.contains("SCRAM iteration count"), "{fault}");
         assert!(proof.is_empty(), "{proof:?}");

@@ -1,4 +1,4 @@
-//! What a source of kind `postgresql` is configured with.
+//! The configuration of a source of kind `postgresql`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
     tls,
 };
 
-/// What a database server's connector attributes are, with the rule who may change each.
+/// The connector attributes of a database server, each with its reach.
 pub(super) const ATTRIBUTES: &[Attribute] = &[
     Attribute::new(
         "host",
@@ -73,7 +73,7 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
-    /// A name, or an IPv4 address; the server's certificate must carry it.
+    /// A name or an IPv4 address, which the server's certificate must carry.
     pub(super) host: String,
     #[serde(default = "port")]
     pub(super) port: u16,
@@ -85,28 +85,29 @@ pub struct Config {
     /// Allows `tls: none`.
     #[serde(default)]
     pub(super) allow_insecure: bool,
-    /// The authority that signed the server's certificate, as PEM text; else the system's count.
+    /// The authority that signed the server's certificate, as PEM text; by default, the authorities
+    /// that the operating system trusts.
     pub(super) ca_certificate: Option<String>,
-    /// The role rekey signs in with.
+    /// The role with which rekey signs in.
     pub(super) user: String,
     #[serde(deserialize_with = "secret")]
     pub(super) password: Password,
-    /// How many connections are open at once, 1 to 64.
+    /// The greatest number of open connections, 1 to 64.
     #[serde(default = "max_connections")]
     pub(super) max_connections: usize,
-    /// Roles that are never changed, beside those that are privileged.
+    /// Patterns of roles that are never changed, in addition to privileged roles.
     #[serde(default)]
     pub(super) protected_accounts: Protected,
 }
 
-/// How the connection is secured.
+/// The protection of the connection.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Tls {
-    /// Nothing at all; for tests on one machine.
+    /// No TLS; for tests on one machine.
     None,
-    /// TLS with a verified certificate and name, and SCRAM bound to that very channel: the server
-    /// cannot ask for a weaker login.
+    /// TLS with a verified certificate and name, and SCRAM bound to that TLS channel: the server
+    /// cannot ask for a weaker sign-in.
     #[default]
     VerifyFull,
 }
@@ -124,7 +125,7 @@ fn max_connections() -> usize {
 }
 
 impl Config {
-    /// Checks what can be checked without a connection, and makes the client side of TLS.
+    /// Checks everything that needs no connection, and builds the TLS client configuration.
     pub(super) fn check(&self) -> Result<Option<Arc<ClientConfig>>, Fault> {
         check_host(&self.host)?;
         for (name, value) in [

@@ -1,4 +1,4 @@
-//! Connections to one server: TCP, TLS, the sign-in, and what rekey's own role may do there.
+//! Connections to one server: TCP, TLS, the sign-in, and the rights of rekey's own role.
 
 use std::{fmt::Write as _, pin::pin, sync::Arc};
 
@@ -29,30 +29,31 @@ use crate::{
     pool,
 };
 
-/// The server's connections.
+/// The pool of connections to the server.
 pub(super) type Pool = pool::Pool<Door>;
-/// One of them, for one caller.
+/// A connection of the pool, for one caller.
 pub(super) type Lease = pool::Lease<Door>;
 
-/// Set on every connection: names resolve to the server's own functions only, and nothing waits
-/// longer than rekey does.
+/// The settings of every connection. Names resolve to the server's own functions only, and a
+/// statement ends before rekey stops waiting for its answer (`OPERATION`).
 const SESSION: &str = "SET search_path = pg_catalog; SET statement_timeout = '9s'; \
      SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '15s'";
 
-/// What rekey's own role may do with `pg_authid`, where the verifiers are, and which cluster it is.
+/// Queries the rights of rekey's own role on `pg_authid`, which holds the verifiers, and the
+/// identifier of the cluster.
 const RIGHTS: &str = "SELECT has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'SELECT'), \
      has_table_privilege('pg_catalog.pg_authid', 'UPDATE'), \
      rolsuper, rolcreaterole, (SELECT system_identifier FROM pg_catalog.pg_control_system()) \
      FROM pg_catalog.pg_roles WHERE rolname = current_user";
 
-/// How to reach the server.
+/// Opens connections to the server.
 pub(super) struct Door {
     pub(super) config: Arc<Config>,
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) egress: Egress,
 }
 
-/// A connection, and what drives it. Dropped, it closes, and the server rolls back.
+/// A connection and its driver task. Dropping it closes the connection, and the server rolls back.
 pub(super) struct Connection {
     client: Client,
     driver: AbortHandle,
@@ -60,9 +61,9 @@ pub(super) struct Connection {
     pub(super) rights: Rights,
 }
 
-/// Why a statement has no answer.
+/// The reason why a statement has no result.
 pub(super) enum Failed {
-    /// The connection broke, or the answer was none.
+    /// The connection broke, or the answer was unusable.
     Broken(Fault),
     /// The server refused, with this SQLSTATE.
     Refused(String, Fault),
@@ -76,7 +77,8 @@ impl From<Failed> for Fault {
     }
 }
 
-/// A text as an expression of SQL. Hexadecimal digits need no quoting in any mode of the server.
+/// Encodes a text as an SQL expression. Hexadecimal digits need no quoting in any mode of the
+/// server.
 pub(super) fn text(value: &str) -> String {
     let mut digits = String::with_capacity(value.len() * 2);
     for byte in value.bytes() {
@@ -86,10 +88,11 @@ pub(super) fn text(value: &str) -> String {
 }
 
 impl Connection {
-    /// Sends statements and reads every row of the answer, `most` at most.
+    /// Sends statements and reads every row of the answer; more than `most` rows are a fault.
     ///
-    /// They go by the simple protocol: with the extended one, the client asks the server about each
-    /// type it does not know, and about the types in that, as deep as a server cares to answer.
+    /// The statements use the simple protocol. With the extended protocol, the client queries the
+    /// server for each unknown type and for the types within it, to any depth that the server
+    /// answers.
     pub(super) async fn ask<T>(
         &self,
         statements: &str,
@@ -113,7 +116,7 @@ impl Connection {
         timeout(OPERATION, asking).await.unwrap_or_else(|_| Err(Failed::Broken(silent())))
     }
 
-    /// Sends statements whose answers hold no rows.
+    /// Sends statements whose answers contain no rows.
     pub(super) async fn run(&self, statements: &str) -> Result<(), Failed> {
         self.ask(statements, 0, |_| Ok(())).await.map(drop)
     }
@@ -128,30 +131,30 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Whatever is still queued must not be sent after its caller gave up.
+        // Queued requests must not be sent after their caller gave up.
         self.driver.abort();
     }
 }
 
-/// What rekey's own role may do.
+/// The rights of rekey's own role.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "four independent rights, as the server has them"
 )]
 #[derive(Clone, Copy, Default)]
 pub(super) struct Rights {
-    /// It may read verifiers.
+    /// Whether it may read verifiers.
     pub(super) reads: bool,
-    /// It may lock their rows.
+    /// Whether it may lock the rows that hold verifiers.
     pub(super) locks: bool,
     pub(super) is_superuser: bool,
     pub(super) creates_roles: bool,
-    /// The cluster's system identifier: oids repeat in other clusters.
+    /// The cluster's system identifier: oids are unique only within one cluster.
     pub(super) cluster: u64,
 }
 
 impl Rights {
-    /// From a row of [`RIGHTS`].
+    /// Reads a row of [`RIGHTS`].
     fn read(row: &SimpleQueryRow) -> Result<Self, Fault> {
         Ok(Self {
             reads: is_true(row, 0)?,
@@ -189,7 +192,7 @@ impl pool::Door for Door {
 }
 
 impl Door {
-    /// Signs in once as `role` and hangs up at once.
+    /// Signs in once as `role`, and closes the connection.
     pub(super) async fn sign_in_as(
         &self,
         role: &str,
@@ -219,7 +222,7 @@ impl Door {
             let stream = Bounded::new(stream, Arc::clone(&allowance));
             return drive(settings, stream, NoTls, allowance).await;
         };
-        // Channel binding leaves the server no way to ask for the password itself, or for MD5.
+        // With channel binding required, the server cannot ask for the password itself, or for MD5.
         settings.ssl_mode(SslMode::Require).channel_binding(ChannelBinding::Require);
         let mut connector = MakeRustlsConnect::new(ClientConfig::clone(tls));
         match MakeTlsConnect::<TcpStream>::make_tls_connect(&mut connector, &self.config.host) {
@@ -244,16 +247,17 @@ where
     T::Stream: Send + 'static,
     T::Future: Send,
 {
-    // The proof of the password takes as many iterations as the server asks for.
+    // The server chooses the iteration count of the password's proof: compute it off the runtime.
     let connected = computed(async move { settings.connect_raw(stream, tls).await }).await?;
     Ok(connected.map(|(client, connection)| {
-        // It ends with the connection; why it ended shows in the next call.
+        // The task ends with the connection; the reason appears in the next call.
         let driver = tokio::spawn(connection).abort_handle();
         Connection { client, driver, allowance, rights: Rights::default() }
     }))
 }
 
-/// Every role may read the cluster's identifier, unless that was taken from it.
+/// The fault for a failed query of the rights. Every role may read the cluster's identifier, unless
+/// that right was revoked.
 fn unidentified(failed: Failed) -> Fault {
     match failed {
         Failed::Refused(code, fault) if code == "42501" => Fault::new(

@@ -1,4 +1,4 @@
-//! What rekey reads of a role.
+//! The queries for roles and their results.
 
 use std::fmt::Write as _;
 
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{Fault, Listed, Stamp};
 
-/// The next `most` roles that can log in, in the order of their oids: it is the same in every
-/// encoding, and a role that is renamed meanwhile keeps its place.
+/// Selects the next `most` roles that can log in, ordered by oid: this order is the same in every
+/// encoding, and a rename in the meantime does not change a role's position.
 pub(super) fn list(after: u32, most: usize) -> String {
     format!(
         "SELECT oid, rolname, coalesce(rolvaliduntil < now(), false) FROM pg_catalog.pg_roles \
@@ -21,11 +21,12 @@ pub(super) fn list(after: u32, most: usize) -> String {
     )
 }
 
-/// One role, with its verifier where that may be read. Longer names would be cut off, and then mean
-/// another role.
+/// Selects one role, with its verifier if `is_readable`. The server would truncate a name of more
+/// than 63 bytes, which could then match another role.
 ///
-/// It is privileged if it is, or is a member of, a role whose password is worth as much as the
-/// server: below 16384 are the oids of the roles that the server came with.
+/// A role is privileged if it is, or is a member of, a role with SUPERUSER, CREATEROLE, REPLICATION
+/// or BYPASSRLS, or a role that came with the server, except `pg_database_owner`. The roles that
+/// came with the server have oids below 16384.
 pub(super) fn role(name: &str, is_readable: bool) -> String {
     let (table, verifier) =
         if is_readable { ("pg_authid", "rolpassword") } else { ("pg_roles", "NULL") };
@@ -42,26 +43,26 @@ pub(super) fn role(name: &str, is_readable: bool) -> String {
     )
 }
 
-/// What rekey needs to know of a role.
+/// The properties of a role that rekey needs.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent facts, as the server has them")]
 pub(super) struct Role {
-    /// The cluster and its oid there: it survives a rename, and no other role ever has both.
+    /// The cluster and the oid in it: they survive a rename, and no other role ever has both.
     pub(super) id: String,
     pub(super) name: String,
     pub(super) can_log_in: bool,
     pub(super) is_expired: bool,
-    /// `None` where there is no password, or it may not be read.
+    /// `None` if the role has no password, or rekey may not read its verifier.
     pub(super) verifier: Option<String>,
     pub(super) stamp: Stamp,
-    /// Rekey itself signs in with it.
+    /// Whether rekey itself signs in with it.
     pub(super) is_own: bool,
-    /// Its password is worth as much as the server.
+    /// Whether it is privileged, as `role` defines it: its password is worth as much as the server.
     pub(super) is_privileged: bool,
 }
 
 impl Role {
-    /// From a row of [`role`].
+    /// Reads a row of [`role`].
     pub(super) fn read(row: &SimpleQueryRow, rights: Rights) -> Result<Self, Fault> {
         let verifier = column(row, 4)?;
         Ok(Self {
@@ -77,7 +78,7 @@ impl Role {
     }
 }
 
-/// The first column.
+/// Reads the first column.
 fn oid(row: &SimpleQueryRow) -> Result<u32, Fault> {
     value(row, 0)?.parse().map_err(|_| unexpected())
 }
@@ -86,7 +87,7 @@ fn stable_id(rights: Rights, oid: u32) -> String {
     format!("{}/{oid}", rights.cluster)
 }
 
-/// The hash of a verifier: it tells a change and tells nothing else.
+/// The SHA-256 of a verifier, in hexadecimal: it shows a change and reveals nothing else.
 pub(super) fn stamp(verifier: Option<&str>) -> Stamp {
     let hash = digest::digest(&digest::SHA256, verifier.unwrap_or_default().as_bytes());
     Stamp(hash.as_ref().iter().fold(String::new(), |mut text, byte| {
@@ -95,14 +96,14 @@ pub(super) fn stamp(verifier: Option<&str>) -> Stamp {
     }))
 }
 
-/// An account with its oid, from a row of [`list`].
+/// Reads an account and its oid from a row of [`list`].
 pub(super) fn listed(row: &SimpleQueryRow, rights: Rights) -> Result<(u32, Listed), Fault> {
     let (oid, disabled) = (oid(row)?, is_true(row, 2)?);
     let stable_id = Some(stable_id(rights, oid));
     Ok((oid, Listed { stable_id, disabled, ..named(value(row, 1)?) }))
 }
 
-/// What an account is listed with that follows from its name.
+/// The part of a listed account that follows from its name.
 pub(super) fn named(name: &str) -> Listed {
     let mut attributes = Map::new();
     attributes.insert("rolname".to_owned(), Value::from(name));

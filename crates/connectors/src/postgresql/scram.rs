@@ -1,4 +1,4 @@
-//! The verifier PostgreSQL keeps instead of a password: SCRAM-SHA-256 (RFC 5802, RFC 7677).
+//! The verifier that PostgreSQL stores instead of a password: SCRAM-SHA-256 (RFC 5802, RFC 7677).
 
 use std::num::NonZeroU32;
 
@@ -10,18 +10,19 @@ use zeroize::Zeroizing;
 use super::computation::compute;
 use crate::Fault;
 
-/// PostgreSQL's default, and what its own clients use.
+/// PostgreSQL's default, which its own clients use as well.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
-/// More rounds than any server is set to; beyond, comparing is not worth the time.
+/// More iterations than any server is configured with; a comparison with more costs too much time.
 const MOST_ITERATIONS: u32 = 200_000;
 
-/// Computes the verifier of `password`: the same one for the same salt.
+/// Computes the verifier of `password`, which is the same for the same salt.
 pub(super) async fn verifier(password: &Password, salt: &[u8; 16]) -> Result<String, Fault> {
     make(password, ITERATIONS, salt.to_vec()).await
 }
 
-/// Whether `stored` was made from `password`, by any client; `None` if it is no such verifier.
+/// Whether `stored` was derived from `password`, by any client; `None` if it is not such a verifier
+/// or has more iterations than `MOST_ITERATIONS`.
 pub(super) async fn is_verifier_of(
     stored: &str,
     password: &Password,
@@ -64,8 +65,8 @@ fn derive(prepared: &str, iterations: NonZeroU32, salt: &[u8]) -> String {
     )
 }
 
-/// Normalizes like the server and libpq do: `SASLprep` (RFC 4013), or, where that prohibits a
-/// character, the text as it is.
+/// Normalizes the password as the server and libpq do: with `SASLprep` (RFC 4013), or not at all if
+/// that prohibits a character.
 fn prepare(clear: &str) -> Zeroizing<String> {
     match stringprep::saslprep(clear) {
         Ok(prepared) => Zeroizing::new(prepared.into_owned()),

@@ -1,4 +1,4 @@
-//! OpenLDAP, administrated through rekey's own client and signed in to by hand.
+//! OpenLDAP, administered with rekey's own LDAP client. The sign-in shares no code with rekey.
 
 use std::path::PathBuf;
 
@@ -89,7 +89,7 @@ impl Bench for Directory {
         FaultKind::Locked
     }
 
-    /// A bind as RFC 4511, section 4.2, writes it, byte by byte.
+    /// Sends a bind (RFC 4511, section 4.2) that is encoded here, independently of rekey.
     async fn logs_in(&self, native_identity: &str, password: &str) -> bool {
         let mut bind = vec![0x02, 0x01, 0x03];
         bind.extend(element(0x04, native_identity.as_bytes()));
@@ -101,7 +101,7 @@ impl Bench for Directory {
         stream.write_all(&element(0x30, &message)).await.unwrap();
         let mut answer = [0; 64];
         let length = stream.read(&mut answer).await.unwrap();
-        // SEQUENCE, message id 1, BindResponse, resultCode.
+        // The answer is a SEQUENCE: message id 1, then BindResponse with resultCode.
         let code = answer[..length].windows(2).position(|pair| pair == [0x0a, 0x01]).unwrap();
         match answer[code + 2] {
             0 => true,

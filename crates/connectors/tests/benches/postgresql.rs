@@ -1,4 +1,4 @@
-//! PostgreSQL, administrated through its Rust client and signed in to by `psql`, which normalizes
+//! PostgreSQL, administered with the Rust client. The sign-in uses `psql`, which normalizes
 //! passwords with libpq's own code.
 
 use std::{
@@ -28,7 +28,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `user` and `password` name the members of `target` that hold the role to work with.
+    /// `user` and `password` name the members of `target` that contain the role's name and
+    /// password.
     pub(crate) async fn open(target: &Value, user: &str, password: &str) -> Self {
         let attributes = json!({
             "host": target["host"], "port": target["port"], "database": target["database"],
@@ -55,7 +56,8 @@ impl Server {
             .await
             .unwrap();
         tokio::spawn(connection);
-        // Where it may: whatever is sent shows in the log.
+        // If the role may set it, the server logs every statement, so that the log would show
+        // passwords.
         let _ = admin
             .batch_execute(&format!("ALTER ROLE {} SET log_statement = 'all'", text(target, user)))
             .await;
@@ -101,7 +103,7 @@ impl Bench for Server {
 
     async fn privileged(&self, name: &str) -> Vec<String> {
         let mut made = Vec::new();
-        // Not every role that tests run as may make each of them.
+        // The role of the test may lack the right to create some of these roles.
         for (number, right) in [
             "CREATEROLE",
             "SUPERUSER",

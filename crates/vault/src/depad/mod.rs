@@ -1,7 +1,7 @@
-//! Taking the padding off in constant time, with implicit rejection.
+//! Removes the padding in constant time, with implicit rejection.
 //!
-//! Every function here takes a decrypted block and gives a [`Candidate`](crate::Candidate); none
-//! can fail. Which bytes are read, written and compared depends on the length of the block only.
+//! Every function here takes a decrypted block and returns a [`Candidate`](crate::Candidate); none
+//! can fail. The bytes that are read, written and compared depend only on the length of the block.
 //! Hash states and digests on the stack are not wiped; blocks and messages are.
 
 mod oaep;
@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use crate::Candidate;
 
-/// The candidate: the last `length` bytes of `block` if `genuine`, else the synthetic message of
-/// at most `limit` bytes. Both are made in full before one is chosen.
+/// Returns the candidate: the last `length` bytes of `block` if `genuine`, else the synthetic
+/// message of at most `limit` bytes. Both are computed in full before one is selected.
 fn choose(
     mut block: Zeroizing<Vec<u8>>,
     length: u32,
@@ -34,14 +34,14 @@ fn choose(
     Candidate::new(block, usize::try_from(length).unwrap_or(0), genuine)
 }
 
-/// What a leaky depadding gives as soon as it knows that the padding is wrong: no message at all,
-/// and the work on one left out. The timing proof must find this.
+/// The result of a leaky depadding, which stops as soon as it finds the padding wrong: no message,
+/// and no time spent on a synthetic one. The timing proof must detect it.
 #[cfg(rekey_leaky)]
 fn give_up(block: Zeroizing<Vec<u8>>) -> Candidate {
     Candidate::new(block, 0, Choice::from(0))
 }
 
-/// The message of [`choose`] for a block of `size` bytes that is not genuine.
+/// The message that [`choose`] selects for a block of `size` bytes that is not genuine.
 #[cfg(rekey_proof)]
 pub(crate) fn synthetic(size: usize, padding: crate::Padding, substitute: &Substitute) -> Vec<u8> {
     let (message, length) =

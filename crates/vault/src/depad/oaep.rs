@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 use super::{Substitute, choose, len};
 use crate::{Candidate, sha256};
 
-/// The length of SHA-256, and so of the seed, in bytes.
+/// The length of a SHA-256 digest, and so of the seed, in bytes.
 const HASH: usize = 32;
 
-/// Takes OAEP padding off (RFC 8017, section 7.1.2), with the same implicit rejection as PKCS#1
-/// v1.5, so that this verdict is not seen either (Manger's attack).
+/// Removes OAEP padding (RFC 8017, section 7.1.2), with the same implicit rejection as for PKCS#1
+/// v1.5, so that this result cannot be observed either (Manger's attack).
 pub(crate) fn oaep(mut block: Zeroizing<Vec<u8>>, substitute: &Substitute) -> Candidate {
     let size = len(&block);
     let mut genuine = Choice::from(1);
@@ -36,7 +36,7 @@ pub(crate) fn oaep(mut block: Zeroizing<Vec<u8>>, substitute: &Substitute) -> Ca
             let one = byte.ct_eq(&1);
             separator.conditional_assign(&index, one & !found);
             found |= one;
-            // Before the separator only zeros.
+            // Only zeros may precede the separator.
             genuine &= found | byte.ct_eq(&0);
         }
     }

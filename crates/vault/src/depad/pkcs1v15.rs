@@ -1,4 +1,4 @@
-//! PKCS#1 v1.5: `00 02`, at least eight bytes that are not zero, `00`, the message.
+//! PKCS#1 v1.5: `00 02`, at least eight nonzero bytes, `00`, the message.
 
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::Zeroizing;
@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 use super::{Substitute, choose, len};
 use crate::Candidate;
 
-/// Takes PKCS#1 v1.5 padding off (RFC 8017, section 7.2.2, with implicit rejection after
-/// draft-irtf-cfrg-rsa-guidance-10, section 7.2).
+/// Removes PKCS#1 v1.5 padding (RFC 8017, section 7.2.2), with the implicit rejection of
+/// draft-irtf-cfrg-rsa-guidance-10, section 7.2.
 pub(crate) fn pkcs1v15(block: Zeroizing<Vec<u8>>, substitute: &Substitute) -> Candidate {
     let size = len(&block);
     #[cfg(rekey_leaky)]
@@ -28,6 +28,7 @@ pub(crate) fn pkcs1v15(block: Zeroizing<Vec<u8>>, substitute: &Substitute) -> Ca
             }
         }
     }
+    // At least eight padding bytes, at indexes 2 to 9, must come before the separator.
     genuine &= found & separator.ct_gt(&9);
     let length = size.wrapping_sub(1).wrapping_sub(separator);
     choose(block, length, genuine, size.saturating_sub(11), substitute)

@@ -1,30 +1,30 @@
-//! The synthetic message that stands in for one whose padding was wrong.
+//! The synthetic message that replaces a message whose padding was wrong.
 
 use aws_lc_rs::hmac;
 use subtle::{ConditionallySelectable, ConstantTimeGreater};
 use zeroize::Zeroizing;
 
-/// Derives the synthetic message of one ciphertext: secret, but the same each time
+/// Derives the synthetic message of one ciphertext, which is secret but always the same
 /// (draft-irtf-cfrg-rsa-guidance-10, sections 7.1 and 7.2).
 pub(crate) struct Substitute {
     key: hmac::Key,
 }
 
-/// How many bytes of candidate lengths the draft derives: 128 candidates of two bytes, so that
-/// none fits less often than once in 2^128.
+/// The number of bytes of candidate lengths that the draft derives: 128 candidates of two bytes
+/// each. Each fits with a probability above 1/2, so none fits with one below 2^-128.
 const LENGTHS: usize = 256;
 
 impl Substitute {
-    /// `secret` is SHA-256 of the private exponent at the modulus' length, or any secret that
-    /// stays with the key.
+    /// `secret` is SHA-256 of the private exponent, encoded at the modulus' length, or any other
+    /// secret that stays with the key.
     pub(crate) fn new(secret: &[u8; 32], ciphertext: &[u8]) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let key = hmac::sign(&secret, ciphertext);
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()) }
     }
 
-    /// As many bytes as the modulus has, `size`, and how many of the last are the message: at
-    /// most `limit`, the last derived length that is no larger.
+    /// Returns `size` bytes, as many as the modulus has, and the length of the message at their
+    /// end. The length is the last derived one that is at most `limit`.
     pub(super) fn message(&self, size: usize, limit: u32) -> (Zeroizing<Vec<u8>>, u32) {
         let lengths = self.derive(b"length", LENGTHS);
         let mask = limit
@@ -38,7 +38,7 @@ impl Substitute {
         (self.derive(b"message", size), length)
     }
 
-    /// The draft's IRPRF: HMAC-SHA256 over counter, label and the output's length in bits.
+    /// The IRPRF of the draft: HMAC-SHA256 over counter, label and the output's length in bits.
     fn derive(&self, label: &[u8], size: usize) -> Zeroizing<Vec<u8>> {
         let bits = u16::try_from(size * 8).unwrap_or(u16::MAX).to_be_bytes();
         let mut out = Zeroizing::new(vec![0; size]);

@@ -1,4 +1,4 @@
-//! Depadding against the draft's vectors, against a plain reading of the RFC, and at random.
+//! Depadding against the draft's vectors, against a plain implementation of the RFC, and at random.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -50,7 +50,7 @@ fn the_vectors_of_the_draft_come_out_as_it_says() {
 
 #[test]
 fn a_wrong_secret_gives_another_synthetic_message() {
-    // Negative control of the vectors: they depend on the private exponent.
+    // Negative control for the vectors: they depend on the private exponent.
     let block = || Zeroizing::new(vec![7; 256]);
     let one = pkcs1v15(block(), &Substitute::new(&[1; 32], b"ciphertext"));
     let same = pkcs1v15(block(), &Substitute::new(&[1; 32], b"ciphertext"));
@@ -161,7 +161,7 @@ proptest! {
 
 #[test]
 fn a_raw_block_is_what_openssl_would_see() {
-    // The raw operation undoes encryption: the block of a sound ciphertext begins with 00 02.
+    // The raw operation reverses encryption: the block of a valid ciphertext begins with 00 02.
     let key = PrivateKey::generate(Padding::Pkcs1v15).unwrap();
     let spki = key.public_spki().unwrap();
     let ciphertext =
@@ -184,7 +184,7 @@ pub(super) fn pkcs1v15_block(size: usize, message: &[u8]) -> Vec<u8> {
     block
 }
 
-/// Not masked yet.
+/// Returns an OAEP block before masking.
 pub(super) fn oaep_block(size: usize, message: &[u8]) -> Vec<u8> {
     let mut block = vec![0; size];
     block[1..33].fill(0x5a);

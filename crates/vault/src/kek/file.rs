@@ -1,4 +1,5 @@
-//! A key encryption key in a file: 64 hexadecimal digits and a line feed, for its owner only.
+//! A key encryption key in a file: 64 hexadecimal digits and a line feed, accessible to its owner
+//! only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,17 +11,17 @@ use zeroize::Zeroizing;
 use super::Kek;
 use crate::{Error, hex, random};
 
-/// Longer than any sound file, so that a surplus shows.
+/// The most bytes to read: more than a valid file has, so that extra bytes are noticed.
 const READ: usize = 128;
 
 impl Kek {
-    /// Makes a new key and writes it to `path` with mode 0600. When this returns the file is on
-    /// disk, and so is its name.
+    /// Creates a new key and writes it to `path` with mode 0600. When this function returns, the
+    /// file and its directory entry are durable.
     ///
     /// # Errors
     ///
-    /// [`Error::Kek`] if there is already something at `path`, or it cannot be written;
-    /// [`Error::Random`].
+    /// [`Error::Kek`] if `path` already exists or cannot be written; [`Error::Random`] if there are
+    /// no random bytes.
     pub fn create(path: &Path) -> Result<Self, Error> {
         let kek = Self(Zeroizing::new(random()?));
         let mut text = hex::encode(kek.bytes());
@@ -33,7 +34,8 @@ impl Kek {
             .map_err(|fault| refused(path, &fault))?;
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
         if let Err(fault) = written.and_then(|()| sync_folder(path)) {
-            // Half a key is worse than none. It was made here, so nothing can depend on it.
+            // A partial key must not remain. This call created the file, so nothing depends on it
+            // yet.
             drop(fs::remove_file(path));
             return Err(cannot("write", path, &fault));
         }
@@ -44,8 +46,8 @@ impl Kek {
     ///
     /// # Errors
     ///
-    /// [`Error::Kek`] if the file cannot be read, if anybody but its owner may do anything with
-    /// it, or if it is not 64 hexadecimal digits.
+    /// [`Error::Kek`] if the file cannot be read, if anybody but its owner has any access to it, or
+    /// if it is not 64 hexadecimal digits.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let mut file = File::open(path).map_err(|fault| cannot("read", path, &fault))?;
         let metadata = file.metadata().map_err(|fault| cannot("read", path, &fault))?;
@@ -93,7 +95,7 @@ fn cannot(verb: &str, path: &Path, fault: &io::Error) -> Error {
     Error::Kek(format!("cannot {verb} the key encryption key {}: {fault}", path.display()))
 }
 
-/// A new name is durable once its folder is.
+/// Syncs the directory of `path`: a new directory entry is durable only after that.
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()

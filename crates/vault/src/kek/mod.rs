@@ -1,11 +1,12 @@
-//! The key encryption key, and where it may come from: one file each.
+//! The key encryption key, and one module for each place in which it can be stored.
 
 mod file;
 
 use zeroize::Zeroizing;
 
-/// The key encryption key: 32 random bytes that every sealed value depends on. Who has it and the
-/// store has everything; without it the store is worthless. Wiped on drop.
+/// The key encryption key: 32 random bytes on which every sealed value depends. An attacker with
+/// this key and the store can read every secret; without the key the store cannot be decrypted.
+/// Wiped on drop.
 pub struct Kek(Zeroizing<[u8; 32]>);
 
 impl Kek {

@@ -1,6 +1,6 @@
 //! `useAccountAttributes` and `useIdentityAttributes`.
 //!
-//! Values shorter than three characters are ignored, white space around a value is too.
+//! Values shorter than three characters are ignored, and so is white space around a value.
 
 use super::{Policy, Rule, Subject};
 

@@ -25,7 +25,7 @@ impl Rule for MinCharacterTypes {
     }
 }
 
-/// There are four types, yet the contract's own example asks for five.
+/// The required number of types, at most four: an example in the contract requires five.
 fn least(policy: &Policy) -> Option<usize> {
     set(policy.min_character_types).map(|least| least.min(TYPES.len()))
 }

@@ -1,7 +1,7 @@
 //! `minAlpha`, `minUpper`, `minLower`, `minNumeric` and `minSpecial`.
 //!
-//! The classes are Unicode's: letters are alphabetic, digits numeric, and special is what is
-//! neither. A letter without case, as in Chinese, is a letter only.
+//! The classes are those of Unicode: letters are alphabetic, digits are numeric, and special
+//! characters are neither. A letter without case, as in Chinese, counts as a letter only.
 
 use super::{Policy, Rule, Subject, count, set};
 

@@ -1,29 +1,30 @@
-//! `useDictionary`, and the dictionary's file.
+//! `useDictionary`, and the file of the dictionary.
 
 use super::subject::fold;
 use super::{Policy, Rule, Subject};
 
-/// Limits of the file, from ISC's documentation of the password dictionary.
+/// The limits of the file, from ISC's documentation of the password dictionary.
 const MOST_WORDS: usize = 2_500;
 const LONGEST_LINE: usize = 128;
 
-/// Words that no password may contain. Holds at most 2,500.
+/// The words that no password may contain, at most 2,500.
 pub struct Dictionary {
     words: Vec<String>,
-    /// The words without regard to case, sorted, without those that begin with another: whatever
-    /// contains them contains the other.
+    /// The words in lower case, sorted, without those that begin with another word: a text that
+    /// contains the longer word contains the shorter one as well.
     sought: Vec<String>,
 }
 
 impl Dictionary {
-    /// Reads the text of a dictionary file. Either kind of line end and a byte order mark are
-    /// accepted; blank lines, lines that begin with `#`, and the first line that
-    /// begins with `locale=` or `locale:` are not words.
+    /// Parses a dictionary file. Both kinds of line end and a byte order mark are accepted. Blank
+    /// lines, lines that begin with `#`, and the first line that begins with `locale=` or `locale:`
+    /// are not words.
     ///
     /// # Errors
     ///
-    /// A sentence that names the line: a word with white space in it, a line of more than 128
-    /// characters, more than 2,500 words. Or that there is no word at all.
+    /// A sentence that names the line: a word with white space or a control character, a line of
+    /// more than 128 characters, or more than 2,500 words. A file without words is an error as
+    /// well.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut words = Vec::new();
@@ -61,12 +62,12 @@ impl Dictionary {
         Ok(Self { sought: sought(&words), words })
     }
 
-    /// The words as they were written, in the order of the file.
+    /// The words as written, in the order of the file.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(String::as_str)
     }
 
-    /// Whether `text` contains a word, without regard to case.
+    /// Whether `text` contains a word, ignoring case.
     pub fn contains_word_in(&self, text: &str) -> bool {
         self.contains_word_in_folded(&fold(text))
     }
@@ -74,8 +75,8 @@ impl Dictionary {
     fn contains_word_in_folded(&self, folded: &str) -> bool {
         folded.char_indices().any(|(index, _)| {
             let rest = folded.get(index..).unwrap_or_default();
-            // No word begins with another, so the one that `rest` begins with, if any, is the
-            // last that sorts no later than `rest`.
+            // No word begins with another, so the only word with which `rest` can begin is the last
+            // one that sorts no later than `rest`.
             let later = self.sought.partition_point(|word| word.as_str() <= rest);
             later
                 .checked_sub(1)

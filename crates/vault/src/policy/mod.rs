@@ -1,4 +1,4 @@
-//! What a password must be: the rules of the contract's `PasswordPolicyV3Dto`, one file each.
+//! The rules for passwords, as in the contract's `PasswordPolicyV3Dto`; one module per rule.
 
 mod account_id;
 mod account_name;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::subject::Subject;
 use crate::Password;
 
-/// Every rule, in the order in which violations are told.
+/// Every rule, in the order in which violations are reported.
 const RULES: &[&dyn Rule] = &[
     &length::MinLength,
     &length::MaxLength,
@@ -36,45 +36,47 @@ const RULES: &[&dyn Rule] = &[
     &dictionary::NoDictionaryWord,
 ];
 
-/// One requirement. A policy may leave it unset; then it has nothing to say.
+/// One requirement. A policy may leave it unset; it then reports nothing.
 trait Rule: Sync {
-    /// Its line in `policies[]` of query-password-info, if it is set and has one.
+    /// The rule's line in `policies[]` of query-password-info, if it is set and has such a line.
     fn line(&self, policy: &Policy) -> Option<String>;
 
-    /// What it has against the password, if it is set: a sentence, lower-case, no full stop.
+    /// The violation by the password, if the rule is set: a sentence in lower case, without a full
+    /// stop.
     fn violation(&self, policy: &Policy, subject: &Subject<'_>) -> Option<String>;
 }
 
-/// The members of `PasswordPolicyV3Dto` that judge a password, by the names of the wire. Lengths
-/// and counts are of Unicode code points. 0 or less means that a rule is not set, but for the two
-/// `…MinWordLength`, where it means the whole value.
+/// The members of `PasswordPolicyV3Dto` that decide about a password, by their names on the wire.
+/// Lengths and counts are numbers of Unicode code points. A value of 0 or less means that a rule is
+/// not set, except for the two `…MinWordLength`, where it means the whole value.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "the contract's members")]
 pub struct Policy {
-    /// With `validate_against_account_id`: how long a word of the account id must be to be
-    /// forbidden; 0 or less forbids the whole id only.
+    /// With `validate_against_account_id`: the shortest word of the account id that is forbidden; 0
+    /// or less forbids only the whole id.
     pub account_id_min_word_length: i32,
-    /// The same of the account name, with `validate_against_account_name`.
+    /// With `validate_against_account_name`: the shortest word of the account name that is
+    /// forbidden; 0 or less forbids only the whole name.
     pub account_name_min_word_length: i32,
-    /// At most so many.
+    /// The greatest length of a password.
     pub max_length: i32,
-    /// At most so many of one character in a row.
+    /// The greatest number of equal characters in a row.
     pub max_repeated_chars: i32,
-    /// At least so many letters.
+    /// The least number of letters.
     pub min_alpha: i32,
-    /// At least so many of the four types upper-case letter, lower-case letter, digit, special
-    /// character. More than four mean all four.
+    /// The least number of different types among upper-case letter, lower-case letter, digit and
+    /// special character. More than four counts as four.
     pub min_character_types: i32,
-    /// At least so many.
+    /// The least length of a password.
     pub min_length: i32,
-    /// At least so many lower-case letters.
+    /// The least number of lower-case letters.
     pub min_lower: i32,
-    /// At least so many digits.
+    /// The least number of digits.
     pub min_numeric: i32,
-    /// At least so many characters that are neither letter nor digit.
+    /// The least number of characters that are neither letters nor digits.
     pub min_special: i32,
-    /// At least so many upper-case letters.
+    /// The least number of upper-case letters.
     pub min_upper: i32,
     /// Forbids the values of the account's attributes.
     pub use_account_attributes: bool,
@@ -88,10 +90,10 @@ pub struct Policy {
     pub validate_against_account_name: bool,
 }
 
-/// What is known about the account whose password is judged.
+/// The facts about the account whose password is judged.
 #[derive(Clone, Copy, Default)]
 pub struct About<'a> {
-    /// The dictionary, if one has been uploaded.
+    /// The dictionary, if one was uploaded.
     pub dictionary: Option<&'a Dictionary>,
     /// The account's native identity.
     pub account_id: &'a str,
@@ -127,26 +129,26 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The lines of `policies[]` in query-password-info, as `passwordMinLength is 5`. Rules that
-    /// are not set have none, and neither have those without a number.
+    /// The lines of `policies[]` in query-password-info, such as `passwordMinLength is 5`. Rules
+    /// that are not set and rules without a number have no line.
     pub fn rules(&self) -> Vec<String> {
         RULES.iter().filter_map(|rule| rule.line(self)).collect()
     }
 
-    /// What the policy has against `password`: every rule is asked, and each tells one sentence,
-    /// lower-case and without a full stop. None holds any part of the password.
+    /// Checks `password` against every rule and returns one sentence for each violation, in lower
+    /// case and without a full stop. No sentence contains any part of the password.
     pub fn check(&self, password: &Password, about: &About<'_>) -> Vec<String> {
         let subject = Subject::new(password.expose(), about);
         RULES.iter().filter_map(|rule| rule.violation(self, &subject)).collect()
     }
 }
 
-/// The number of a rule, if it is set.
+/// The number of a rule, if the rule is set.
 fn set(number: i32) -> Option<usize> {
     usize::try_from(number).ok().filter(|number| *number > 0)
 }
 
-/// `1 digit`, `2 digits`.
+/// Formats a number with its unit, such as `1 digit` or `2 digits`.
 fn count(number: usize, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }

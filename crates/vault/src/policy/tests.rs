@@ -1,4 +1,5 @@
-//! Each rule: what it forbids, what it does not, and its silence when it is not set.
+//! Tests of each rule: what it forbids, what it allows, and that it reports nothing if it is not
+//! set.
 
 use proptest::prelude::*;
 
@@ -48,7 +49,7 @@ fn character_types_are_four_at_most() {
     assert!(!refused(&policy(3), "aB3"));
     assert!(refused(&policy(3), "aB漢"));
     assert!(!refused(&policy(4), "aB3-"));
-    // The contract's own example asks for five of four.
+    // An example in the contract requires five of the four types.
     assert!(!refused(&policy(5), "aB3-"));
     assert!(refused(&policy(5), "aB3"));
     assert!(!refused(&policy(-1), "a"));

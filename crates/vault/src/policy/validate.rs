@@ -1,13 +1,13 @@
-//! Whether a policy can be met at all.
+//! The check that a policy is consistent.
 
 use super::Policy;
 
 impl Policy {
-    /// Whether the policy makes sense.
+    /// Checks for numbers out of range and for requirements that contradict `maxLength`.
     ///
     /// # Errors
     ///
-    /// A sentence that names the member: a number below -1, or more required than `maxLength`
+    /// A sentence that names the member: a number is below -1, or more is required than `maxLength`
     /// allows.
     pub fn validate(&self) -> Result<(), String> {
         for (name, number) in self.numbers() {
@@ -35,7 +35,8 @@ impl Policy {
         Ok(())
     }
 
-    /// How many characters the classes require. A letter of either case counts for `minAlpha` too.
+    /// The number of characters that the classes require. Letters of either case count for
+    /// `minAlpha` as well.
     fn least_by_classes(&self) -> i64 {
         let [alpha, upper, lower, numeric, special] =
             [self.min_alpha, self.min_upper, self.min_lower, self.min_numeric, self.min_special]

@@ -1,4 +1,4 @@
-//! One connection through the proxy.
+//! A connection through the proxy.
 
 use std::{
     future::pending,
@@ -18,34 +18,34 @@ use tokio::{
 
 use super::{Direction, State, Trouble, trouble::record};
 
-/// How bytes pass.
+/// The pace at which bytes are forwarded.
 #[derive(Clone, Copy, Default)]
 enum Pace {
     #[default]
     Freely,
-    /// None before then.
+    /// Nothing before this time.
     From(Instant),
     Never,
     OneByOne,
-    /// So many a second.
+    /// This many bytes a second.
     Slowly(u32),
 }
 
-/// How it ends.
+/// The way in which a connection ends.
 enum End {
     Closed,
     Reset,
     Slowly(Duration),
 }
 
-/// Serves it until either side ends it, or trouble does.
+/// Forwards bytes until either side or a disturbance ends the connection.
 pub(super) async fn pass(state: &State, mut client: TcpStream, mut server: TcpStream) {
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let pace = Mutex::new(Pace::default());
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    // Whichever ends first ends the other.
+    // The end of one direction ends the other.
     let end = tokio::select! {
         end = copy(state, Direction::Request, from_client, to_server, &pace) => end,
         end = copy(state, Direction::Answer, from_server, to_client, &pace) => end,
@@ -73,7 +73,7 @@ async fn copy(
 ) -> End {
     let mut waiting = Vec::with_capacity(16 * 1024);
     while let Ok(1..) = from.read_buf(&mut waiting).await {
-        // Whole records only: trouble comes before, in or after one.
+        // Only whole records are forwarded: a disturbance happens before, in or after one.
         while let Some(length) =
             record(&waiting).filter(|length| (1..=waiting.len()).contains(length))
         {
@@ -107,7 +107,7 @@ async fn copy(
     End::Closed
 }
 
-/// Sends at the pace of the moment; whether it could.
+/// Sends bytes at the current pace; returns whether it succeeded.
 async fn send(
     state: &State,
     direction: Direction,

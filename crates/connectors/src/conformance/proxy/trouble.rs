@@ -1,51 +1,51 @@
-//! What can go wrong on a connection, and when.
+//! The disturbances of a connection, and the moments at which they happen.
 
 use std::time::Duration;
 
-/// What happens to a connection.
+/// A disturbance of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// No more than so many bytes a second from here on.
+    /// From here on, at most this many bytes pass per second.
     Bandwidth(u32),
     /// Both sides are closed in order.
     Cut,
-    /// Nothing passes for so long, once.
+    /// Nothing passes for this time, once.
     Latency(Duration),
     /// Both sides are reset.
     Reset,
-    /// Nothing passes any more, and nobody is told.
+    /// Nothing passes any more, and both connections stay open.
     Silence,
-    /// Every byte is a packet of its own from here on.
+    /// From here on, every byte is sent separately.
     Slices,
-    /// The server's side is closed at once, the client's after so long.
+    /// The server's side is closed at once, the client's side after this time.
     SlowClose(Duration),
 }
 
-/// Which moment of a write.
+/// A moment of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Nothing of it has passed.
+    /// Before any byte of the write has passed.
     Before,
-    /// Half of it has passed.
+    /// After half of the write has passed.
     During,
-    /// All of it has passed, and the server has answered.
+    /// After the whole write has passed and the server has answered; the answer has not passed.
     After,
 }
 
-/// A write, told by the length of its message: TLS hides all else.
+/// A write, identified by the length of its message: TLS hides everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// A message of just so many bytes.
+    /// A message of exactly this many bytes.
     Exactly(usize),
-    /// A message of so many bytes or more.
+    /// A message of at least this many bytes.
     Long(usize),
 }
 
-/// The header of a TLS record (RFC 8446, section 5.1).
+/// The length of the header of a TLS record, in bytes (RFC 8446, section 5.1).
 const HEADER: usize = 5;
-/// What encryption adds: the inner type and the authentication tag (section 5.2).
+/// The bytes that encryption adds: the inner type and the authentication tag (section 5.2).
 const ADDED: usize = 1 + 16;
-/// Records of this type hold encrypted messages.
+/// The type of records with encrypted messages.
 const APPLICATION_DATA: u8 = 23;
 
 impl Write {
@@ -61,8 +61,9 @@ impl Write {
     }
 }
 
-/// The length of the first record in `bytes`: a TLS record, or the packet in which PostgreSQL asks
-/// for TLS. `None` while its length has not come; all there is, where it is neither.
+/// The length of the first record in `bytes`: a TLS record, or the packet with which PostgreSQL
+/// requests TLS. `None` until the length has arrived; the length of all `bytes` if they are
+/// neither.
 pub(super) fn record(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [20..=24, _, _, high, low, ..] => {

@@ -8,8 +8,8 @@ use crate::ldap::{
 
 const LONG: Duration = Duration::from_mins(1);
 
-/// A connection to a directory that answers the first request with this message without end, and
-/// how many bytes it was able to send.
+/// Returns a connection to a directory that answers the first request with an endless repetition of
+/// `message`, and a task that returns the number of bytes it could send.
 async fn flooded(message: Writer) -> (Connection, JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
