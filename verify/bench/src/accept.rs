@@ -1,4 +1,4 @@
-//! Durable accepts per second, in SQLite.
+//! Durable accepts per second, with the store in SQLite.
 
 use std::{env, path::PathBuf};
 
@@ -14,7 +14,7 @@ use crate::{
     table::{Row, skip},
 };
 
-/// A node that only accepts.
+/// The setting for a node that accepts changes and executes none.
 pub(crate) const ACCEPTS_ONLY: (&str, &str) = ("REKEY_CHANGES__WORKERS", "0");
 
 pub(crate) async fn run() -> Result<()> {
@@ -44,7 +44,7 @@ pub(crate) async fn run() -> Result<()> {
     growth().await
 }
 
-/// Accepts per second, and the server's processor time for one, in microseconds.
+/// Returns the accepts per second, and the server's processor time for one accept in microseconds.
 async fn accepts(server: &Server, next: Next) -> Result<(f64, f64)> {
     let spent = server.processor_seconds()?;
     let accepts = http::load(&server.address, 64, seconds(), 202, next).await?;
@@ -52,13 +52,13 @@ async fn accepts(server: &Server, next: Next) -> Result<(f64, f64)> {
     Ok((accepts, spent * 1e6 / (accepts * seconds().as_secs_f64())))
 }
 
-/// Requests that the ones before did not make: a ciphertext is known again.
+/// Requests with other numbers than before, since a repeated ciphertext would be a resend.
 fn later(filled: &Filled, server: &Server) -> Next {
     let next = filled.accepts(server);
     std::sync::Arc::new(move |number| next(number + (1 << 40)))
 }
 
-/// The same where a sync takes 5 ms.
+/// Measures accepts while every sync takes 5 ms longer.
 async fn slow_sync(place: &Place, filled: &Filled) -> Result<()> {
     let figure = "accepts where a sync takes 5 ms";
     let Some(shim) = env::var_os("REKEY_BENCH_SHIM").map(PathBuf::from) else {
@@ -77,8 +77,9 @@ async fn slow_sync(place: &Place, filled: &Filled) -> Result<()> {
     Ok(())
 }
 
-/// What an accept costs in a large store, beside a small one. In both the same number of people
-/// ask again and again, so that as many older changes make way; in the large one they are spread.
+/// Compares the cost of an accept in a small and in a large store. In both, the same number of
+/// people send requests repeatedly, so that equally many older changes are superseded; in the large
+/// store these people are spread over all accounts.
 async fn growth() -> Result<()> {
     const PEOPLE: u64 = 1000;
     let mut costs = Vec::new();

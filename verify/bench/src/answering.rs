@@ -1,9 +1,9 @@
-//! What the machine allows an accept to be: a server that answers the same request with a `202`
-//! and keeps nothing.
+//! The upper bound of accepts on this machine: a server that answers the same request with a `202`
+//! and stores nothing.
 //!
-//! It runs rekey's own loop ([`rekey::http::serve::answer`]: connections, limits, heads, paths), reads
-//! the whole body, parses it as JSON and its ciphertext as base64, and answers a new request id.
-//! It looks at no token and has no store.
+//! The server runs rekey's own loop ([`rekey::http::serve::answer`]: connections, limits, heads,
+//! paths), reads the whole body, parses it as JSON and its ciphertext as base64, and answers with a
+//! new request id. It checks no token and has no store.
 
 use std::process::{Child, Command, Stdio};
 
@@ -19,10 +19,10 @@ use rekey_harness::{Connection, Result, server::free_address};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
-/// The word that makes this binary such a server.
+/// The argument that makes this binary such a server.
 pub(crate) const WORD: &str = "answer";
 
-/// Serves on `HOST:PORT` until it is killed.
+/// Serves on `HOST:PORT` until the process is killed.
 pub(crate) async fn serve(address: &str) -> Result<()> {
     let router =
         Router::new().route("/healthz", get(async || "ok")).route("/set-password", post(accepted));
@@ -49,7 +49,7 @@ async fn accepted(body: Bytes) -> (StatusCode, Json<Value>) {
     (StatusCode::ACCEPTED, Json(json!({ "requestId": id, "state": state })))
 }
 
-/// That server, in a process of its own.
+/// The running server, in a separate process.
 pub(crate) struct Answering {
     child: Child,
     pub(crate) address: String,
@@ -70,7 +70,7 @@ impl Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        // It is being thrown away: there is nobody to tell.
+        // A destructor cannot report errors.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

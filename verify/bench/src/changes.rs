@@ -1,4 +1,4 @@
-//! Changes per second, from the `202` to verified on a real directory.
+//! Changes per second, from the `202` until they are verified on a real directory.
 
 use std::{
     fs,
@@ -19,7 +19,8 @@ use rekey_harness::{
 
 use crate::{load::percentile, operations::decrypt, seconds, table::Row};
 
-/// Connections, and people: each has one, so that no change waits for another.
+/// The number of connections and of people: each connection has its own person, so that no change
+/// waits for another.
 const AT_ONCE: usize = 8;
 
 pub(crate) async fn run(file: &str) -> Result<()> {
@@ -67,8 +68,8 @@ fn attributes(directory: &Value) -> Value {
     })
 }
 
-/// A loop without rekey around it: only the writes, or the same work for each change, which is one
-/// private-key operation, a look, the write, and a look again.
+/// A loop without rekey: only the writes, or with `whole` the work of a change, which is one
+/// private-key operation, an observation, the write, and a second observation.
 async fn raw(
     connector: &Arc<dyn Connector>,
     people: &[String],
@@ -132,14 +133,14 @@ fn set_up(place: &Place, directory: &Value, people: &[String]) -> Result<()> {
             "connectorAttributes": source,
         }],
     });
-    // JSON is YAML.
+    // JSON is valid YAML.
     let file = place.folder().join("site.yaml");
     fs::write(&file, site.to_string())?;
     place.rekey(&["apply", "-f", &file.display().to_string()])?;
     Ok(())
 }
 
-/// Reads the directory's accounts; each person's password info.
+/// Aggregates the directory; returns the password information of each person.
 async fn aggregate(server: &Server, people: &[String]) -> Result<Vec<Info>> {
     read_accounts(server, "Directory").await?;
     let mut connection = Connection::open(&server.address).await?;
@@ -151,8 +152,9 @@ async fn aggregate(server: &Server, people: &[String]) -> Result<Vec<Info>> {
     Ok(infos)
 }
 
-/// Changes one after the other on each connection, each for a person of its own; how many per
-/// second, and how long each took from the POST to the answer that it has ended, sorted.
+/// Runs changes one after another on each connection, each connection for a person of its own.
+/// Returns the changes per second, and the sorted times from the `POST` to the answer that the
+/// change has ended.
 async fn changes(server: &Server, infos: &[Info]) -> Result<(f64, Vec<Duration>)> {
     let started = Instant::now();
     let mut tasks = Vec::new();

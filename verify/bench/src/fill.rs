@@ -1,4 +1,4 @@
-//! People with an account each, put into a store directly.
+//! People with one account each, inserted into a store directly.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey::{
@@ -13,7 +13,7 @@ use rekey_vault::{Padding, PublicKey};
 
 use crate::load::Next;
 
-/// A source with accounts `p0`, `p1`, …
+/// A source with the accounts `p0`, `p1`, and so on.
 #[derive(Clone)]
 pub(crate) struct Filled {
     source: String,
@@ -22,7 +22,7 @@ pub(crate) struct Filled {
     accounts: u64,
 }
 
-/// Gives the source named `source` that many people.
+/// Inserts `accounts` people with an account each on the source named `source`.
 pub(crate) async fn fill(place: &Place, source: &'static str, accounts: u64) -> Result<Filled> {
     let store = Store::open(&place.store_url(), Clock::default()).await?;
     let found = store.read(move |tx| tx.source_named(source)).await?;
@@ -63,18 +63,18 @@ pub(crate) async fn fill(place: &Place, source: &'static str, accounts: u64) -> 
     Ok(Filled { source: id.to_string(), key: key.id.to_string(), spki: key.spki, accounts })
 }
 
-/// The source's own name for an account, which a directory could have too.
+/// The native identity of an account, in the form of a directory's.
 fn native(who: u64) -> String {
     format!("uid=p{who},dc=null")
 }
 
 impl Filled {
-    /// One change for each person in turn, with a ciphertext that nothing decrypts.
+    /// One request for each person in turn, with ciphertexts that decrypt to no password.
     pub(crate) fn accepts(&self, server: &Server) -> Next {
         self.accepts_of(server, self.accounts)
     }
 
-    /// The same for only so many people, found all over the store.
+    /// The same requests for `people` people only, spread evenly over the store.
     pub(crate) fn accepts_of(&self, server: &Server, people: u64) -> Next {
         let (filled, headers) = (self.clone(), server.headers());
         let apart = filled.accounts / people;
@@ -100,7 +100,7 @@ impl Filled {
     }
 }
 
-/// A value of the key's size below its modulus, another for every number and every run.
+/// A value of the key's size below its modulus, different for each number and each run.
 fn worthless(number: u64) -> [u8; 256] {
     let mut bytes = [0x5a_u8; 256];
     let (head, tail) = bytes.split_at_mut(1);

@@ -1,4 +1,4 @@
-//! Start-up, memory and the size of the binary.
+//! Start-up time, memory and the size of the binary.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use rekey_harness::{Connection, Place, Result, Server, http, place::binary, serv
 
 use crate::{accept::ACCEPTS_ONLY, accounts, fill::fill, load::percentile, seconds, table::Row};
 
-/// How often it is started.
+/// The number of measured starts.
 const STARTS: usize = 9;
 
 pub(crate) async fn run() -> Result<()> {
@@ -36,7 +36,7 @@ pub(crate) async fn run() -> Result<()> {
     Ok(())
 }
 
-/// From the start of the process to its first answer.
+/// The time from the start of the process to its first answer.
 async fn start(place: &Place) -> Result<Duration> {
     let address = free_address()?;
     let started = Instant::now();

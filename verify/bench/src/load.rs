@@ -1,4 +1,4 @@
-//! Load that does not wait for the server.
+//! Load at a fixed rate, independent of the server's speed.
 
 use std::{
     sync::Arc,
@@ -7,12 +7,12 @@ use std::{
 
 use rekey_harness::{Connection, Result};
 
-/// Makes the request with this number.
+/// Creates the request with the given number.
 pub(crate) type Next = Arc<dyn Fn(u64) -> Vec<u8> + Send + Sync>;
 
-/// Asks `rate` times a second over `connections` connections until `time` is up. How long each
-/// answer took since the request was due, whether or not the connection was free then: an answer
-/// that comes late makes the next ones late too.
+/// Sends `rate` requests a second over `connections` connections for `time`. Returns, sorted, the
+/// time from when each request was due to its answer, whether or not its connection was free by
+/// then: a late answer delays the following ones, too.
 pub(crate) async fn paced(
     address: &str,
     connections: u32,
@@ -52,7 +52,7 @@ pub(crate) async fn paced(
     Ok(times)
 }
 
-/// The time that `percent` of these, which are sorted, are no longer than; in milliseconds.
+/// The percentile of sorted times, in milliseconds.
 pub(crate) fn percentile(times: &[Duration], percent: usize) -> f64 {
     let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
     times.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)

@@ -1,19 +1,19 @@
-//! How fast rekey is, beside what the machine allows, in one run.
+//! The performance of rekey, compared with the machine's limits in the same run.
 //!
-//! 1. [`mod@accept`]: durable accepts, beside a server that answers the same request without a
-//!    store; with slow syncs, at half load, and with a thousand times the accounts.
-//! 2. [`changes`]: changes from the `202` to verified on a real directory, beside a raw loop of the
-//!    same connector that does the same work, and one that only writes.
-//! 3. [`operations`]: private operations of one core, beside AWS-LC alone.
+//! 1. [`mod@accept`]: durable accepts, compared with a server that answers the same request without
+//!    a store; with slow syncs, at half load, and with a thousand times as many accounts.
+//! 2. [`changes`]: changes from the `202` until verified on a real directory, compared with a bare
+//!    loop of the same connector that does the same work, and one that only writes.
+//! 3. [`operations`]: private-key operations on one core, compared with AWS-LC alone.
 //! 4. [`postgres`]: accepts and whole changes with the store in PostgreSQL, on one node and on two.
-//! 5. [`footprint`]: start-up, memory and the size of the binary.
+//! 5. [`footprint`]: start-up time, memory and the size of the binary.
 //!
-//! `rekey-bench NAME…` runs some of them. Only the ratios of one run carry over to another machine.
-//! `REKEY_BENCH_SECONDS` sets the length of each measurement (10 by default), `REKEY_BENCH_ACCOUNTS`
-//! the number of accounts (100,000), `REKEY_BENCH_MOST_ACCOUNTS` that of the largest store
-//! (1,000,000). `REKEY_TEST_LDAP` and `REKEY_TEST_POSTGRES` name the systems that some of them need;
-//! `cargo xtask bench` sets them. `REKEY_BENCH_SHIM` names a library that, preloaded, delays each
-//! sync by `REKEY_FSYNC_DELAY_MS`.
+//! `rekey-bench NAME…` runs some of them. Only the ratios of one run are comparable between
+//! machines. `REKEY_BENCH_SECONDS` sets the length of each measurement (10 by default),
+//! `REKEY_BENCH_ACCOUNTS` the number of accounts (100,000), `REKEY_BENCH_MOST_ACCOUNTS` that of the
+//! largest store (1,000,000). `REKEY_TEST_LDAP` and `REKEY_TEST_POSTGRES` name the systems that
+//! some of them need; `cargo xtask bench` sets them. `REKEY_BENCH_SHIM` names a library that,
+//! preloaded, delays each sync by `REKEY_FSYNC_DELAY_MS`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 mod accept;
@@ -31,7 +31,7 @@ use std::{env, process::ExitCode, time::Duration};
 
 use rekey_harness::Result;
 
-/// As in rekey: what is compared with it must not be slower for this.
+/// The allocator of rekey itself, so that the compared servers are not slower for another one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

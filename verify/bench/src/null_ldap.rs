@@ -1,7 +1,7 @@
-//! A directory that does nothing: every account is there, and every change is made.
+//! A null LDAP directory: every account exists, and every change succeeds.
 //!
-//! An account's `entryCSN` moves with each change, so that rekey's own comparison and verification
-//! are done as they are on a real one.
+//! An account's `entryCSN` changes with each password change, so that rekey's own comparison and
+//! verification work as on a real directory.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// How often each account was changed.
+/// The number of changes of each account.
 type Changes = Arc<Mutex<HashMap<Vec<u8>, u64>>>;
 
 /// LDAP's operations (RFC 4511, appendix B).
@@ -23,7 +23,7 @@ const BIND: u8 = 0x60;
 const SEARCH: u8 = 0x63;
 const EXTENDED: u8 = 0x77;
 
-/// Starts it; how a source reaches it.
+/// Starts the directory; returns the attributes of a source that connects to it.
 pub(crate) async fn start() -> Result<Value> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
@@ -58,7 +58,7 @@ async fn serve(stream: TcpStream, changes: Changes) -> Option<()> {
                 [tlv(0x30, &[id, &entry(dn, moved)].concat()), done(0x65)].concat()
             }
             EXTENDED => {
-                // [1] requestValue, a SEQUENCE that begins with [0] userIdentity (RFC 3062).
+                // `[1]` requestValue, a SEQUENCE that begins with `[0]` userIdentity (RFC 3062).
                 let (_, _, rest) = element(body)?;
                 let (_, value, _) = element(rest)?;
                 let (_, members, _) = element(value)?;
@@ -80,7 +80,7 @@ fn entry(dn: &[u8], moved: u64) -> Vec<u8> {
     tlv(0x64, &[tlv(4, dn), tlv(0x30, &attribute)].concat())
 }
 
-/// The next message, without its own tag and length.
+/// Reads the next message, without its own tag and length.
 async fn message(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     if stream.read_u8().await.ok()? != 0x30 {
         return None;
@@ -98,13 +98,13 @@ async fn message(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     Some(message)
 }
 
-/// A message's id, whole, and its operation.
+/// Splits a message into its encoded id and its operation.
 fn split(message: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = usize::from(*message.get(1)?);
     message.split_at_checked(2 + length)
 }
 
-/// The first element: its tag, its content, and what follows it.
+/// Splits off the first element: its tag, its content, and the bytes after it.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let [tag, first, rest @ ..] = bytes else { return None };
     let (length, rest) = match usize::from(first.checked_sub(0x80).unwrap_or_default()) {

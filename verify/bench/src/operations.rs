@@ -1,4 +1,4 @@
-//! Private operations per second of one core, beside AWS-LC alone.
+//! Private-key operations per second on one core, compared with AWS-LC alone.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use rekey_vault::{About, Judgement, Padding, Policy, PrivateKey, PublicKey};
 
 use crate::{seconds, table::Row};
 
-/// How long one of the two goes on before the other has its turn, so that both meet the same noise.
+/// The length of one turn. The two implementations alternate, so that both meet the same noise.
 const TURN: Duration = Duration::from_millis(100);
 
 pub(crate) fn run() -> Result<()> {
@@ -56,7 +56,7 @@ impl Turns {
     }
 }
 
-/// What a worker does with a ciphertext before it looks at the target.
+/// A worker's processing of a ciphertext before it observes the target.
 pub(crate) fn decrypt(key: &PrivateKey, ciphertext: &[u8]) -> Result<()> {
     let about = About {
         dictionary: None,

@@ -20,9 +20,9 @@ use crate::{
 };
 
 const NULL_LDAP: &str = "Null directory";
-/// Connections, over all nodes; each changes the passwords of people of its own.
+/// The number of connections over all nodes; each changes the passwords of its own people.
 const AT_ONCE: usize = 64;
-/// People whose passwords are changed.
+/// The number of people whose passwords are changed.
 const PEOPLE: u64 = 1024;
 
 pub(crate) async fn run(server: &str) -> Result<()> {
@@ -49,14 +49,14 @@ async fn accepts(server: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whole changes per second, from the POST to `FINISHED`.
+/// Whole changes per second, from the `POST` to `FINISHED`.
 async fn changes(server: &str, nodes: usize) -> Result<f64> {
     let place = Place::new(Some(fresh_database(server).await?))?;
     let site = json!({"sources": [{
         "name": NULL_LDAP, "connector": "ldap", "owner": text(&place.bootstrap, "adminUser"),
         "features": ["PASSWORD"], "connectorAttributes": null_ldap::start().await?,
     }]});
-    // JSON is YAML.
+    // JSON is valid YAML.
     let file = place.folder().join("site.yaml");
     fs::write(&file, site.to_string())?;
     place.rekey(&["apply", "-f", &file.display().to_string()])?;

@@ -1,8 +1,8 @@
-//! What is printed: a table in Markdown, a row as soon as it is measured.
+//! The printed table, in Markdown: each row is printed as soon as it is measured.
 
 use std::fmt::Display;
 
-/// A figure.
+/// One measured figure.
 pub(crate) struct Row {
     figure: String,
     measured: f64,
@@ -15,7 +15,7 @@ pub(crate) fn title() {
     println!("|---|---:|---:|---:|---|");
 }
 
-/// Says what could not be measured, and why.
+/// Prints that a figure could not be measured, and why.
 pub(crate) fn skip(figure: &str, why: impl Display) {
     println!("| {figure} | skipped: {why} | | | |");
 }
@@ -29,7 +29,7 @@ impl Row {
         Self::new(figure, measured, "/s")
     }
 
-    /// Beside this one of the same run; a goal is then one of the ratio.
+    /// Relates the figure to another one of the same run; goals then apply to the ratio.
     pub(crate) fn of(mut self, whole: f64) -> Self {
         self.of = Some(self.measured / whole);
         self
@@ -62,7 +62,7 @@ fn yes(reached: bool) -> &'static str {
     if reached { "yes" } else { "no" }
 }
 
-/// As many digits as say something.
+/// A number with as many digits as are meaningful.
 fn figures(number: f64) -> String {
     if number >= 100.0 {
         format!("{number:.0}")

@@ -1,4 +1,4 @@
-//! Any Authorization header, cookie-like nonsense and token: 401, never anything else.
+//! Arbitrary Authorization headers and tokens must get a 401, and nothing else.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(authorization);

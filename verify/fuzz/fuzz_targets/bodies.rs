@@ -1,4 +1,4 @@
-//! Any body, at every endpoint that takes one: no answer is a 500, and none takes long.
+//! Arbitrary bodies, at every endpoint that takes one: no answer may be a 500.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(bodies);

@@ -1,5 +1,5 @@
-//! The control: breaks on one word, to which only the ways the code takes lead. The fuzzer must find
-//! it.
+//! The negative control: panics on one word, which only coverage feedback leads to. The fuzzer must
+//! find it.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(control);

@@ -1,4 +1,4 @@
-//! Anything an LDAP server may answer: an outcome or a fault, soon.
+//! Arbitrary answers of an LDAP server: the connector must return an outcome or a fault, soon.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(directory);

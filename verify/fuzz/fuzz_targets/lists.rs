@@ -1,4 +1,4 @@
-//! Any filter, sorter and page, at every list: understood or a 400.
+//! Arbitrary filters, sorters and pages, at every list: no answer may be a 500.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(lists);

@@ -1,4 +1,4 @@
-//! Any parameters of OAuth, in query, form, multipart form and HTTP Basic.
+//! Arbitrary OAuth parameters, in query, form, multipart form and HTTP Basic.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(oauth);

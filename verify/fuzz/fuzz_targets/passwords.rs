@@ -1,4 +1,5 @@
-//! Any password, policy, dictionary and names: judged, and no sentence holds the password.
+//! Arbitrary passwords, policies, dictionaries and names: judging must not panic, and no message
+//! may contain the password.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(passwords);

@@ -1,4 +1,4 @@
-//! Any patch of any document.
+//! Arbitrary JSON patches of arbitrary documents.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(patches);

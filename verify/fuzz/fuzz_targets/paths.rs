@@ -1,5 +1,4 @@
-//! Any target of a request: the path's normal form is its own normal form, and every path is
-//! answered.
+//! Arbitrary request targets: a normalised path is well formed, and every path is answered.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(paths);

@@ -1,5 +1,5 @@
-//! Any bytes of a connection: how they arrive in pieces changes nothing, and nothing but quotes is
-//! touched.
+//! Arbitrary bytes of a connection: the result does not depend on how they are split, and nothing
+//! but quotes is changed.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(quotes);

@@ -1,4 +1,4 @@
-//! Any rekey.toml, and any environment.
+//! Arbitrary `rekey.toml` files and environments.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(settings);

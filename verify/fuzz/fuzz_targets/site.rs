@@ -1,4 +1,4 @@
-//! Any site.yaml.
+//! Arbitrary `site.yaml` files.
 #![cfg_attr(fuzzing, no_main)]
 
 rekey_fuzz::target!(site);

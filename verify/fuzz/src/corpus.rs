@@ -1,10 +1,10 @@
-//! The fixed corpus, tried as an ordinary test: nothing that was found once comes back.
+//! The fixed corpus, run as an ordinary test, so that no past finding returns.
 
 use std::{fs, path::Path};
 
 use crate::{replay, targets};
 
-/// Tries every input of the target's folder; there is at least one.
+/// Runs every input in the target's folder; there must be at least one.
 fn all_of(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
@@ -25,7 +25,7 @@ macro_rules! targets {
 
 targets!(authorization bodies ciphertext database directory lists oauth passwords patches paths quotes settings site);
 
-/// A target that is not named here would be tried by nothing but the fuzzer.
+/// A target that is missing here would be run by the fuzzer only.
 #[test]
 fn every_target_is_here() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
@@ -38,7 +38,7 @@ fn every_target_is_here() {
     assert_eq!(there, TARGETS);
 }
 
-/// The negative control: a target that breaks is not taken for one that does not.
+/// The negative control: a panicking target must fail the test.
 #[test]
 #[should_panic(expected = "found")]
 fn what_breaks_is_told() {

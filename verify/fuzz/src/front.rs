@@ -1,4 +1,4 @@
-//! A whole rekey, asked without a connection.
+//! A whole rekey, called without a connection.
 
 use std::{net::SocketAddr, sync::LazyLock};
 
@@ -19,18 +19,18 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
-/// One for the whole process.
+/// The instance of this process.
 pub fn front() -> &'static Front {
     static FRONT: LazyLock<Front> = LazyLock::new(|| Front::new().expect("a rekey to ask"));
     &FRONT
 }
 
-/// A rekey with what its first start makes, and an administrator's token.
+/// A rekey in the state after its first start, with an administrator's token.
 pub struct Front {
     runtime: Runtime,
     router: Router,
     token: String,
-    /// What stands for `$0`, `$1` … in a body: ids that are there.
+    /// The ids of existing objects that replace `$0`, `$1` and so on in a body.
     ids: Vec<String>,
     _folder: TempDir,
 }
@@ -67,11 +67,12 @@ impl Front {
         Ok(front)
     }
 
-    /// Asks, with the administrator's token if `known`; the status, or none where it is no request.
+    /// Sends a request, with the administrator's token if `known`. Returns the status, or `None` if
+    /// the input is not a valid request.
     ///
     /// # Panics
     ///
-    /// If the answer is a 500, or no answer: that is a find.
+    /// If the answer is a 500, or there is no answer: that is a finding.
     pub fn ask(
         &self,
         method: &str,
@@ -120,7 +121,7 @@ impl Front {
         })
     }
 
-    /// Every route that takes a body, with an id that is there where one stands in its path.
+    /// Every route that takes a body, with the id of an existing object in its path.
     pub fn routes_with_body(&self) -> Vec<(String, String)> {
         let source = self.ids.get(1).cloned().unwrap_or_default();
         api::routes()
@@ -130,26 +131,27 @@ impl Front {
             .collect()
     }
 
-    /// Every collection.
+    /// The path of every collection.
     pub fn lists(&self) -> Vec<&'static str> {
         let lists = api::routes().into_iter().filter(|route| route.method.as_str() == "GET");
         lists.map(|route| route.path).filter(|path| !path.contains('{')).collect()
     }
 
-    /// The bytes with ids that are there for `$0` identity, `$1` source, `$2` key and `$3` account.
+    /// Replaces `$0` by the id of an existing identity, `$1` of a source, `$2` of a key and `$3` of
+    /// an account.
     pub fn filled(&self, bytes: &[u8]) -> Vec<u8> {
         let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
         let ids = self.ids.iter().enumerate();
         ids.fold(text.to_owned(), |text, (at, id)| text.replace(&format!("${at}"), id)).into_bytes()
     }
 
-    /// The administrator's token with one of its parts replaced: one that must not be believed.
+    /// The administrator's token with one part replaced, which makes it invalid.
     pub fn spoilt(&self, by: &[u8]) -> String {
         let mut parts: Vec<String> = self.token.split('.').map(str::to_owned).collect();
         let part = by.first().map_or(0, |byte| usize::from(byte % 3));
         if let Some(part) = parts.get_mut(part) {
             let new = BASE64_URL_SAFE_NO_PAD.encode(by);
-            // The same again would be the real one.
+            // An identical part would leave the token valid.
             *part = if new == *part { String::new() } else { new };
         }
         format!("Bearer {}", parts.join("."))

@@ -1,8 +1,8 @@
-//! What reads what others wrote, tried with any bytes: the targets, and what they share, a whole rekey
-//! to ask and servers that answer whatever they are told to.
+//! Fuzz targets for every parser of untrusted input, and what they share: a whole rekey to call,
+//! and servers that send given answers.
 //!
-//! The folder has cargo-fuzz's layout. A fuzzer drives the targets where `--cfg fuzzing` is given
-//! (`cargo xtask fuzz`); the tests here try each file of `corpus/` once.
+//! The folder has cargo-fuzz's layout. A fuzzer drives the targets if `--cfg fuzzing` is given
+//! (`cargo xtask fuzz`); the tests here run each file of `corpus/` once.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -22,7 +22,8 @@ pub use self::{
     replay::replay,
 };
 
-/// The program of a target: what a fuzzer drives, or, without one, what tries the files it is given.
+/// Defines the program of a target: driven by a fuzzer, or, without one, run on the files it is
+/// given.
 #[macro_export]
 macro_rules! target {
     ($name:ident) => {
@@ -36,12 +37,12 @@ macro_rules! target {
     };
 }
 
-/// The parts of an input, between zero bytes: what is read as several texts.
+/// Splits an input at zero bytes, for targets that take several texts.
 pub fn words(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.split(|byte| *byte == 0).collect()
 }
 
-/// Percent-encoded, every byte.
+/// Percent-encodes every byte.
 pub fn encoded(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {

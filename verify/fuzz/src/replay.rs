@@ -1,12 +1,12 @@
-//! Inputs that are known, tried again.
+//! Replays known inputs.
 
 use std::{fs, io, path::Path};
 
-/// Tries each of these files once.
+/// Runs the target on each of these files once.
 ///
 /// # Errors
 ///
-/// If one cannot be read.
+/// If a file cannot be read.
 pub fn replay<P: AsRef<Path>>(
     files: impl IntoIterator<Item = P>,
     run: impl Fn(&[u8]),

@@ -1,4 +1,4 @@
-//! Servers that answer whatever they are told to.
+//! Servers that send given answers.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -18,12 +18,13 @@ use tokio::{
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
 
-/// The server speaks next when it was told nothing for so long.
+/// The time without data from the client after which the server sends its next piece.
 const SILENCE: Duration = Duration::from_millis(2);
-/// Longer than any answer of the connectors may take here: the server ends the connection.
+/// Longer than any operation of the connectors may take here, because the server closes its
+/// connections.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Has the directory's connector do everything it can with a server that answers so.
+/// Runs every operation of the LDAP connector against a server with these answers.
 pub fn ldap(answers: &[u8]) {
     let attributes = |port: u16| {
         json!({
@@ -34,7 +35,7 @@ pub fn ldap(answers: &[u8]) {
     try_all("ldap", attributes, "uid=a,dc=example", answers);
 }
 
-/// Has the database's connector do everything it can with a server that answers so.
+/// Runs every operation of the PostgreSQL connector against a server with these answers.
 pub fn postgresql(answers: &[u8]) {
     let attributes = |port: u16| {
         json!({
@@ -75,8 +76,8 @@ fn try_all(name: &str, attributes: impl Fn(u16) -> Value, account: &str, answers
     });
 }
 
-/// To every connection the same: the next piece of the answers after each thing it says, or when it
-/// says nothing, and the end when there are no more.
+/// Serves every connection alike: sends the next piece of the answers after each message, or after
+/// a silence, and closes the connection when there are no more pieces.
 async fn answer(listener: TcpListener, answers: Vec<u8>) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(one(stream, answers.clone()));

@@ -1,5 +1,5 @@
-//! A client that costs little: requests are made beforehand, answers are read no further than
-//! needed, so that the two processors are left to the server.
+//! An HTTP client of low cost: requests are encoded beforehand and answers parsed no further than
+//! needed, so that the processors are left to the server.
 
 use std::{
     net::Ipv4Addr,
@@ -17,24 +17,24 @@ use tokio::{
 
 use crate::Result;
 
-/// One kept-alive connection.
+/// One persistent connection.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-/// What a server answered.
+/// A server's answer.
 pub struct Answer {
-    /// The status.
+    /// The status code.
     pub status: u16,
     /// The status line and the headers.
     pub head: String,
-    /// The body, if it is text.
+    /// The body; it must be UTF-8.
     pub body: String,
 }
 
 impl Answer {
-    /// The value of a header, named in lower case.
+    /// The value of a header; the case of `name` does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(':'));
         let mut named = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
@@ -48,7 +48,7 @@ impl Connection {
         Self::over(TcpStream::connect(address).await?)
     }
 
-    /// Connects to `HOST:PORT` from this address of our own, as another network would.
+    /// Connects to `HOST:PORT` from this local address, as a client in another network would.
     pub async fn open_from(address: &str, own: Ipv4Addr) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((own, 0).into())?;
@@ -60,7 +60,7 @@ impl Connection {
         Ok(Self { stream, buffer: vec![0; 16 * 1024] })
     }
 
-    /// Sends a request and reads its answer; the connection serves the next one.
+    /// Sends a request and reads its answer; the connection stays open for the next request.
     pub async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
         self.stream.write_all(request).await?;
         let mut filled = 0;
@@ -87,7 +87,7 @@ impl Connection {
     }
 }
 
-/// A request as bytes.
+/// Encodes a request with a body.
 pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: rekey\r\n{headers}Content-Length: {}\r\n\r\n{body}",
@@ -96,8 +96,8 @@ pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Asks over `connections` connections until `time` is up; requests answered with `status` per
-/// second. `next` makes the request with this number.
+/// Sends requests over `connections` connections for `time`; returns the number of answers with
+/// `status` per second. `next` encodes the request with the given number.
 pub async fn load(
     address: &str,
     connections: usize,

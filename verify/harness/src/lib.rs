@@ -1,12 +1,12 @@
-//! The real rekey in a folder of its own, and a client that costs little: what measurements and
-//! proofs are made of.
+//! The real rekey in a folder of its own, and a client of low cost: the basis of measurements and
+//! proofs.
 //!
-//! 1. [`place`]: a folder, a store, and the binary that works there;
-//! 2. [`server`]: `rekey serve` in it, started, killed and started again;
-//! 3. [`http`]: one kept-alive connection to it;
-//! 4. [`sources`]: what it must know of the systems it is connected to;
-//! 5. [`password`]: a password encrypted as clients do, with the key from query-password-info;
-//! 6. [`rows`]: the store as its operator sees it.
+//! 1. [`place`]: a folder, a store, and the binary that uses them;
+//! 2. [`server`]: `rekey serve` in that folder, started, killed and started again;
+//! 3. [`http`]: one persistent connection to it;
+//! 4. [`sources`]: aggregations of its sources;
+//! 5. [`password`]: passwords encrypted as clients do, with the key from query-password-info;
+//! 6. [`rows`]: direct access to the store, as its operator has.
 
 pub mod http;
 pub mod password;
@@ -24,7 +24,7 @@ pub use self::{
     sources::{begin_reading, read_accounts, reading},
 };
 
-/// What can go wrong here needs no more than a sentence.
+/// An error with a message only: no caller handles one kind differently from another.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
-/// Or that sentence.
+/// The result of a helper in this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,4 +1,4 @@
-//! A password as clients send it: encrypted with the key from query-password-info.
+//! Passwords as clients send them: encrypted with the key from query-password-info.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::{
     http::{Connection, request},
 };
 
-/// What query-password-info says of one person on one source; cheap to clone.
+/// The answer of query-password-info about one person on one source; cheap to clone.
 #[derive(Clone)]
 pub struct Info {
-    /// The answer.
+    /// The body of the answer.
     pub answer: Arc<Value>,
     key: Arc<PublicKey>,
 }
 
 impl Info {
-    /// Asks for it; `headers` as of [`crate::Server::headers`].
+    /// Sends a query-password-info request, with the headers of [`crate::Server::headers`].
     pub async fn ask(
         connection: &mut Connection,
         headers: &str,
@@ -38,17 +38,17 @@ impl Info {
         Ok(Self { answer: Arc::new(answer), key: Arc::new(key) })
     }
 
-    /// The body of a set-password that asks for `password`; another ciphertext each time.
+    /// The body of a set-password request for `password`, with a new ciphertext each time.
     pub fn change(&self, password: &str) -> Result<String> {
         Ok(self.ask_for(&self.encrypt(password)?))
     }
 
-    /// A ciphertext of `password`; another each time.
+    /// Encrypts `password` with PKCS #1 v1.5 padding; the ciphertext differs each time.
     pub fn encrypt(&self, password: &str) -> Result<Vec<u8>> {
         Ok(self.key.encrypt(Padding::Pkcs1v15, password.as_bytes())?)
     }
 
-    /// The body of a set-password with this ciphertext.
+    /// The body of a set-password request with this ciphertext.
     pub fn ask_for(&self, ciphertext: &[u8]) -> String {
         let accounts = self.answer.get("accounts").and_then(|accounts| accounts.get(0));
         json!({
@@ -62,12 +62,12 @@ impl Info {
     }
 }
 
-/// The text member `name`, or nothing.
+/// The text of the member `name`, or an empty text if it is absent or not a text.
 pub fn text(value: &Value, name: &str) -> String {
     value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// A password no history has and no sensible policy minds.
+/// A random password, new to every history, that satisfies any sensible policy.
 pub fn chance() -> Result<String> {
     Ok(format!("Aa1-{}", BASE64_STANDARD.encode(rekey_vault::random::<12>()?)))
 }

@@ -1,4 +1,4 @@
-//! A folder, a store, and the binary that works there.
+//! A folder, a store, and the binary that uses them.
 
 use std::{
     env,
@@ -11,23 +11,23 @@ use tempfile::TempDir;
 
 use crate::Result;
 
-/// Where a rekey keeps everything. Gone, with all that is in it, when dropped.
+/// The folder of a rekey. It is removed with everything in it when this is dropped.
 pub struct Place {
     folder: TempDir,
-    /// The build of rekey that works there; another may take over at any start.
+    /// The build of rekey that runs here; it may be replaced between two starts.
     pub binary: PathBuf,
     url: Option<String>,
-    /// What `rekey init` said: the first credentials.
+    /// The first credentials, as `rekey init` printed them.
     pub bootstrap: Value,
 }
 
 impl Place {
-    /// A new store: a SQLite file in the folder, or the PostgreSQL database at `url`.
+    /// Initializes a new store: a SQLite file in the folder, or the PostgreSQL database at `url`.
     pub fn new(url: Option<String>) -> Result<Self> {
         Self::of(binary(), url)
     }
 
-    /// One where another build of rekey works.
+    /// Initializes a new store with another build of rekey.
     pub fn of(binary: PathBuf, url: Option<String>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut place = Self { folder, binary, url, bootstrap: Value::Null };
@@ -35,24 +35,24 @@ impl Place {
         Ok(place)
     }
 
-    /// The folder everything runs in.
+    /// The working directory of all commands.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The store, as `store.url` would name it.
+    /// The location of the store, as in `store.url`.
     pub fn store_url(&self) -> String {
         self.url
             .clone()
             .unwrap_or_else(|| self.folder().join("rekey-data/rekey.db").display().to_string())
     }
 
-    /// What its servers say, all of them.
+    /// The log of all servers of this folder.
     pub fn log(&self) -> PathBuf {
         self.folder().join("rekey.log")
     }
 
-    /// Runs a rekey command; what it printed.
+    /// Runs a rekey command and returns its standard output; a command that fails is an error.
     pub fn rekey(&self, words: &[&str]) -> Result<String> {
         let done = self.command().args(words).output()?;
         if !done.status.success() {
@@ -63,7 +63,7 @@ impl Place {
         Ok(String::from_utf8(done.stdout)?)
     }
 
-    /// `rekey`, in the folder and on the store.
+    /// A `rekey` command, in the folder and for the store.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.current_dir(self.folder());
@@ -74,14 +74,15 @@ impl Place {
     }
 }
 
-/// `rekey` beside this binary, unless `REKEY_BINARY` names another.
+/// The `rekey` beside this binary, unless `REKEY_BINARY` names another one.
 pub fn binary() -> PathBuf {
     let beside = env::current_exe().map(|exe| exe.with_file_name("rekey")).unwrap_or_default();
     env::var_os("REKEY_BINARY").map_or(beside, PathBuf::from)
 }
 
-/// Makes a database of its own on the server at `admin`, a `postgres://` URL of somebody who may;
-/// the URL of the new one. It stays when all is over: the server is thrown away as a whole.
+/// Creates a database on the server at `admin`, the `postgres://` URL of a role that may create
+/// databases. Returns the new database's URL. The database is not removed: test servers are
+/// discarded as a whole.
 pub async fn fresh_database(admin: &str) -> Result<String> {
     let (client, connection) = tokio_postgres::connect(admin, tokio_postgres::NoTls).await?;
     let connection = tokio::spawn(connection);

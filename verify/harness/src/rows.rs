@@ -1,4 +1,4 @@
-//! The store as its operator sees it: rows of text, from SQLite and PostgreSQL alike.
+//! Direct access to the store, as its operator has: rows of text, from SQLite and PostgreSQL alike.
 
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use tokio::task::JoinHandle;
@@ -9,21 +9,21 @@ use crate::Result;
 /// A row: every column as text, binary ones as `\x` and hexadecimal digits.
 pub type Row = Vec<Option<String>>;
 
-/// A connection of our own. On SQLite it must be closed before the server is killed: while it is
+/// A connection to the store. On SQLite it must be closed before the server is killed: while it is
 /// open, the next server need not recover the log.
 pub enum Rows {
-    /// A file.
+    /// The database file.
     Sqlite(Connection),
-    /// A database, and the task that talks to it.
+    /// A database session, and the task of its connection.
     Postgres(Client, JoinHandle<()>),
 }
 
 impl Rows {
-    /// Opens the store at `url`, as of [`crate::Place::store_url`].
+    /// Opens the store at `url`, the value of [`crate::Place::store_url`].
     pub async fn open(url: &str) -> Result<Self> {
         if url.starts_with("postgres://") {
             let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-            // What breaks it stands in the answer to the next query.
+            // An error of the connection shows in the result of the next query.
             return Ok(Self::Postgres(client, tokio::spawn(async { drop(connection.await) })));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -37,7 +37,7 @@ impl Rows {
         matches!(self, Self::Postgres(..))
     }
 
-    /// The rows of a query that is the same on both.
+    /// The rows of a query that is valid on both kinds of store.
     pub async fn all(&mut self, sql: &str) -> Result<Vec<Row>> {
         match self {
             Self::Postgres(client, _) => {
@@ -66,13 +66,13 @@ impl Rows {
         }
     }
 
-    /// The number a query gives.
+    /// The number that a query returns in its first column.
     pub async fn count(&mut self, sql: &str) -> Result<i64> {
         let first = self.all(sql).await?.into_iter().flatten().flatten().next();
         Ok(first.ok_or("no number")?.parse()?)
     }
 
-    /// Runs statements.
+    /// Runs SQL statements.
     pub async fn run(&mut self, sql: &str) -> Result<()> {
         match self {
             Self::Postgres(client, _) => client.batch_execute(sql).await?,

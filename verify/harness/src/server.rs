@@ -20,25 +20,26 @@ pub struct Server {
     child: Child,
     /// `HOST:PORT`.
     pub address: String,
-    /// An API client's access token; it outlives the process that gave it.
+    /// The API client's access token; it remains valid after the process that issued it.
     pub token: String,
 }
 
 impl Server {
-    /// Starts it on a free address; `settings` are its environment, and come after the ones all
-    /// have: no limit of requests, and a log of errors.
+    /// Starts a server on a free address and waits until it is ready. `settings` are environment
+    /// variables; they override those of all servers here: no limits on requests and changes, and a
+    /// log of errors only.
     pub async fn start(place: &Place, settings: &[(&str, &str)]) -> Result<Self> {
         Self::start_at(place, &free_address()?, settings).await
     }
 
-    /// Starts it where another one was; ready when this returns.
+    /// Starts a server at this address, and waits until it is ready.
     pub async fn start_at(place: &Place, address: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let mut server = Self::launch(place, address, settings)?;
         server.ready(place).await?;
         Ok(server)
     }
 
-    /// Only launches the process: it may end before it is ready.
+    /// Launches the process without waiting: it may end before it is ready.
     pub fn launch(place: &Place, address: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(place.log())?;
         let child = place
@@ -56,7 +57,8 @@ impl Server {
         Ok(Self { child, address: address.to_owned(), token: String::new() })
     }
 
-    /// Waits until it answers, and gets the API client's token; an error if it ends before.
+    /// Waits until the server answers, and requests the API client's access token. Returns an error
+    /// if the process ends before.
     pub async fn ready(&mut self, place: &Place) -> Result<()> {
         let mut connection = loop {
             if let Ok(connection) = Connection::open(&self.address).await {
@@ -89,32 +91,32 @@ impl Server {
         format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", self.token)
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// `kill -9`, unless it has ended; how it ended.
+    /// Kills the process (`kill -9`) unless it has ended; returns the exit status.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.child.kill()?;
         Ok(self.child.wait()?)
     }
 
-    /// Its processor time so far, in seconds.
+    /// The processor time that the process has used, in seconds.
     pub fn processor_seconds(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
         let ticks = |at: usize| fields.get(at).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
-        // utime and stime, in hundredths of a second on Linux.
+        // `utime` and `stime`, in hundredths of a second on Linux.
         Ok((ticks(12) + ticks(13)) / 100.0)
     }
 
-    /// Its resident memory, in KiB.
+    /// The resident memory, in KiB.
     pub fn resident(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
@@ -124,13 +126,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It is being thrown away: there is nobody to tell.
+        // A destructor cannot report errors.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A port of the loopback address that is free now.
+/// A loopback address with a port that is free at the moment.
 pub fn free_address() -> Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

@@ -1,4 +1,4 @@
-//! What a rekey must know of the systems it is connected to.
+//! Aggregations of a server's sources.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     server::Server,
 };
 
-/// Has the server read the accounts of the source with this name, and waits until it has.
+/// Aggregates the source with this name, and waits until that has succeeded.
 pub async fn read_accounts(server: &Server, source: &str) -> Result<()> {
     let task = begin_reading(server, source).await?;
     loop {
@@ -25,7 +25,7 @@ pub async fn read_accounts(server: &Server, source: &str) -> Result<()> {
     }
 }
 
-/// Asks the server to read the accounts of the source with this name; the task's id.
+/// Starts an aggregation of the source with this name; returns the id of the task.
 pub async fn begin_reading(server: &Server, source: &str) -> Result<String> {
     let mut connection = Connection::open(&server.address).await?;
     let headers = server.headers();
@@ -41,7 +41,7 @@ pub async fn begin_reading(server: &Server, source: &str) -> Result<String> {
     Ok(task.get("task").map(|task| text(task, "id")).ok_or("no task")?)
 }
 
-/// The status of such a task, once it has ended.
+/// The status of an aggregation task, or `None` while it is running.
 pub async fn reading(server: &Server, task: &str) -> Result<Option<Value>> {
     let mut connection = Connection::open(&server.address).await?;
     let path = format!("/v2024/task-status/{task}");

@@ -1,48 +1,49 @@
-//! What must be undone when the power goes: one file of entries for each file or folder, named by
-//! its number in the file system, emptied whenever that file or folder is synced.
+//! The journal of what a power failure must undo: one file of entries for each file or folder,
+//! named by its inode number. A sync of that file or folder empties it.
 //!
-//! An entry says what was there before. It is written before the change itself, so a program that
-//! is killed between the two only leaves something to undo that never was.
+//! An entry holds the old content. It is written before the change itself, so a program that is
+//! killed between the two leaves only an entry whose undoing changes nothing.
 
 use std::collections::HashSet;
 
-/// The least that a disk writes whole, in bytes.
+/// The smallest unit that a disk writes atomically, in bytes.
 pub const SECTOR: usize = 512;
-/// What memory holds of a file in one piece, in bytes: it is written whole.
+/// The unit of the page cache, in bytes, which is written as a whole.
 const PAGE: u64 = 4096;
 
-/// What one change took away.
+/// The state before one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A name was made in a folder.
+    /// A name was created in a folder.
     Created {
-        /// The whole path.
+        /// The absolute path.
         path: Vec<u8>,
     },
-    /// A name was taken away from a folder, by removing it or by giving the file another.
+    /// A name was removed from a folder, by deleting or renaming the file.
     Removed {
-        /// The whole path.
+        /// The absolute path.
         path: Vec<u8>,
-        /// A second name of the same file, outside.
+        /// A hard link to the same file, outside the watched folder.
         kept: Vec<u8>,
     },
     /// A sync failed.
     Failed,
     /// The length of a file changed.
     Resized {
-        /// What it was.
+        /// The old length.
         length: u64,
     },
     /// A sector of a file changed.
     Sector {
-        /// Where it begins.
+        /// The offset of the sector.
         offset: u64,
-        /// What was there: shorter, or nothing, where the file ended before.
+        /// The old content: shorter than a sector, or empty, if the file ended before the sector's
+        /// end.
         bytes: Vec<u8>,
     },
 }
 
-/// Appends an entry as bytes.
+/// Appends an encoded entry.
 pub fn write(entry: &Entry, to: &mut Vec<u8>) {
     let mut part = |bytes: &[u8]| {
         to.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -77,7 +78,8 @@ pub fn write(entry: &Entry, to: &mut Vec<u8>) {
     }
 }
 
-/// The entries, oldest first. One that was cut off in the middle was never followed by its change.
+/// Decodes the entries, oldest first. An incomplete last entry is ignored: its change was never
+/// made.
 pub fn read(mut bytes: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
     while let Some(entry) = next(&mut bytes) {
@@ -86,9 +88,9 @@ pub fn read(mut bytes: &[u8]) -> Vec<Entry> {
     entries
 }
 
-/// What a sync that succeeds leaves to be undone: nothing, unless one failed before it. What a sync
-/// fails to write Linux takes for written all the same: it can be read, and no later sync writes
-/// it, unless the page is changed once more (<https://wiki.postgresql.org/wiki/Fsync_Errors>).
+/// Returns the entries that remain after a successful sync: none, unless an earlier sync failed.
+/// Linux treats data that a sync failed to write as written: it can be read, and no later sync
+/// writes it unless the page changes again (<https://wiki.postgresql.org/wiki/Fsync_Errors>).
 pub fn left_by_sync(mut entries: Vec<Entry>) -> Vec<Entry> {
     let Some(last) = entries.iter().rposition(|entry| *entry == Entry::Failed) else {
         return Vec::new();
@@ -156,10 +158,10 @@ mod tests {
         let synced = |entries: &[Entry]| left_by_sync(entries.to_vec());
         assert_eq!(synced(&[at(0), at(8192)]), []);
         assert_eq!(synced(&[at(0), at(8192), Entry::Failed]), [at(0), at(8192), Entry::Failed]);
-        // The whole page, and nothing else.
+        // The rewritten page is clean as a whole, and no other page.
         let again = [at(0), at(8192), Entry::Failed, at(512)];
         assert_eq!(synced(&again), [at(8192), Entry::Failed]);
-        // A second failure takes away what was written once more.
+        // A second failure loses the rewritten page again.
         let twice = [at(0), Entry::Failed, at(0), Entry::Failed, at(8192)];
         assert_eq!(synced(&twice), [at(0), at(0), Entry::Failed]);
     }

@@ -1,10 +1,10 @@
-//! What a power failure leaves of files: everything that was synced, and of the rest what chance
-//! will have.
+//! Simulates the effect of a power failure on files: synced data stays, and of the rest a random
+//! part.
 //!
-//! 1. The [`journal`] keeps, for every file below a folder, what must be undone as long as it has
-//!    not been synced. `powerloss-shim`, preloaded into a program, writes it.
-//! 2. [`undo`] makes the power go: of what was not synced it undoes everything, or only some, in
-//!    pieces of a sector.
+//! 1. The [`journal`] keeps, for every file below a folder, what must be undone as long as it is
+//!    not synced. `powerloss-shim`, preloaded into a program, writes it.
+//! 2. [`undo`] simulates the failure: it undoes all unsynced changes, or a random part in units of
+//!    a sector.
 
 pub mod journal;
 pub mod undo;

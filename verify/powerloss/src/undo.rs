@@ -1,4 +1,4 @@
-//! The power goes: what was not synced is undone.
+//! A simulated power failure: unsynced changes are undone.
 
 use std::{
     collections::BTreeMap,
@@ -13,23 +13,23 @@ use std::{
 
 use crate::journal::{Entry, SECTOR, read};
 
-/// How much of what was not synced is lost.
+/// The part of the unsynced changes that is lost.
 pub enum Loss<'a> {
-    /// All of it.
+    /// All of them.
     All,
-    /// What chance says: each sector is as it was at any one time since the last sync, and so is
-    /// each length and each name. The function gives a random number below its argument.
+    /// A random part: each sector, length and name gets the state it had at a random time since the
+    /// last sync. The function returns a random number below its argument.
     Some(&'a mut dyn FnMut(usize) -> usize),
 }
 
-/// What was undone.
+/// The numbers of undone changes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Undone {
-    /// Sectors that are as they were before.
+    /// Sectors that were set back to an older state.
     pub sectors: usize,
-    /// Sectors that had changed since they were last synced.
+    /// Sectors that had changed since their last sync.
     pub unsynced: usize,
-    /// Names that were made, removed or changed, and are no longer.
+    /// Creations, removals and renamings of names that were undone.
     pub names: usize,
 }
 
@@ -41,13 +41,13 @@ impl std::ops::AddAssign for Undone {
     }
 }
 
-/// Undoes what the journals in `journal` say was not synced in files below `folder`; empties them.
-/// No program may have the files open.
+/// Undoes the unsynced changes of files below `folder`, from the journals in `journal`, and empties
+/// the journals. No program may have the files open.
 pub fn undo(folder: &Path, journal: &Path, mut loss: Loss<'_>) -> io::Result<Undone> {
     let mut undone = Undone::default();
     let mut journals: Vec<_> = fs::read_dir(journal)?.collect::<io::Result<_>>()?;
     journals.sort_by_key(fs::DirEntry::file_name);
-    // A file whose name comes back has contents to be undone, too.
+    // Folders come first: a file whose name is restored has contents to undo, too.
     for folders in [true, false] {
         let files = files(folder)?;
         for one in &journals {
@@ -71,7 +71,7 @@ pub fn undo(folder: &Path, journal: &Path, mut loss: Loss<'_>) -> io::Result<Und
     Ok(undone)
 }
 
-/// Every file and folder in and below `folder`, by number.
+/// Every file and folder in and below `folder`, by inode number.
 fn files(folder: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -89,11 +89,11 @@ fn files(folder: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
     Ok(found)
 }
 
-/// Names are undone from the last to the first, for each needs what came before it.
+/// Undoes changes of names from the last to the first, since each depends on those before it.
 fn names(entries: Vec<Entry>, loss: &mut Loss<'_>, undone: &mut Undone) -> io::Result<()> {
     let keep = match loss {
         Loss::All => 0,
-        // A folder's changes reach the disk in order; the first so many did.
+        // A folder's changes reach the disk in order, so the kept ones are a prefix.
         Loss::Some(chance) => chance(entries.len() + 1),
     };
     for entry in entries.into_iter().skip(keep).rev() {
@@ -104,7 +104,7 @@ fn names(entries: Vec<Entry>, loss: &mut Loss<'_>, undone: &mut Undone) -> io::R
             Entry::Failed | Entry::Resized { .. } | Entry::Sector { .. } => continue,
         };
         match done {
-            // It never came to the change itself.
+            // The program was killed before the change itself.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             done => done?,
         }
@@ -134,7 +134,7 @@ fn contents(
         undone.unsynced += 1;
         let version = match loss {
             Loss::All => 0,
-            // One more than there are old versions: the newest stays.
+            // There is one more choice than old versions: the newest state stays.
             Loss::Some(chance) => chance(versions.len() + 1),
         };
         if let Some(version) = versions.get(version) {
@@ -150,8 +150,8 @@ fn contents(
     file.set_len(*length.unwrap_or(&0))
 }
 
-/// Where the file ended inside the sector, or before it, there is nothing: zeros, as far as the
-/// length that it gets in the end reaches.
+/// Writes the old content of a sector. Bytes beyond the old end of the file become zeros, within
+/// the file's final length.
 fn restore(file: &File, offset: u64, version: &[u8]) -> io::Result<()> {
     let mut whole = version.to_vec();
     whole.resize(SECTOR, 0);

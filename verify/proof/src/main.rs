@@ -1,7 +1,7 @@
-//! rekey's promises, tried by force on the real binary.
+//! Proofs of rekey's promises, by load, faults and attacks on the real binary.
 //!
-//! One sub-command a proof, each in a folder of its own; this file is only their table. What they
-//! need beside the binary, xtask starts: `cargo xtask crash` and the like.
+//! Each proof is one sub-command in a folder of its own; this file is only their table.
+//! `cargo xtask crash` and its siblings start what a proof needs beside the binary.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 mod crash;

@@ -1,21 +1,21 @@
-//! What was found wrong, and whether that is as it must be.
+//! The violations that a proof found, and its verdict.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rekey_harness::Result;
 
-/// What was found wrong; cheap to clone.
+/// A counter of violations; cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Violations(Arc<Mutex<usize>>);
 
 impl Violations {
-    /// Says it, and counts it.
+    /// Prints a violation, and counts it.
     pub(crate) fn blame(&self, what: &str) {
         println!("VIOLATION {what}");
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
     }
 
-    /// A control must have been found out, everything else must have kept its promise.
+    /// The verdict: a control must have violations, and every other run none.
     pub(crate) fn verdict(&self, promise: &str, is_control: bool) -> Result<()> {
         let found = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (is_control, found) {

@@ -1,4 +1,5 @@
-//! Whether every promise was kept, once all is quiet. Numbers as in docs/reliability.md.
+//! The checks of every promise, made once no change is open. The numbers I1 to I9 are those of
+//! `docs/reliability.md`.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use crate::{
     world::World,
 };
 
-/// A number of rows, named `value`.
+/// The result of a `count(*)` query, in the column `value`.
 pub(crate) struct Count(pub(crate) i64);
 
 impl FromRow for Count {
@@ -28,7 +29,7 @@ impl FromRow for Count {
     }
 }
 
-/// When the next change is due.
+/// The time at which the next open change is due, or `None` if no change is open.
 pub(crate) struct Due(pub(crate) Option<Micros>);
 
 impl FromRow for Due {
@@ -37,7 +38,7 @@ impl FromRow for Due {
     }
 }
 
-/// A change on one account, as the store has it in the end.
+/// One change on one account, as the store holds it at the end of a history.
 struct Kept {
     seq: i64,
     id: ChangeId,
@@ -73,10 +74,12 @@ const KEPT: &str = "SELECT c.seq, c.id, c.digest, c.state, c.created, c.deadline
     FROM password_change c JOIN password_change_target t ON t.change_seq = c.seq
     ORDER BY c.seq, t.account_id";
 
-/// How many changes have not ended; also that what ended is shredded, and what did not is not.
+/// Returns the number of changes that have not ended, and checks I7: an ended change has no
+/// ciphertext, an open one still has it.
 pub(crate) async fn unfinished(world: &World) -> i64 {
     let look = |tx: &mut Tx<'_>| -> std::result::Result<_, Error> {
         let open = "SELECT count(*) AS value FROM password_change WHERE state = 0";
+        // `=` compares two booleans: an open change without ciphertext, or an ended one with it.
         let wrong =
             "SELECT count(*) AS value FROM password_change WHERE (state = 0) = (payload IS NULL)";
         Ok((tx.count(open)?, tx.count(wrong)?))
@@ -94,7 +97,7 @@ pub(crate) async fn unfinished(world: &World) -> i64 {
     }
 }
 
-/// Looks at everything.
+/// Checks all promises over the whole history, and records each violation.
 pub(crate) async fn all(world: &World) {
     let rows = world.store().read(|tx: &mut Tx<'_>| tx.all::<Kept>(KEPT, &[])).await;
     let rows = match rows {
@@ -162,7 +165,7 @@ pub(crate) async fn all(world: &World) {
     audited(world).await;
 }
 
-/// I8: each change has one row in the audit trail for its beginning and one for its end.
+/// I8: each change has exactly one audit row for its start and exactly one for its end.
 async fn audited(world: &World) {
     let sql = "SELECT count(*) AS value FROM password_change c WHERE
         (SELECT count(*) FROM audit a WHERE a.object = c.id AND a.action = 'PasswordsRequestStart') <> 1 OR
@@ -174,8 +177,8 @@ async fn audited(world: &World) {
     }
 }
 
-/// I1: every accepted request has ended 30 s after its deadline, while some node runs. A node that
-/// is lost while it says so costs the few seconds of its claim.
+/// I1: every accepted request has ended within 30 s of its deadline, while a node is running. Each
+/// node that is lost between the deadline and the end allows 5 s more, for its claim to lapse.
 fn in_time(history: &History, rows: &[Kept], broken: &mut Vec<String>) {
     for row in rows {
         let Some(ended) = row.ended else {
@@ -185,7 +188,8 @@ fn in_time(history: &History, rows: &[Kept], broken: &mut Vec<String>) {
         let mut bound = row.deadline.0 + 30_000_000;
         for (from, until) in &history.dark {
             if until.0 > row.deadline.0 && from.0 < bound {
-                // Who comes back takes over what it left, and no sooner.
+                // While no node ran, nothing could end: the 30 s start again when the first node
+                // returns.
                 bound = bound.max(until.0 + 30_000_000);
             }
         }
@@ -198,7 +202,8 @@ fn in_time(history: &History, rows: &[Kept], broken: &mut Vec<String>) {
     }
 }
 
-/// Nothing promised is lost, and who asked after a promise comes after it.
+/// I1 and I3: no promised request is lost, and a request sent after another one was promised comes
+/// after it in the order of acceptance.
 fn promised(history: &History, rows: &[Kept], broken: &mut Vec<String>) {
     let mut kept = BTreeMap::new();
     for row in rows {
@@ -229,7 +234,8 @@ fn promised(history: &History, rows: &[Kept], broken: &mut Vec<String>) {
     }
 }
 
-/// All changes of one account, in the order of acceptance, and what came into force there.
+/// All changes of one account, in the order of acceptance, and the passwords that came into force
+/// on it.
 struct Lane<'a> {
     account: &'a str,
     rows: &'a [&'a Kept],
@@ -256,7 +262,7 @@ impl Lane<'_> {
         self.numbers.get(row.digest.as_slice()).copied()
     }
 
-    /// I2: it was in force between acceptance and end.
+    /// I2: the password was in force at some time between the change's acceptance and its end.
     fn was_in_force(&self, row: &Kept, number: Option<Number>, broken: &mut Vec<String>) {
         let ended = row.ended.unwrap_or(Micros(i64::MAX));
         let was = self.effects.iter().enumerate().any(|(at, effect)| {
@@ -268,8 +274,9 @@ impl Lane<'_> {
         }
     }
 
-    /// I3: once one is FINISHED, nothing older comes into force any more; but for a change that
-    /// ended at its deadline, which waits no longer for what a stopped node may still send.
+    /// I3: once a change is `FINISHED`, no password of an older change comes into force. A change
+    /// that ended at its deadline is exempt: it no longer waits for a write that a stopped node may
+    /// still send.
     fn stays(&self, place: usize, row: &Kept, number: Option<Number>, broken: &mut Vec<String>) {
         if row.state != State::Finished {
             return;
@@ -289,8 +296,8 @@ impl Lane<'_> {
         }
     }
 
-    /// I4: the last one that was not superseded is in force, unless it says that it is not, or
-    /// somebody else came after it.
+    /// I4: the password of the last change that was not superseded is in force, unless that change
+    /// failed or somebody set another password after it without rekey.
     fn last(&self, broken: &mut Vec<String>) {
         let stood = |row: &&&Kept| row.target != TargetState::Superseded;
         let Some(last) = self.rows.iter().rev().find(stood) else { return };
@@ -314,7 +321,7 @@ impl Lane<'_> {
     }
 }
 
-/// Whether a change ended at its deadline, and this came later.
+/// Whether the change ended at or after its deadline and the effect came after that deadline.
 fn is_beyond(row: &Kept, effect: &Effect) -> bool {
     row.ended >= Some(row.deadline) && effect.at > row.deadline
 }

@@ -1,4 +1,4 @@
-//! Clients: they ask, wait, and ask again elsewhere.
+//! Clients: each sends a request, waits for the answer, and retries at another node.
 
 use rekey::password::state::cancelled;
 use std::{sync::Arc, time::Duration};
@@ -17,7 +17,7 @@ use crate::{
 
 /// How long a client waits for its `202`.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it asks.
+/// The number of times that a client sends its request.
 const TRIES: usize = 4;
 
 /// A request on its way to a node.
@@ -28,11 +28,12 @@ pub(crate) struct Asked {
     pub(crate) tell: oneshot::Sender<ChangeId>,
 }
 
-/// One client with one new password.
+/// Runs one client with one new password.
 pub(crate) async fn change(world: Arc<World>) {
     let rng = &world.rng;
     sleep(rng.up_to(world.mood.spread)).await;
-    // Mostly the same account.
+    // 70 % of the requests meet on one person and one source, so that changes of one account
+    // conflict.
     let person = if rng.chance(700) { 0 } else { rng.below(PEOPLE) };
     let source = if rng.chance(700) { 0 } else { rng.below(SOURCES) };
     let number = world.request(person, source);
@@ -57,7 +58,8 @@ pub(crate) async fn change(world: Arc<World>) {
     }
 }
 
-/// An operator who lets a source be reached in another way: what waits for it is cancelled.
+/// Runs an operator who may repoint one source, once in a history: its pending changes are
+/// cancelled.
 pub(crate) async fn cancel(world: Arc<World>) {
     let rng = &world.rng;
     sleep(rng.up_to(world.mood.spread)).await;
@@ -74,7 +76,7 @@ pub(crate) async fn cancel(world: Arc<World>) {
     world.changed.notify_waiters();
 }
 
-/// An operator of a source who gives the name of an account to a stranger's.
+/// Runs an operator of a source who gives the name of an account to an account of a stranger.
 pub(crate) async fn reuse(world: Arc<World>) {
     let Some(rng) = &world.reuse else { return };
     sleep(rng.up_to(world.mood.spread)).await;
@@ -84,7 +86,7 @@ pub(crate) async fn reuse(world: Arc<World>) {
     world.source(source, |source| source.give_away(person));
 }
 
-/// Somebody who changes passwords without rekey.
+/// Runs somebody who changes passwords on a source without rekey.
 pub(crate) async fn meddle(world: Arc<World>) {
     let rng = &world.rng;
     sleep(rng.up_to(world.mood.spread)).await;

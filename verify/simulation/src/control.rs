@@ -1,21 +1,21 @@
 //! Pipelines that are wrong on purpose: each must break a promise within the seeds.
 
-/// What is wrong.
+/// The way in which a pipeline is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// After a lost answer it is forgotten that a write may have happened.
+    /// A pipeline that, after a lost answer, forgets that the write may have happened.
     BlindRepeat,
-    /// The name that a system gives an account is all that is kept of it.
+    /// A store that keeps only an account's native identity, without its stable id.
     NoStableIds,
-    /// Each node judges leases by its own clock.
+    /// Each node compares leases with its own clock instead of the store's.
     NodeLease,
-    /// The order of acceptance is the time on the clock of the node that accepted.
+    /// The order of acceptance follows the clock of the accepting node.
     NodeOrder,
-    /// Nothing is looked at once more after a write was left behind.
+    /// An abandoned write is never rechecked.
     NoSettleCheck,
 }
 
-/// Every one of them.
+/// All wrong pipelines.
 pub const CONTROLS: &[Control] = &[
     Control::BlindRepeat,
     Control::NoSettleCheck,
@@ -25,7 +25,7 @@ pub const CONTROLS: &[Control] = &[
 ];
 
 impl Control {
-    /// Its name on the command line.
+    /// The control's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::BlindRepeat => "blind-repeat",
@@ -36,12 +36,13 @@ impl Control {
         }
     }
 
-    /// Finds it by its name.
+    /// Returns the control that has this name on the command line.
     pub fn parse(name: &str) -> Option<Self> {
         CONTROLS.iter().copied().find(|control| control.name() == name)
     }
 
-    /// What the store does by itself, so that everything else stays as it is.
+    /// The SQL that makes the store misbehave in this control. Triggers leave the code under test
+    /// unchanged.
     pub(crate) fn triggers(self) -> &'static [&'static str] {
         match self {
             Self::BlindRepeat => &[
@@ -61,7 +62,7 @@ impl Control {
             ],
             Self::NoStableIds => &["UPDATE main.account SET stable_id = NULL"],
             Self::NodeLease => &[],
-            // The audit row is the last thing that accepting writes.
+            // The trigger fires on the audit row because accepting a change writes that row last.
             Self::NodeOrder => &[
                 "CREATE TEMP TRIGGER control_a AFTER INSERT ON main.audit
                  WHEN new.action = 'PasswordsRequestStart' BEGIN

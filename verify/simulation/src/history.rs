@@ -1,8 +1,8 @@
-//! What happened, as somebody sees it who sees everything.
+//! The record of everything that happened, as an omniscient observer sees it.
 
 use rekey::model::{id::ChangeId, time::Micros};
 
-/// Names a password, and so the request that brought it.
+/// The number of a password, and of the request that brought it.
 pub(crate) type Number = usize;
 
 /// One request of a client.
@@ -10,11 +10,11 @@ pub(crate) type Number = usize;
 pub(crate) struct Request {
     pub(crate) person: usize,
     pub(crate) source: usize,
-    /// SHA-256 of its ciphertext: by this the store's row is found.
+    /// The SHA-256 of the request's ciphertext, by which the store's row is found.
     pub(crate) digest: Vec<u8>,
-    /// The step in which it was first sent.
+    /// The step in which the client first sent the request.
     pub(crate) sent: u64,
-    /// The step in which the client read its `202`, and the change it named.
+    /// The step in which the client read its `202`, and the id of the change in it.
     pub(crate) promised: Option<(u64, ChangeId)>,
 }
 
@@ -24,24 +24,24 @@ pub(crate) struct Effect {
     pub(crate) at: Micros,
     pub(crate) source: usize,
     pub(crate) person: usize,
-    /// None where somebody else set it.
+    /// `None` if somebody set the password without rekey.
     pub(crate) password: Option<Number>,
 }
 
-/// Everything that happened.
+/// Everything that happened in one history.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// Counts what clients do, so that "before" has a meaning within one instant.
+    /// Counts the actions of clients, so that two actions within one instant have an order.
     pub(crate) step: u64,
     pub(crate) requests: Vec<Request>,
     pub(crate) effects: Vec<Effect>,
-    /// When a node stopped or died.
+    /// The times at which a node stopped or died.
     pub(crate) lost: Vec<Micros>,
-    /// What broke a promise at the moment it did.
+    /// The promises that were broken, each recorded at the moment it was.
     pub(crate) broken: Vec<String>,
-    /// When no node was running: from, until.
+    /// The spans in which no node was running: from, until.
     pub(crate) dark: Vec<(Micros, Micros)>,
-    /// The story, where it is wanted.
+    /// The narrated events, if they were requested.
     pub(crate) story: Option<Vec<String>>,
 }
 

@@ -1,10 +1,10 @@
-//! The pipeline in a world without time.
+//! A deterministic simulation of the pipeline, without real time.
 //!
-//! A seed decides everything: how many nodes there are, when they stop and die, what the sources
-//! are like and when they lose an answer, who asks for what and when. The pipeline itself is the
-//! real one: `rekey`'s own functions accept, claim and carry out, on its own SQL in a store in
-//! memory. Only the vault's judgement and the sources are modelled. A second of a history costs
-//! nothing, because the runtime's clock leaps where everybody waits.
+//! A seed decides everything: the number of nodes, when they stop and die, how the sources behave
+//! and when they lose an answer, and which client requests what and when. The pipeline itself is
+//! the real one: `rekey`'s own functions accept, claim and execute changes, with its own SQL, on a
+//! store in memory. Only the judgement of passwords and the sources are models. Waiting takes no
+//! real time: the runtime's clock is paused and advances to the next timer once every task is idle.
 #![expect(clippy::indexing_slicing, reason = "a simulation that is wrong itself must stop")]
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -25,38 +25,38 @@ mod world;
 
 pub use control::{CONTROLS, Control};
 
-/// How long nodes misbehave after the last client has come.
+/// For up to this long after the last client has ended, nodes still misbehave.
 const RESTLESS: Duration = Duration::from_mins(2);
-/// No write is later than this.
+/// A history is over when no change has been open for this long: no write arrives later than that.
 const QUIET: Duration = Duration::from_secs(80);
-/// How often that is looked at.
+/// The interval between two checks for open changes.
 const STEP: Duration = Duration::from_secs(5);
-/// A history that is not quiet by then never will be.
+/// The limit of a history: one that still has open changes by then is stuck.
 const ENOUGH: Duration = Duration::from_hours(2);
 
-/// What became of one seed.
+/// The result of one seed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The promises that were broken, in words.
+    /// The broken promises, in words.
     pub broken: Vec<String>,
-    /// What happened, where it was asked for.
+    /// The narrated events, if they were requested.
     pub story: Vec<String>,
-    /// How many passwords came into force.
+    /// The number of passwords that came into force.
     pub effects: usize,
 }
 
-/// Simulates one seed after another.
+/// A simulator that runs one seed after another on one store.
 pub struct Simulator {
     setup: Setup,
 }
 
 impl Simulator {
-    /// Makes what all seeds share.
+    /// Creates the store and the data that all seeds share.
     pub fn new() -> Result<Self, Box<dyn std::error::Error>> {
         Ok(Self { setup: runtime()?.block_on(Setup::new())? })
     }
 
-    /// One seed.
+    /// Simulates the history of one seed; with `story`, narrates it.
     pub fn run(
         &self,
         seed: u64,
@@ -87,7 +87,7 @@ impl Simulator {
         }
         sleep(world.rng.up_to(RESTLESS)).await;
         world.calm.store(true, Ordering::Relaxed);
-        // A node that goes on may still accept what a client asked it for.
+        // A node that resumes may still accept the request of a client that has given up.
         let mut quiet = Duration::ZERO;
         while quiet < QUIET && world.began.elapsed() < ENOUGH {
             sleep(STEP).await;
@@ -111,7 +111,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     Builder::new_current_thread().enable_time().start_paused(true).build()
 }
 
-/// The broken promises of a seed, in lines.
+/// Returns the broken promises of a seed, one a line.
 pub fn describe(seed: u64, outcome: &Outcome) -> String {
     let lines = outcome.broken.iter().map(|what| format!("  {what}\n"));
     format!("seed {seed}:\n{}", lines.collect::<String>())

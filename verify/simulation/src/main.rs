@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`.
+//! The command behind `cargo xtask simulate`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 use std::{
@@ -76,7 +76,7 @@ fn run(options: &Options) -> Result<bool> {
     Ok(well)
 }
 
-/// How many seeds broke a promise; a control stops at the first.
+/// Returns the number of seeds that broke a promise; a control stops at the first one.
 fn found(options: &Options, control: Option<Control>) -> Result<u64> {
     let threads = options
         .threads

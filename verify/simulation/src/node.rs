@@ -1,4 +1,5 @@
-//! A node: the real pipeline, polled step by step, so that it can stop or die between any two.
+//! A node: the real pipeline, polled step by step, so that it can stop or die between any two
+//! steps.
 
 use std::{
     pin::Pin,
@@ -30,21 +31,23 @@ use crate::{
     world::{World, locked},
 };
 
-/// Changes at once on a node, and ends beside them.
+/// The number of changes that a node executes concurrently, and of further slots for ending
+/// changes.
 const AT_ONCE: usize = 8;
 const ENDS: usize = 2;
-/// A real worker looks this often; one that found nothing it may claim, here a little less often.
+/// A real worker polls at the first interval. A claim that found nothing claimable is repeated at
+/// the second one, which is longer only to make the simulation faster.
 const POLL: Duration = Duration::from_millis(150);
 const POLL_IN_VAIN: Duration = Duration::from_millis(500);
 
 type Life = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A node over all its lives.
+/// A node across its restarts.
 pub(crate) struct Node {
     world: Arc<World>,
     number: usize,
     life: Option<Life>,
-    /// When it goes on, where it stands still.
+    /// The timer until which the node stands still, if it does.
     still: Option<Pin<Box<Sleep>>>,
 }
 
@@ -53,7 +56,7 @@ impl Node {
         Self { world, number, life: None, still: None }
     }
 
-    /// Whether it stops or dies before the next step, and for how long.
+    /// Decides whether the node stops or dies before the next step, and for how long.
     fn whim(&mut self) -> Option<Duration> {
         let (world, rng) = (&self.world, &self.world.rng);
         if let Some(span) = world.must_stop(self.number) {
@@ -105,7 +108,8 @@ impl Future for Node {
     }
 }
 
-/// One life: accepts what clients ask, and carries out what is due.
+/// Runs a node until it dies: it accepts the requests of clients and executes the changes that are
+/// due.
 async fn live(world: Arc<World>, number: usize) {
     let (front, back) = match world.start(number).await {
         Ok(apps) => apps,
@@ -151,8 +155,8 @@ async fn live(world: Arc<World>, number: usize) {
     }
 }
 
-/// When a worker that looks every [`POLL`] would find something, unless something changes: between
-/// that and now it would look in vain, which costs a simulation only time.
+/// Returns when a worker that polls every [`POLL`] would next find a change, unless something
+/// changes before. Earlier polls would find nothing and only slow the simulation down.
 async fn next_look(world: &World, app: &App) -> Instant {
     let sql = "SELECT MIN(due) AS due FROM password_change WHERE state = 0";
     let due = app.store.read(move |tx: &mut Tx<'_>| tx.one::<Due>(sql, &[])).await;
@@ -176,7 +180,7 @@ async fn serve(world: Arc<World>, app: App, number: usize, asked: Asked) {
     }
 }
 
-/// In the vault's place: what was "encrypted" is a number.
+/// Replaces the vault's judgement: the payload encodes the number of a password without encryption.
 async fn judge(app: &App, change: &Claimed, _: &ChangeContext) -> Result<Judgement, Error> {
     let payload = change.payload.as_ref().ok_or_else(|| Error::Internal("no payload".into()))?;
     let clear = app.sealer.open(Purpose::PasswordChange, &change.bound_to(), payload)?;

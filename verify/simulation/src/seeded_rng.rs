@@ -1,4 +1,4 @@
-//! A seeded generator, `SplitMix64`: two runs of a seed are the same run.
+//! A seeded generator, `SplitMix64`: a seed gives the same numbers in each run.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,7 +7,7 @@ use std::{
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The numbers of a seed.
+/// The generator of one seed.
 #[derive(Debug)]
 pub(crate) struct SeededRng(AtomicU64);
 
@@ -23,23 +23,23 @@ impl SeededRng {
         z ^ (z >> 31)
     }
 
-    /// Below `sides`, which must not be 0.
+    /// A number from 0 up to but excluding `sides`, which must not be 0.
     pub(crate) fn below(&self, sides: usize) -> usize {
         usize::try_from(self.next() % sides as u64).unwrap_or_default()
     }
 
-    /// True in so many of a thousand cases.
+    /// Returns true with a probability of `of_a_thousand` / 1000.
     pub(crate) fn chance(&self, of_a_thousand: u64) -> bool {
         self.next() % 1000 < of_a_thousand
     }
 
-    /// A time up to `most`, in whole milliseconds.
+    /// A duration from zero up to but excluding `most`, in whole milliseconds.
     pub(crate) fn up_to(&self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
         Duration::from_millis(self.next() % most)
     }
 
-    /// One of these, which must not be none.
+    /// One of the values, which must not be empty.
     pub(crate) fn one_of<T: Copy>(&self, of: &[T]) -> Option<T> {
         of.get(self.below(of.len().max(1))).copied()
     }

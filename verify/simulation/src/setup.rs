@@ -1,4 +1,5 @@
-//! What all histories share: three people with an account on each of three sources, one group.
+//! The data that all histories share: three people with an account on each of three sources, and
+//! one sync group.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rekey::model::source_key::SourceKey;
@@ -26,10 +27,10 @@ use crate::{history::Number, source::stable_id, world::BEGIN};
 
 pub(crate) const PEOPLE: usize = 3;
 pub(crate) const SOURCES: usize = 3;
-/// The first number that is a ciphertext: RSA leaves 0 and 1 as they are.
+/// The smallest number used as a ciphertext: RSA maps 0 and 1 to themselves.
 const FIRST: u64 = 2;
 
-/// The store with everything in it that no history changes.
+/// A store with all the data that no history changes.
 pub(crate) struct Setup {
     pub(crate) store: Store,
     pub(crate) sealer: Sealer,
@@ -77,7 +78,8 @@ impl Setup {
         Ok(Self { store, sealer, _folder: folder })
     }
 
-    /// Makes it as it was, but for the group's members and what is wrong on purpose.
+    /// Resets the store for the next history, with the group's members and the statements of a
+    /// control.
     pub(crate) async fn renew(
         &self,
         group: usize,
@@ -126,7 +128,7 @@ impl Setup {
         IdentityId(format!("person{person}"))
     }
 
-    /// The client that asks for everything.
+    /// The client that sends all requests.
     pub(crate) fn caller() -> Caller {
         Caller {
             client_id: ClientId("client".into()),
@@ -138,14 +140,15 @@ impl Setup {
         }
     }
 
-    /// A password "encrypted": its number at the end of a block of the length of a modulus.
+    /// The stand-in for an encrypted password: its number at the end of a block as long as an RSA
+    /// modulus of 2048 bits.
     pub(crate) fn ciphertext(number: Number) -> Vec<u8> {
         let mut block = vec![0; 248];
         block.extend((number as u64 + FIRST).to_be_bytes());
         block
     }
 
-    /// "Decrypts".
+    /// Recovers the number of a password from the stand-in for its ciphertext.
     pub(crate) fn number_in(ciphertext: &[u8]) -> Option<u64> {
         let tail = ciphertext.get(248..)?.try_into().ok()?;
         u64::from_be_bytes(tail).checked_sub(FIRST)

@@ -13,37 +13,40 @@ use tokio::{
 
 use crate::{history::Number, seeded_rng::SeededRng, world::World};
 
-/// When a connector gives up.
+/// The time after which a connector gives up an operation.
 const OPERATION: Duration = Duration::from_secs(10);
-/// A sender that gave up is not heard later than this after it sent: `TCP_USER_TIMEOUT`.
+/// The longest delay after which a write of a sender that gave up still arrives, set by
+/// `TCP_USER_TIMEOUT`.
 const LATE: Duration = Duration::from_millis(9_500);
-/// How long an account stays locked.
+/// The duration of a lock-out.
 const LOCKED: Duration = Duration::from_mins(1);
-/// Wrong passwords that lock it.
+/// The number of wrong passwords that lock an account.
 const LOCK_AFTER: u32 = 3;
 
 /// How a source behaves in one history.
 #[derive(Clone, Debug)]
 pub(crate) struct Manner {
     pub(crate) verification: Verification,
-    /// Whether it can tell a change at all.
+    /// Whether the source gives an account a stamp, by which a change can be recognised.
     stamps: bool,
-    /// Whether it compares and sets in one step; else the connector compares right before.
+    /// Whether the source compares the stamp and sets the password in one step; otherwise the
+    /// connector compares just before it writes.
     atomic: bool,
-    /// How many old passwords it refuses.
+    /// The number of old passwords that the source refuses.
     remembers: usize,
     min_age: Duration,
     latency: Duration,
-    /// In so many of a thousand writes: the answer is lost before, after, or the write is late.
+    /// The rates of writes, out of a thousand, whose request is lost, whose answer is lost, or
+    /// which arrive late.
     lost_before: u64,
     lost_after: u64,
     late: u64,
     slow: u64,
     throttled: u64,
-    /// When it does not answer at all: after this long, for so long.
+    /// The outage: after how long it begins, and how long it lasts.
     down: (Duration, Duration),
-    /// In so many of a thousand writes the node stops between the last look at the clock and the
-    /// bytes.
+    /// The rate of writes, out of a thousand, before which the node stops between its last reading
+    /// of the clock and the first byte.
     stops: u64,
 }
 
@@ -82,11 +85,12 @@ struct Account {
     changed: Option<Instant>,
     wrong: u32,
     locked_until: Option<Instant>,
-    /// How often each request's password was written over itself, by who was not late.
+    /// For each request, the number of writes that set its password again while it was in force,
+    /// and were sent in time.
     repeats: BTreeMap<Number, u32>,
-    /// Writes that are on their way, and whether each was sent in time.
+    /// The writes under way, and whether each was sent in time.
     under_way: Vec<(Number, bool)>,
-    /// How often its name was given to another account.
+    /// The number of times that the account's name was given to another account.
     given_away: u64,
 }
 
@@ -97,7 +101,7 @@ pub(crate) struct Source {
     accounts: Vec<Account>,
 }
 
-/// What the source says to a write.
+/// The source's answer to a write.
 enum Said {
     Changed,
     Conflict,
@@ -115,20 +119,20 @@ impl Source {
         self.accounts.get(person).and_then(|account| account.password)
     }
 
-    /// The most often any one request's password was written over itself.
+    /// The most times that any one request's password was written over itself.
     pub(crate) fn most_repeats(&self) -> u32 {
         let all = self.accounts.iter().flat_map(|account| account.repeats.values());
         all.copied().max().unwrap_or(0)
     }
 
-    /// The name of a person's account is given to a stranger's.
+    /// Gives the name of a person's account to an account of a stranger.
     pub(crate) fn give_away(&mut self, person: usize) {
         if let Some(account) = self.accounts.get_mut(person) {
             account.given_away += 1;
         }
     }
 
-    /// The stable id of the account that has this person's name now.
+    /// The stable id of the account that has the person's name now.
     pub(crate) fn stable_id(&self, person: usize) -> String {
         stable_id(person, self.accounts.get(person).map_or(0, |account| account.given_away))
     }
@@ -138,7 +142,7 @@ impl Source {
         Stamp(if self.manner.stamps { changes.to_string() } else { String::new() })
     }
 
-    /// A password comes into force, whoever set it.
+    /// Puts a password into force; `None` is one that was set without rekey.
     pub(crate) fn set(&mut self, person: usize, password: Option<Number>) {
         let Some(account) = self.accounts.get_mut(person) else { return };
         account.old.push(account.password);
@@ -175,7 +179,8 @@ impl Source {
         Said::Changed
     }
 
-    /// A write sets out; whether another one is under way that was sent in time, as this was.
+    /// Registers a write that leaves its node. Returns whether it and another write under way, with
+    /// another password, were both sent in time.
     fn begin(&mut self, person: usize, password: Number, in_time: bool) -> bool {
         let Some(account) = self.accounts.get_mut(person) else { return false };
         let other =
@@ -184,7 +189,7 @@ impl Source {
         in_time && other
     }
 
-    /// It arrives.
+    /// Removes a write that arrived from those under way.
     fn end(&mut self, person: usize, password: Number, in_time: bool) {
         let Some(account) = self.accounts.get_mut(person) else { return };
         if let Some(at) = account.under_way.iter().position(|way| *way == (password, in_time)) {
@@ -192,7 +197,7 @@ impl Source {
         }
     }
 
-    /// One login.
+    /// Tries a sign-in; repeated failures lock the account.
     fn sign_in(&mut self, person: usize, password: Number) -> Verdict {
         let Some(account) = self.accounts.get_mut(person) else { return Verdict::CannotTell };
         if account.locked_until.is_some_and(|until| Instant::now() < until) {
@@ -209,7 +214,7 @@ impl Source {
     }
 }
 
-/// The way to a source from one node.
+/// The connector from one node to one source.
 pub(crate) struct Way {
     pub(crate) world: Arc<World>,
     pub(crate) node: usize,
@@ -224,7 +229,7 @@ fn number_of(change: &Change<'_>) -> Number {
     change.password.expose().trim_start_matches('p').parse().unwrap_or(usize::MAX)
 }
 
-/// The id of a person's account, and of the accounts that had its name later.
+/// The stable id of a person's account, or of the `given_away`-th account that had its name later.
 pub(crate) fn stable_id(person: usize, given_away: u64) -> String {
     format!("id{person}.{given_away}")
 }
@@ -238,7 +243,7 @@ impl Way {
         self.world.source(self.source, |source| source.manner.clone())
     }
 
-    /// There and back, or a fault.
+    /// Simulates a round trip: latency, an outage, or throttling.
     async fn trip(&self) -> Result<(), Fault> {
         let manner = self.manner();
         sleep(self.world.rng.up_to(manner.latency)).await;
@@ -255,7 +260,7 @@ impl Way {
         Ok(())
     }
 
-    /// Puts a write on its way; it arrives, or not, whatever becomes of who sent it.
+    /// Sends a write. It arrives, or is lost, independently of its sender's fate.
     async fn send(
         &self,
         person: usize,
@@ -294,7 +299,8 @@ impl Way {
                 let (said, is_theirs) = world.source(source, |source| {
                     source.end(person, password, in_time);
                     let is_theirs = source.stable_id(person) == stable_id(person, 0);
-                    // A stranger's account takes anything, and changes nothing of the person's.
+                    // A stranger's account takes any password, and the person's account is
+                    // unchanged.
                     let said = if is_theirs {
                         source.write(person, password, in_time, expected.as_ref())
                     } else {
@@ -309,7 +315,7 @@ impl Way {
                     return;
                 }
             }
-            // Nobody answers, and nobody hangs up.
+            // The answer is lost, but the connection stays open until the connector gives up.
             sleep(OPERATION).await;
             drop(tell);
         });

@@ -1,4 +1,4 @@
-//! Everything outside the nodes: the store, the sources, the people, and who sees it all.
+//! The world around the nodes: the store, the sources, the people, and the observer of them all.
 
 use std::{
     collections::BTreeMap,
@@ -31,38 +31,39 @@ use crate::{
     source::{Manner, Source, Way},
 };
 
-/// When every history begins.
+/// The start time of every history.
 pub(crate) const BEGIN: Micros = Micros(1_800_000_000_000_000);
 
-/// What a seed decides at the beginning.
+/// The parameters that a seed draws at the start.
 pub(crate) struct Mood {
     pub(crate) nodes: usize,
     pub(crate) deadline: Duration,
-    /// In so many of a thousand steps a node stops, or dies.
+    /// The rates of steps, out of a thousand, before which a node stops or dies.
     pub(crate) stops: u64,
     pub(crate) dies: u64,
-    /// In so many of a thousand changes somebody else changes the password, too.
+    /// The rate, out of a thousand, of password changes that somebody makes without rekey.
     pub(crate) meddles: u64,
-    /// In so many of a thousand histories the changes of a source are cancelled once.
+    /// The rate of histories, out of a thousand, in which the changes of a source are cancelled
+    /// once.
     pub(crate) cancels: u64,
-    /// Sources that change together.
+    /// The number of sources in the sync group.
     pub(crate) group: usize,
     pub(crate) requests: usize,
-    /// How close together they come.
+    /// The span within which all requests are sent.
     pub(crate) spread: Duration,
 }
 
 pub(crate) struct World {
     pub(crate) rng: SeededRng,
-    /// In one of ten histories the name of an account is given away; with rng of its own, so that
-    /// the other histories stay as they are.
+    /// The generator for reusing the name of an account, in one of ten histories. It is separate
+    /// from `rng` so that the draws of all other events are unchanged by it.
     pub(crate) reuse: Option<SeededRng>,
     pub(crate) began: Instant,
     pub(crate) mood: Mood,
     pub(crate) control: Option<Control>,
-    /// Something was done that others may wait for.
+    /// Notified when something happened that others may be waiting for.
     pub(crate) changed: Notify,
-    /// From now on nodes run undisturbed.
+    /// Set once nodes run undisturbed.
     pub(crate) calm: AtomicBool,
     pub(crate) ways_in: Mutex<BTreeMap<usize, mpsc::UnboundedSender<Asked>>>,
     store: Store,
@@ -71,7 +72,7 @@ pub(crate) struct World {
     clocks: Vec<Clock>,
     sources: Mutex<Vec<Source>>,
     history: Mutex<History>,
-    /// Nodes that are to stop for so long, now.
+    /// The nodes that must stop before their next step, and for how long.
     to_stop: Mutex<BTreeMap<usize, Duration>>,
     running: Mutex<(usize, Micros)>,
 }
@@ -130,7 +131,7 @@ impl World {
         })
     }
 
-    /// The time, by the store's clock.
+    /// The time on the store's clock.
     pub(crate) fn now(&self) -> Micros {
         self.clock.now()
     }
@@ -139,8 +140,8 @@ impl World {
         &self.store
     }
 
-    /// What starts on a node: one that accepts, one that carries out. They are one, but for the
-    /// controls.
+    /// Starts a node and returns two instances: one that accepts and one that executes. They are
+    /// the same, except in the controls `NodeOrder` and `NodeLease`.
     pub(crate) async fn start(self: &Arc<Self>, node: usize) -> Result<(App, App), Error> {
         let own = self.clocks.get(node).cloned().unwrap_or_default();
         let here = self.store.timed_by(own.clone());
@@ -166,7 +167,7 @@ impl World {
         Ok(app)
     }
 
-    /// A node's clock is set by somebody.
+    /// Sets a node's clock up to two minutes forward or back.
     pub(crate) fn jump(&self, node: usize) {
         if let Some(clock) = self.clocks.get(node) {
             jump(clock, &self.rng, Duration::from_mins(2));
@@ -191,7 +192,7 @@ impl World {
         self.history(|history| history.broke(now, what));
     }
 
-    /// A write leaves a node: the intent must be committed.
+    /// Records that a write leaves a node, and checks I5: its intent must be committed by then.
     pub(crate) async fn sends(&self, node: usize, source: usize, person: usize, password: Number) {
         self.tell(|| format!("node {node} sends p{password} for n{person} to source {source}"));
         let digest = self.history(|h| h.requests.get(password).map(|r| r.digest.clone()));
@@ -209,7 +210,7 @@ impl World {
         }
     }
 
-    /// A write arrived.
+    /// Records that a write arrived, and its effect if it changed the password.
     pub(crate) fn wrote(&self, source: usize, person: usize, password: Number, changed: bool) {
         self.tell(|| {
             let what = if changed { "takes" } else { "refuses" };
@@ -225,14 +226,14 @@ impl World {
         self.history(|history| history.effects.push(Effect { at, source, person, password }));
     }
 
-    /// Somebody else sets a password on a source.
+    /// Sets a password on a source without rekey.
     pub(crate) fn meddle(&self, source: usize, person: usize) {
         self.tell(|| format!("somebody sets another password for n{person} on source {source}"));
         self.source(source, |source| source.set(person, None));
         self.effect(source, person, None);
     }
 
-    /// A client is about to send a new request.
+    /// Registers the new request of a client, and returns its number.
     pub(crate) fn request(&self, person: usize, source: usize) -> Number {
         self.history(|history| {
             let sent = history.next();
@@ -254,7 +255,7 @@ impl World {
         locked(&self.to_stop).remove(&node)
     }
 
-    /// One node less runs, or one more.
+    /// Records that one node fewer is running, or one more.
     pub(crate) fn runs(&self, more: bool) {
         let now = self.now();
         let mut running = locked(&self.running);

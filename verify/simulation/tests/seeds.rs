@@ -1,4 +1,4 @@
-//! Two thousand histories, and the pipelines that are wrong on purpose.
+//! Two thousand seeded histories, and the wrong pipelines as negative controls.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -9,8 +9,8 @@ use rekey_simulation::{CONTROLS, Simulator, describe};
 
 const SEEDS: u64 = 2_000;
 
-/// Seeds that once broke a promise, and what was wrong then. They repeat the same history until
-/// the simulation draws another number; what they found has a test of its own, too.
+/// Seeds that once broke a promise, and the fault each found. A seed repeats its history only until
+/// the simulation draws its numbers differently; each fault has a test of its own, too.
 const KEPT: &[(u64, &str)] = &[
     (97, "what waited for its check was FINISHED at its deadline without it"),
     (186, "what waited for its check was FINISHED at its deadline without it"),

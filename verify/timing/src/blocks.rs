@@ -1,4 +1,5 @@
-//! Blocks as they stand before the public operation: well padded, and each in its own way not.
+//! Plaintext blocks before the public operation: one kind with valid padding, and several with
+//! different faults.
 
 use rekey_vault::{Error, Padding, proof::encrypt_raw, random, sha256};
 
@@ -7,23 +8,23 @@ pub const SIZE: usize = 256;
 
 /// A kind of block.
 pub struct Kind {
-    /// What it is.
+    /// The name of the kind.
     pub name: &'static str,
-    /// How long its message is, in bytes, none of which makes a text.
+    /// The length of its message in bytes; the message is never valid UTF-8, unless empty.
     message: usize,
     fault: Fault,
 }
 
-/// What is wrong with it.
+/// The fault in the padding.
 #[derive(Clone, Copy)]
 enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// This byte, which would be another.
+    /// A byte of the padding has this wrong value.
     Byte(usize, u8),
-    /// There is nothing that says where the message begins.
+    /// The byte that marks the beginning of the message is missing.
     NoSeparator,
-    /// Everything.
+    /// The whole block is random.
     Random,
 }
 
@@ -31,7 +32,7 @@ const fn kind(name: &'static str, message: usize, fault: Fault) -> Kind {
     Kind { name, message, fault }
 }
 
-/// Those of one padding. The first is what the others are compared with.
+/// The kinds of one padding. The first is the reference for the others.
 pub fn kinds(padding: Padding) -> &'static [Kind] {
     match padding {
         Padding::OaepSha256 => OAEP,
@@ -69,11 +70,11 @@ const OAEP: &[Kind] = &[
     kind("random", 12, Fault::Random),
 ];
 
-/// A message well padded and encrypted.
+/// Pads and encrypts a message correctly.
 ///
 /// # Errors
 ///
-/// What the vault says.
+/// The errors of the vault.
 pub fn encrypted(padding: Padding, spki: &[u8], message: &[u8]) -> Result<Vec<u8>, Error> {
     let block = match padding {
         Padding::OaepSha256 => oaep(message)?,
@@ -83,7 +84,7 @@ pub fn encrypted(padding: Padding, spki: &[u8], message: &[u8]) -> Result<Vec<u8
 }
 
 impl Kind {
-    /// Whether its padding is right.
+    /// Whether the padding is valid.
     pub fn is_valid(&self, padding: Padding) -> bool {
         matches!(self.fault, Fault::None) && self.message <= padding.max_clear(SIZE)
     }
@@ -92,7 +93,7 @@ impl Kind {
     ///
     /// # Errors
     ///
-    /// What the vault says.
+    /// The errors of the vault.
     pub fn ciphertext(&self, padding: Padding, spki: &[u8]) -> Result<Vec<u8>, Error> {
         let block = match padding {
             Padding::OaepSha256 => self.oaep()?,
@@ -131,9 +132,9 @@ impl Kind {
         Ok(block)
     }
 
-    /// Chance, as what stands in for a message is, so that nothing but the padding differs: where one
-    /// begins with a byte that no text has, the other must not go on longer. A message of no class is
-    /// text, and what stands in for one is but once in 400 times.
+    /// A random message, like a synthetic message, so that only the padding differs: UTF-8
+    /// validation stops at the first invalid byte, and must not run longer for one class. A message
+    /// with bytes is never valid text; a synthetic message is, once in 400 times.
     fn bytes(&self) -> Result<Vec<u8>, Error> {
         loop {
             let mut bytes = random::<SIZE>()?.to_vec();
@@ -145,7 +146,7 @@ impl Kind {
     }
 }
 
-/// Padded as RFC 8017, section 7.2.1 says, but with as little padding as there is room for.
+/// Pads as in RFC 8017, section 7.2.1, but with as little padding as there is room for.
 fn pkcs1v15(message: &[u8]) -> Result<Vec<u8>, Error> {
     let padding = SIZE - 3 - message.len();
     let mut block = vec![0, 2];
@@ -155,7 +156,7 @@ fn pkcs1v15(message: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(block)
 }
 
-/// Padded as RFC 8017, section 7.1.1 says, with an empty label.
+/// Pads as in RFC 8017, section 7.1.1, with an empty label.
 fn oaep(message: &[u8]) -> Result<Vec<u8>, Error> {
     let mut block = unmasked_oaep(message)?;
     mask(&mut block);
@@ -186,7 +187,7 @@ fn xor_mgf1(target: &mut [u8], seed: &[u8]) {
     }
 }
 
-/// Chance, smaller than any modulus.
+/// A random block, smaller than any modulus.
 fn low() -> Result<Vec<u8>, Error> {
     let mut block = random::<SIZE>()?.to_vec();
     if let Some(first) = block.first_mut() {

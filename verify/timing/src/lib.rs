@@ -1,12 +1,13 @@
-//! Whether time tells two things apart that nobody may tell apart.
+//! Statistics that decide whether time distinguishes classes that must be indistinguishable.
 //!
-//! 1. What is compared is a list of [`Class`]es; each is held against one of them.
-//! 2. [`Race::round`] says in which order the classes of one round are tried: all of them, each
-//!    time in another order, so that whatever disturbs the machine disturbs all alike.
+//! 1. The compared cases are a list of [`Class`]es; each is compared with one of them.
+//! 2. [`Race::order`] returns the order of all classes in one round, random each time, so that
+//!    disturbances of the machine affect all classes alike; [`Race::round`] stores the round's
+//!    times.
 //! 3. [`Race::verdicts`] compares in pairs within a round: the median of the differences with its
-//!    95 % confidence interval, the sign test, and Wilcoxon's signed-rank test. A test on means
-//!    does not see what these see.
-//! 4. [`Race::end`] prints the table and says what it proves.
+//!    95 % confidence interval, the sign test, and Wilcoxon's signed-rank test. A test of means
+//!    would miss what these detect.
+//! 4. [`Race::end`] prints the table and returns what it proves.
 //!
 //! The method is that of the Marvin toolkit (tomato42/marvin-toolkit).
 

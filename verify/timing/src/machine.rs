@@ -1,19 +1,20 @@
-//! Where it was measured, and keeping still while it is.
+//! A description of the machine, and pinning to one core.
 
 use std::fs;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-/// The processor, as a table of figures must name it.
+/// The processor, which a table of measurements must name.
 pub struct Machine {
     model: String,
-    /// Whether it multiplies 52 bits at once (AVX-512 IFMA): AWS-LC has a private operation for it.
+    /// Whether the processor has AVX-512 IFMA (52-bit multiplication): AWS-LC has a private-key
+    /// operation of its own for it.
     ifma: bool,
     cores: usize,
 }
 
 impl Machine {
-    /// This one.
+    /// This machine.
     pub fn this() -> Self {
         let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let value = |name: &str| {
@@ -36,8 +37,8 @@ impl std::fmt::Display for Machine {
     }
 }
 
-/// Keeps this thread on one core, so that none of its measurements is of a move. On a system that
-/// does not allow it, it moves; that makes the intervals wider, not the verdict wrong.
+/// Pins this thread to one core, so that no measurement includes a migration. If the system does
+/// not allow that, the intervals become wider, but the verdict stays valid.
 pub fn pin() {
     let mut here = CpuSet::new();
     let core = sched_getcpu();

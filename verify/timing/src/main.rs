@@ -1,11 +1,12 @@
-//! Whether the time of decrypting and judging a password tells if its padding was right.
+//! Measures whether the time of decrypting and judging a password reveals if its padding was valid.
 //!
-//! The classes are those of the Marvin toolkit, each with a fresh ciphertext in each round; what
-//! is measured is what a worker does with a ciphertext: the private operation, taking the padding
-//! off, and the judgement up to the question whether the message is genuine. `cargo xtask timing`
-//! runs this, and then a build that leaks, which it must flag.
+//! The classes are those of the Marvin toolkit, each with a new ciphertext in each round. The
+//! measured part is a worker's: the private-key operation, removing the padding, and judging, up to
+//! the check whether the message is genuine. `cargo xtask timing` runs this, and then a build that
+//! leaks on purpose, which it must report.
 //!
-//! Ends with 0 if nothing is told, with 1 if something is, with 2 if nothing can be said.
+//! Exits with 0 if time reveals nothing, with 1 if it does, and with 2 if the measurement is
+//! inconclusive.
 #![expect(clippy::print_stderr, reason = "a command talks")]
 #![cfg_attr(rekey_proof, expect(clippy::print_stdout, reason = "a command talks"))]
 
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is to be measured, and how often.
+/// The paddings to measure, and the number of rounds.
 #[cfg(rekey_proof)]
 fn asked(words: &[String]) -> Option<(Vec<Padding>, usize)> {
     let (mut paddings, mut samples) = (PADDINGS.to_vec(), 100_000);

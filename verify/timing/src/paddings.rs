@@ -1,4 +1,4 @@
-//! The race of the paddings.
+//! The comparison of valid and malformed paddings.
 
 use std::{hint::black_box, time::Instant};
 
@@ -13,18 +13,18 @@ use rekey_vault::{
     random, sha256,
 };
 
-/// What is timed of each decryption, and within how many nanoseconds a class must lie of another. The
-/// private operation takes so long that its noise hides what is done with the padding, which comes
-/// after it.
+/// The timed parts of a decryption, and the bound in nanoseconds within which classes must agree.
+/// The noise of the private-key operation hides the handling of the padding after it, hence two
+/// parts.
 const STRETCHES: [(&str, i64); 2] =
     [("after the private operation", 50), ("with the private operation", 500)];
-/// Rounds before the first that counts, for caches and the clock of the processor.
+/// Unmeasured rounds at the start, which fill the caches and let the processor's clock settle.
 const WARM_UP: usize = 200;
 
 /// The paddings that are measured.
 pub(crate) const PADDINGS: [Padding; 2] = [Padding::Pkcs1v15, Padding::OaepSha256];
 
-/// These paddings, `samples` rounds each. The end that is worst.
+/// Measures these paddings with `samples` rounds each, and returns the worst result.
 pub(crate) fn run(paddings: &[Padding], samples: usize) -> Result<End, Error> {
     println!("{}", Machine::this());
     pin();
@@ -64,7 +64,7 @@ fn compare(padding: Padding, samples: usize) -> Result<End, Error> {
     Ok(end)
 }
 
-/// The kinds of blocks, and then those that are not made of a block alone.
+/// The kinds of blocks, followed by the classes that are not made of a block alone.
 fn classes(kinds: &[Kind]) -> Vec<Class> {
     let class = |name: &str, against, expected| Class { name: name.to_owned(), against, expected };
     let mut classes: Vec<_> =
@@ -76,7 +76,7 @@ fn classes(kinds: &[Kind]) -> Vec<Class> {
     classes
 }
 
-/// What is measured, and with what.
+/// The data of one measurement.
 struct Bench<'a> {
     padding: Padding,
     kinds: &'a [Kind],
@@ -89,13 +89,14 @@ impl<'a> Bench<'a> {
     fn new(padding: Padding, kinds: &'a [Kind]) -> Result<Self, Error> {
         let key = PrivateKey::generate(padding)?;
         let spki = key.public_spki()?;
-        // Nothing that fits conforms, so that nothing is asked whether it is genuine.
+        // No message that fits can satisfy this policy, so the check for genuineness is never
+        // reached.
         let policy = Policy { min_length: 300, min_numeric: 1, ..Policy::default() };
         Ok(Self { padding, kinds, key, spki, policy })
     }
 
-    /// A fresh ciphertext for each class, then the times of each, by [`STRETCHES`], in an order of this
-    /// round.
+    /// Creates a new ciphertext for each class, then measures the classes in random order; returns
+    /// the times by [`STRETCHES`].
     fn round(&self, race: &Race) -> Result<[Vec<u64>; 2], Error> {
         let ciphertexts = self.ciphertexts()?;
         let mut times = STRETCHES.map(|_| vec![0; ciphertexts.len()]);
@@ -113,7 +114,7 @@ impl<'a> Bench<'a> {
         Ok(times)
     }
 
-    /// Decrypts and judges as a worker does, and says how long it took, by [`STRETCHES`].
+    /// Decrypts and judges as a worker does; returns the times in nanoseconds, by [`STRETCHES`].
     fn judged(&self, ciphertext: &[u8], slower: bool) -> Result<[u64; 2], Error> {
         let about = About::default();
         let begun = Instant::now();
@@ -147,7 +148,7 @@ impl<'a> Bench<'a> {
         Ok(all)
     }
 
-    /// A ciphertext without padding whose synthetic message is a text: one in 400 is.
+    /// A random ciphertext whose synthetic message is text, as one in 400 is, and that message.
     fn synthetic_text(&self) -> Result<(Vec<u8>, Vec<u8>), Error> {
         loop {
             let mut ciphertext = random::<{ blocks::SIZE }>()?.to_vec();

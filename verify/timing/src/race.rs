@@ -1,67 +1,69 @@
-//! Classes measured in rounds, and what their times tell.
+//! Classes that are measured in rounds, and the evaluation of their times.
 
 use crate::statistics::{friedman, holm, median_interval, real, sign, two_sided, wilcoxon};
 
-/// Below this, corrected for the number of classes, a difference is no chance.
+/// The significance level, after correction for the number of tests.
 const CHANCE: f64 = 0.001;
-/// A difference within so many nanoseconds tells nobody anything, however certain it is, unless the
-/// race says otherwise: an attacker on the same machine needs dozens, one on a network far more.
+/// The default bound in nanoseconds within which a difference is harmless, however significant it
+/// is: an attacker on the same machine needs dozens of nanoseconds, one on a network far more.
 const HARMLESS: i64 = 50;
 
-/// Something whose time is compared.
+/// A class whose time is compared.
 pub struct Class {
-    /// What it is.
+    /// The name of the class.
     pub name: String,
-    /// The place of the class it is compared with; its own, if others are compared with it.
+    /// The index of the class that it is compared with; its own index if it is a reference.
     pub against: usize,
-    /// What the comparison must say.
+    /// The required result of the comparison.
     pub expected: Expected,
 }
 
-/// What must come out of a comparison.
+/// The required result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Nobody can tell them apart.
+    /// The classes must be indistinguishable.
     Alike,
-    /// The control: it is slower, and if that is not seen, nothing is.
+    /// The control is slower: unless that is detected, the measurement can detect nothing.
     Slower,
 }
 
-/// What was measured.
+/// The measured times.
 pub struct Race {
     classes: Vec<Class>,
-    /// One value a class, in nanoseconds.
+    /// One value for each class, in nanoseconds.
     rounds: Vec<Vec<u64>>,
-    /// What tells nobody anything, in nanoseconds.
+    /// The bound within which a difference is harmless, in nanoseconds.
     harmless: i64,
 }
 
-/// What one class' times say.
+/// The evaluation of one class.
 pub struct Verdict<'a> {
     class: &'a Class,
-    /// The median of the paired differences between the bounds of its 95 % interval, nanoseconds.
+    /// The lower bound, the median and the upper bound of the paired differences (95 % interval),
+    /// in nanoseconds.
     interval: (i64, i64, i64),
-    /// Standard deviations of the sign test and of Wilcoxon's.
+    /// The results of the sign test and of Wilcoxon's test, in standard deviations.
     z: (f64, f64),
-    /// The smaller of their probabilities, corrected by Holm.
+    /// The smaller p-value of the two tests, with Holm's correction.
     chance: f64,
-    /// What tells nobody anything, in nanoseconds.
+    /// The bound within which a difference is harmless, in nanoseconds.
     harmless: i64,
 }
 
-/// What a race proves.
+/// The result of a race.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// The control was seen, and nothing else.
+    /// Only the control was detected.
     Alike,
-    /// It proves nothing: the control was not seen, or an interval is wider than the bound.
+    /// The race proves nothing: the control was not detected, or an interval is wider than the
+    /// bound.
     Blind,
-    /// Time tells at least one class.
+    /// Time distinguishes at least one class.
     Told,
 }
 
 impl End {
-    /// The worse of two.
+    /// The worse of two results.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         match (self, other) {
@@ -71,7 +73,7 @@ impl End {
         }
     }
 
-    /// What a command ends with.
+    /// The exit code of a command with this result.
     pub fn code(&self) -> u8 {
         match self {
             Self::Alike => 0,
@@ -80,7 +82,7 @@ impl End {
         }
     }
 
-    /// What it means.
+    /// The result in words.
     pub fn sentence(&self) -> &'static str {
         match self {
             Self::Alike => "alike: time tells nothing but the control",
@@ -93,12 +95,12 @@ impl End {
 }
 
 impl Race {
-    /// Nothing measured yet.
+    /// A race without measurements.
     pub fn new(classes: Vec<Class>) -> Self {
         Self { classes, rounds: Vec::new(), harmless: HARMLESS }
     }
 
-    /// A difference within so many nanoseconds, instead of 50, tells nobody anything, however certain it
+    /// Replaces the bound of 50 ns within which a difference is harmless, however significant it
     /// is.
     #[must_use]
     pub fn harmless_within(self, harmless: i64) -> Self {
@@ -110,7 +112,7 @@ impl Race {
         &self.classes
     }
 
-    /// The places of the classes in an order that `random` decides.
+    /// A permutation of the class indices, determined by `random`.
     pub fn order(&self, random: &[u8]) -> Vec<usize> {
         let mut order: Vec<_> = (0..self.classes.len()).collect();
         for (last, byte) in (1..order.len()).rev().zip(random) {
@@ -119,12 +121,12 @@ impl Race {
         order
     }
 
-    /// Keeps one round: the time of each class, in nanoseconds.
+    /// Stores the times of one round, in nanoseconds, one for each class.
     pub fn round(&mut self, times: Vec<u64>) {
         self.rounds.push(times);
     }
 
-    /// What each class that is compared says.
+    /// The evaluation of each class that is compared with another one.
     pub fn verdicts(&self) -> Vec<Verdict<'_>> {
         let compared: Vec<_> = self
             .classes
@@ -134,7 +136,7 @@ impl Race {
             .collect();
         let mut verdicts: Vec<_> =
             compared.iter().map(|(place, class)| self.verdict(*place, class)).collect();
-        // Two tests of each.
+        // Two tests for each class are corrected together.
         let chances: Vec<_> = verdicts
             .iter()
             .flat_map(|verdict| [two_sided(verdict.z.0), two_sided(verdict.z.1)])
@@ -163,8 +165,8 @@ impl Race {
         }
     }
 
-    /// How probable it is that the classes that must be alike differ so much by chance (Friedman),
-    /// over those compared with the class at `against`.
+    /// The p-value of Friedman's test over the classes that must be alike and are compared with the
+    /// class at `against`.
     pub fn together(&self, against: usize) -> f64 {
         let alike = |class: &Class| class.against == against && class.expected == Expected::Alike;
         let places: Vec<_> =
@@ -175,8 +177,9 @@ impl Race {
         friedman(&self.rounds.iter().map(of).collect::<Vec<_>>())
     }
 
-    /// Prints the table, and says what it proves: alike means that every interval lies within `bound`
-    /// nanoseconds of 0, and that no test tells a class but one whose interval is harmless.
+    /// Prints the table and returns the result: [`End::Told`] if time distinguishes a class,
+    /// otherwise [`End::Alike`] if the control was detected and every interval lies within `bound`
+    /// nanoseconds of 0, otherwise [`End::Blind`].
     pub fn end(&self, bound: i64) -> End {
         say(&format!(
             "{:<44} {:>9} {:>19} {:>7} {:>7} {:>9}",
@@ -217,7 +220,7 @@ impl Verdict<'_> {
         from >= -bound && to <= bound
     }
 
-    /// Whether time tells what it must not.
+    /// Whether time distinguishes a class that must be indistinguishable.
     fn is_told(&self) -> bool {
         self.class.expected == Expected::Alike && self.differs() && !self.is_within(self.harmless)
     }
@@ -268,7 +271,7 @@ mod tests {
             class("other", Expected::Alike),
             class("control", Expected::Slower),
         ]);
-        // Knuth's generator, so that the test says the same each time.
+        // Knuth's linear congruential generator, so that the test is deterministic.
         let mut state = 1_u64;
         let mut noise = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -296,7 +299,7 @@ mod tests {
         let race = race_with(100, [0, 20, 100]);
         assert!(race.verdicts().iter().all(Verdict::differs));
         assert_eq!(race.end(50), End::Alike);
-        // Negative control: as certain, and not harmless.
+        // Negative control: equally significant, but not harmless.
         assert_eq!(race_with(100, [0, 60, 100]).end(50), End::Told);
         assert_eq!(race_with(100, [0, 60, 100]).end(500), End::Told);
     }
@@ -306,7 +309,7 @@ mod tests {
         let race = |slower| race_with(100, [0, slower, 1_000]).harmless_within(500);
         assert_eq!(race(60).end(500), End::Alike);
         assert_eq!(race(600).end(500), End::Told);
-        // Nor does what is harmless count where the interval must be narrower.
+        // A harmless difference does not excuse an interval that exceeds the bound.
         assert_eq!(race(60).end(50), End::Blind);
     }
 

@@ -1,20 +1,21 @@
-//! Tests that ask nothing of the distribution.
+//! Statistical tests that assume no particular distribution.
 
 use std::f64::consts::SQRT_2;
 
-/// How probable it is to be at least so many standard deviations off by chance, to either side.
+/// The two-sided p-value of a normal deviate.
 pub fn two_sided(z: f64) -> f64 {
     libm::erfc(z.abs() / SQRT_2)
 }
 
-/// The sign test: how many standard deviations there are more positive differences than half.
+/// The sign test: the excess of positive differences over half, in standard deviations.
 pub fn sign(differences: &[i64]) -> f64 {
     let count = |sign| real(differences.iter().filter(|one| one.signum() == sign).count());
     let (more, less) = (count(1), count(-1));
     if more + less == 0.0 { 0.0 } else { (more - less) / (more + less).sqrt() }
 }
 
-/// Wilcoxon's signed-rank test, as standard deviations. Zeros are left out, ties share their rank.
+/// Wilcoxon's signed-rank test, in standard deviations. Zeros are left out, and ties share their
+/// rank.
 pub fn wilcoxon(differences: &[i64]) -> f64 {
     let mut sizes: Vec<_> = differences.iter().copied().filter(|one| *one != 0).collect();
     sizes.sort_unstable_by_key(|one| one.unsigned_abs());
@@ -31,8 +32,8 @@ pub fn wilcoxon(differences: &[i64]) -> f64 {
     if variance > 0.0 { (sum - mean) / variance.sqrt() } else { 0.0 }
 }
 
-/// The median, and what bounds it with 95 % confidence: order statistics, whatever the
-/// distribution. All 0 if there is nothing.
+/// The lower bound, the median and the upper bound of its 95 % confidence interval, from order
+/// statistics, for any distribution. All are 0 for an empty slice.
 pub fn median_interval(differences: &[i64]) -> (i64, i64, i64) {
     let mut sorted = differences.to_vec();
     sorted.sort_unstable();
@@ -42,8 +43,8 @@ pub fn median_interval(differences: &[i64]) -> (i64, i64, i64) {
     (at(middle.saturating_sub(away)), at(middle), at(middle + away))
 }
 
-/// Friedman's test over all classes at once: how probable the differences of their rank sums are
-/// by chance. `rounds` holds one value a class each.
+/// The p-value of Friedman's test over all classes. `rounds` holds one value for each class in each
+/// round.
 pub fn friedman(rounds: &[Vec<u64>]) -> f64 {
     let classes = rounds.first().map_or(0, Vec::len);
     if classes < 2 {
@@ -73,7 +74,7 @@ pub fn friedman(rounds: &[Vec<u64>]) -> f64 {
     if scale > 0.0 { chi_square_above(spread / scale, k - 1.0) } else { 1.0 }
 }
 
-/// Holm's correction for having asked several times: the same probabilities, in the same order.
+/// Holm's correction of p-values for multiple tests, in the same order.
 pub fn holm(probabilities: &[f64]) -> Vec<f64> {
     let mut order: Vec<_> = probabilities.iter().copied().enumerate().collect();
     order.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
@@ -88,15 +89,15 @@ pub fn holm(probabilities: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// How probable a chi-square of at least `x` is (Wilson and Hilferty's cube root, good to
-/// a tenth of the probability).
+/// The probability of a chi-square of at least `x` (cube-root approximation by Wilson and Hilferty,
+/// accurate to a tenth of the probability).
 fn chi_square_above(x: f64, degrees: f64) -> f64 {
     let part = 2.0 / (9.0 * degrees);
     let z = ((x / degrees).cbrt() - (1.0 - part)) / part.sqrt();
     libm::erfc(z / SQRT_2) / 2.0
 }
 
-/// A count as a number to calculate with; above 2^32 it stays there.
+/// Converts a count; counts above 2^32 - 1 saturate.
 pub(crate) fn real(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -136,7 +137,7 @@ mod tests {
     fn wilcoxon_weighs_by_rank() {
         // Ranks 1 to 6, of which 1 is negative: W+ = 20, mean 10.5, variance 22.75.
         close(wilcoxon(&[-1, 2, 3, 4, 5, 6]), 9.5 / 22.75_f64.sqrt());
-        // Two share ranks 1 and 2: W+ = 1.5, mean 1.5.
+        // Two differences share ranks 1 and 2: W+ = 1.5, mean 1.5.
         close(wilcoxon(&[-1, 1]), 0.0);
     }
 

@@ -1,4 +1,4 @@
-//! Accounts: aggregated in batches, correlated, listed, and gone when the source says so.
+//! Accounts: aggregated in batches, correlated, listed, and removed with their entry at the source.
 
 use hyper::StatusCode;
 use rekey::{
@@ -39,7 +39,7 @@ fn listed(native: &str, uid: &str) -> Listed {
     }
 }
 
-/// An LDAP source correlated by `uid` with `attribute`.
+/// An LDAP source whose `uid` is correlated with `attribute`.
 async fn source(site: &Site, attribute: &str) -> (String, SourceId) {
     let (admin, token) = admin(site).await;
     let attributes = json!({

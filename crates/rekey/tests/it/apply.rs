@@ -1,4 +1,4 @@
-//! `rekey apply`: a file is made true, once.
+//! `rekey apply`: one run establishes the state that a file describes.
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ clients:
   - {name: portal, grantTypes: [CLIENT_CREDENTIALS, AUTHORIZATION_CODE], redirectUris: ["https://portal.example.com/cb"]}
 "#;
 
-/// As after `init`: an administrator, the source to sign in to, and a policy.
+/// The state after `init`: an administrator, the built-in source, and a policy.
 async fn initialised(site: &Site) -> tempfile::TempDir {
     let admin = NewIdentity {
         alias: "admin".into(),
@@ -154,7 +154,7 @@ async fn a_new_endpoint_costs_the_stored_secret(site: Site) {
     assert_ne!(key, new_key);
     assert_eq!(after.version, before.version + 1);
 
-    // Sent anew, it stays.
+    // The secret is in the file again, so it stays stored.
     applied(&site, FILE, folder.path(), false).await;
     let (back, newest) = read().await;
     assert!(back.connector_attributes.0.contains_key("bindPassword"));

@@ -1,4 +1,4 @@
-//! Deeds that wait together share a transaction, and none of them notices.
+//! Concurrent transactions that share a commit: none is affected by another.
 
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -21,8 +21,8 @@ quiet_on_both_stores!(
     what_failed_alone_is_told_alone,
 );
 
-/// Keeps every writer of the store busy until the sender is dropped: what is written meanwhile
-/// waits together.
+/// Occupies every writer of the store until the sender is dropped: transactions submitted meanwhile
+/// wait in the queue together.
 async fn hold_up(site: &Quiet) -> mpsc::Sender<()> {
     let (release, held) = mpsc::channel::<()>();
     let held = Arc::new(Mutex::new(held));
@@ -34,7 +34,7 @@ async fn hold_up(site: &Quiet) -> mpsc::Sender<()> {
             let deed = move |_: &mut Tx<'_>| {
                 if let Some(started) = started.lock().unwrap().take() {
                     started.send(()).unwrap();
-                    // The one that has it waits; the others wait for it.
+                    // One writer waits for the channel, the others for its mutex.
                     let _ = held.lock().unwrap().recv();
                 }
                 Ok::<_, Error>(())
@@ -46,7 +46,7 @@ async fn hold_up(site: &Quiet) -> mpsc::Sender<()> {
     release
 }
 
-/// Lets what waits get in line, and the writers go.
+/// Lets the pending transactions enter the queue, then frees the writers.
 async fn release(held: mpsc::Sender<()>) {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
@@ -78,7 +78,7 @@ async fn changes_accepted_at_once_have_one_order_on_every_account(site: Quiet) {
     assert_eq!(accepted.len(), count);
     let waiting = "SELECT count(*) AS value FROM password_change WHERE state = 0";
     assert_eq!(site.count(waiting).await, 3, "one of each person's is left");
-    // On every account the same one is left, and it is the last.
+    // On every account the same change is still open, and it is the last one.
     let left = "SELECT count(*) AS value FROM password_change_target t WHERE t.state = 0";
     assert_eq!(site.count(left).await, 9);
     let not_last = "SELECT count(*) AS value FROM password_change_target t WHERE t.state = 0 AND EXISTS (
@@ -111,7 +111,7 @@ async fn a_ciphertext_sent_many_times_at_once_is_one_change(site: Quiet) {
             (number, Err(error)) => refused.push((number, error.to_string())),
         }
     }
-    // Whoever came first has it, and all of theirs are the same.
+    // One person's request was first, and all accepted resends have its id.
     ids.dedup();
     assert_eq!(ids.len(), 1, "{ids:?}");
     assert!(refused.iter().all(|(_, why)| why.contains("already used")), "{refused:?}");
@@ -130,7 +130,8 @@ async fn a_deed_that_fails_spoils_no_other(site: Quiet) {
                 let name = format!("number {number}");
                 tx.settle_setting(&name, "here")?;
                 match number % 10 {
-                    // Its own reason, one of the database, and one that it keeps to itself.
+                    // Failures by the transaction's own error, by a constraint of the database, and
+                    // by a panic.
                     3 => Err(Error::Internal(name)),
                     5 => Ok(tx.set_source_health(&SourceId::new(), 1, true, "x").map(|_| ())?),
                     7 => Ok(tx.delete_client(&rekey::model::id::ClientId::new())?),
@@ -162,7 +163,7 @@ async fn what_failed_alone_is_told_alone(site: Quiet) {
         let store = site.app.store.clone();
         tokio::spawn(async move {
             let deed = move |tx: &mut Tx<'_>| -> Result<(), Error> {
-                // Half of them are the second with their id.
+                // Two transactions insert each id: the second of each pair fails.
                 let id = format!("{}", number / 2);
                 Ok(tx.insert_signing_key(&id, b"nothing")?)
             };
@@ -178,7 +179,7 @@ async fn what_failed_alone_is_told_alone(site: Quiet) {
     }
 }
 
-/// A connection that ended while nobody used it is no reason to fail.
+/// Ended idle connections must be replaced without an error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_have_ended_are_replaced() {
     let Some(url) = crate::site::postgres_url().await else { return };
@@ -186,7 +187,7 @@ async fn connections_that_have_ended_are_replaced() {
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     for round in 0..3 {
-        // Every thread has a connection, as far as that can be had from outside.
+        // Enough concurrent reads that every pooled connection is in use.
         let used = (0..32).map(|_| site.app.store.read(|tx| tx.setting("x")));
         for used in join_all(used).await {
             used.unwrap();
@@ -212,7 +213,8 @@ async fn connections_that_have_ended_are_replaced() {
     }
 }
 
-/// In a shared transaction nobody waits long for a lock; alone, as long as it takes.
+/// In a shared transaction a lock is waited for briefly only; a transaction alone waits as long as
+/// necessary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_that_is_held_elsewhere_is_waited_for() {
     let Some(url) = crate::site::postgres_url().await else { return };
@@ -235,7 +237,7 @@ async fn an_account_that_is_held_elsewhere_is_waited_for() {
         tokio::spawn(async move { accept::accept(&app, &client, ask).await.unwrap() })
     }));
     release(held).await;
-    // Longer than anybody waits in a shared transaction.
+    // Longer than the lock timeout of a shared transaction.
     let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
         AND wait_event_type = 'Lock' AND query_start < clock_timestamp() - interval '400 ms'";
     while client.query(waits, &[]).await.unwrap().is_empty() {

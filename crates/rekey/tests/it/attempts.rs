@@ -1,5 +1,5 @@
-//! What changes nothing and is recorded all the same: refusals, and reads of administrators. A
-//! flood of one kind hides no other, and fills no store.
+//! Recorded attempts that change nothing: refusals, and reads of administrators. A flood of one
+//! kind must hide no other kind, and must not fill the store.
 
 use std::time::Duration;
 
@@ -33,11 +33,11 @@ on_both_stores!(
     a_read_of_an_administrator_is_recorded_once_an_hour,
 );
 
-/// The rows with this action, the first one first.
+/// The rows with this action, in the order in which they were written.
 pub(crate) async fn rows(site: &Site, action: &str) -> Vec<Event> {
     attempts_written(&site.app.audit).await;
     let look = |tx: &mut Tx<'_>| -> rekey::store::Result<Vec<Event>> {
-        // In this order a row that gets its place meanwhile is read twice, not never.
+        // In this order of queries, a row that is chained meanwhile is read twice instead of never.
         let mut rows = tx.unchained(i64::MIN, 10_000)?;
         rows.extend(tx.links(0, 10_000)?.into_iter().filter_map(|link| link.event));
         Ok(rows)
@@ -60,7 +60,8 @@ fn detail(row: &Event) -> Value {
     serde_json::from_str(&row.detail).unwrap()
 }
 
-/// The sums that follow are written within a second of the time at which they may be.
+/// Waits for the row with the count of attempts that were not recorded: it is written within one
+/// second of its due time.
 async fn missed(site: &Site, action: &str) -> Event {
     loop {
         let with_count = |row: &Event| detail(row).get("notRecorded").is_some();
@@ -135,7 +136,7 @@ async fn a_flood_at_one_person_hides_no_other(site: Site) {
     assert!(!sign_in(&site, "bob", "wrong").await);
     let rows = rows(&site, "USER_SIGN_IN").await;
     let of = |id: &str| rows.iter().filter(|row| row.object == id).count();
-    // A wrong password, and a name that is locked after it, are two reasons with a budget each.
+    // A wrong password and the lock-out after it are two reasons, each with a budget of its own.
     assert!((20..=40).contains(&of(abby.id.as_str())), "{}", of(abby.id.as_str()));
     assert_eq!(of(bob.id.as_str()), 1);
 }
@@ -205,7 +206,7 @@ async fn a_dead_token_is_recorded(site: Site) {
     assert_eq!((used.actor.as_str(), used.object.as_str()), (id.as_str(), personal.id.as_str()));
     assert_eq!(used.failure.as_deref(), Some("the identity is disabled or gone"));
 
-    // What rekey never signed is anybody's, and no row.
+    // A token that rekey never signed is attributable to nobody, so it is not recorded.
     site.get("/v3/sources").token("a.b.c").send().await.assert(StatusCode::UNAUTHORIZED);
     assert_eq!(rows(&site, "ACCESS_TOKEN_REFUSED").await.len(), 2);
 }
@@ -255,7 +256,7 @@ async fn a_refused_change_of_a_source_is_recorded(site: Site) {
         let denied = rows(&site, "ACCESS_DENIED").await.pop().unwrap();
         assert_eq!((denied.actor.as_str(), denied.object.as_str()), (who.id.as_str(), id));
         assert_eq!(detail(&denied)["operation"], "PATCH /sources/{id}");
-        // Words of a caller's own get into no row.
+        // Text chosen by the caller must not get into a row.
         let words = json!("look%20at%20me");
         patch(&site, &token, &words, rename.clone()).await.assert(status);
         assert_eq!(rows(&site, "ACCESS_DENIED").await.pop().unwrap().object, "unknown");

@@ -1,5 +1,4 @@
-//! The audit trail: whatever is altered in it behind rekey's back is found and named, by the
-//! command that people run.
+//! The audit trail: `rekey audit verify` must find and name every alteration made without rekey.
 
 use std::{fs, process::Output};
 
@@ -17,15 +16,15 @@ on_both_stores!(
     what_is_done_is_recorded_with_its_origin,
 );
 
-/// A rekey whose store the test alters by SQL.
+/// A rekey whose store the test alters with SQL.
 pub(crate) struct Trail {
     place: Place,
-    /// PostgreSQL's; none for the SQLite file.
+    /// The URL of a PostgreSQL store; `None` for a SQLite file.
     url: Option<String>,
 }
 
 impl Trail {
-    /// A dozen entries, in several checkpoints.
+    /// Creates a trail of a dozen entries, with several signed checkpoints.
     pub(crate) fn new(url: Option<String>) -> Self {
         let trail = Self { place: Place::new(), url };
         trail.run(&["init"]);
@@ -50,7 +49,7 @@ impl Trail {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The exit code of `audit verify`, and what it found.
+    /// Runs `audit verify`; returns its exit code and its findings.
     pub(crate) fn verify(&self, more: &[&str]) -> (i32, Value) {
         let output = self.output(&[&["audit", "verify", "--json"], more].concat());
         let found = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
@@ -63,14 +62,14 @@ impl Trail {
         found
     }
 
-    /// Keeps the trail as it is now, for [`Trail::restore`].
+    /// Copies the tables of the trail, for [`Trail::restore`].
     pub(crate) async fn keep(&self) {
         for table in TABLES {
             self.sql(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
         }
     }
 
-    /// What was altered since is as it was.
+    /// Replaces the tables of the trail by the copies.
     pub(crate) async fn restore(&self) {
         for table in TABLES {
             let sql =
@@ -87,7 +86,7 @@ impl Trail {
         }
     }
 
-    /// A number.
+    /// The number that a query returns.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         match &self.url {
             Some(url) => connected(url).await.query_one(sql, &[]).await.unwrap().get(0),
@@ -106,12 +105,12 @@ async fn connected(url: &str) -> Client {
     client
 }
 
-/// The row at a place of the chain.
+/// The SQL condition for the row at a position of the chain.
 fn at(position: i64) -> String {
     format!("seq = (SELECT seq FROM audit_chain WHERE position = {position})")
 }
 
-/// The end of the trail deleted.
+/// SQL that deletes the end of the trail.
 fn cut_rows(position: i64) -> String {
     format!(
         "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit_chain WHERE position >= {position});
@@ -119,17 +118,17 @@ fn cut_rows(position: i64) -> String {
     )
 }
 
-/// The checkpoints that would tell.
+/// SQL that deletes the signed checkpoints by which a shortened trail would be noticed.
 fn cut_checkpoints(position: i64) -> String {
     format!("DELETE FROM audit_checkpoint WHERE size > {position}")
 }
 
-/// What the trail consists of.
+/// The tables of the trail.
 const TABLES: [&str; 5] = ["audit", "audit_chain", "audit_checkpoint", "audit_personal", "setting"];
 const COLUMNS: &str = "at, actor, action, object, detail, failure, origin, mac";
 
-/// What is done to the trail, where and as what it must be found: with a position, that of a
-/// finding; `None` for the trail as a whole.
+/// The alterations: each with its SQL, the positions of the expected findings (`None` for the trail
+/// as a whole), and the kind of finding.
 fn alterations() -> Vec<(&'static str, String, Vec<Option<i64>>, &'static str)> {
     let edit = |what: &str| format!("UPDATE audit SET {what} WHERE {}", at(3));
     vec![
@@ -217,7 +216,7 @@ async fn alterations_are_named(url: Option<String>) {
         }
         trail.restore().await;
     }
-    // What is put back as it was is sound again: what was found came of the alterations only.
+    // The restored trail verifies: all findings were caused by the alterations.
     trail.assert_sound(&[]);
     trail.sql("UPDATE audit SET actor = 'nobody' WHERE seq = 4").await;
     let said = String::from_utf8(trail.output(&["audit", "verify"]).stdout).unwrap();
@@ -237,7 +236,7 @@ async fn an_alteration_is_named_on_postgres() {
     }
 }
 
-/// A row's number, found in a finding.
+/// The sequence number of each finding's row.
 fn rows(found: &Value) -> Vec<&Value> {
     found["findings"].as_array().unwrap().iter().map(|finding| &finding["seq"]).collect()
 }
@@ -248,7 +247,7 @@ async fn ends_are_named(url: Option<String>) {
     let entries = trail.assert_sound(&[])["entries"].as_i64().unwrap();
     let end = entries - 2;
 
-    // Without its last rows it ends before its newest checkpoint.
+    // Without its last rows, the trail ends before its newest signed checkpoint.
     trail.keep().await;
     trail.sql(&cut_rows(end)).await;
     let (code, found) = trail.verify(&[]);
@@ -257,7 +256,8 @@ async fn ends_are_named(url: Option<String>) {
         format!("cut: the newest checkpoint covers {entries} entries, and only {end} are there");
     assert_eq!(found["findings"][0]["what"], what, "{found}");
 
-    // Without the checkpoints as well, only one that was kept elsewhere tells.
+    // With the checkpoints deleted as well, only a checkpoint that was kept elsewhere reveals the
+    // cut.
     trail.sql(&cut_checkpoints(end)).await;
     trail.assert_sound(&[]);
     for kept in [checkpoint.clone(), format!("{checkpoint:?}")] {
@@ -270,7 +270,7 @@ async fn ends_are_named(url: Option<String>) {
         assert_eq!(found["findings"][0]["what"], what, "{found}");
     }
     trail.restore().await;
-    // It fits the trail it is of, though that has grown.
+    // An older checkpoint of the same trail is still valid after the trail has grown.
     trail.run(&["token", "create", "--name", "later"]);
     fs::write(trail.place.path("kept"), &checkpoint).unwrap();
     trail.assert_sound(&["--checkpoint", "kept"]);
@@ -279,7 +279,7 @@ async fn ends_are_named(url: Option<String>) {
     assert_eq!(code, 1);
     assert!(found["findings"][0]["what"].as_str().unwrap().contains("its signature is wrong"));
 
-    // A row that was put there before a server chains it is chained, and known all the same.
+    // A row inserted before a server chains new rows is chained, and still found to be forged.
     let sql =
         "INSERT INTO audit (at, actor, action, object, detail) VALUES (1, 'a', 'b', 'c', '{}')";
     trail.sql(sql).await;
@@ -315,7 +315,7 @@ fn rows_from_before_there_were_digests_are_taken_over() {
     trail.assert_sound(&[]);
 }
 
-/// The command, beside a site's server.
+/// Runs a rekey command on the store of a running server.
 pub(crate) fn beside(site: &Site, arguments: &[&str]) -> Output {
     let place = Place::new();
     let mut command = place.command(arguments);
@@ -325,7 +325,7 @@ pub(crate) fn beside(site: &Site, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// Every entry of the trail.
+/// Exports every entry of the trail.
 pub(crate) async fn exported(site: &Site) -> Vec<Value> {
     attempts_written(&site.app.audit).await;
     Chainer::default().finish(&site.app.audit).await.unwrap();

@@ -1,5 +1,5 @@
-//! Everyone asks for everything, and gets what the table says: every level, pair of levels and
-//! kind of client, on every route, about their own, somebody else's, and what is not there.
+//! The authorization table, tested completely: every level, pair of levels and kind of client calls
+//! every route about its own objects, other people's objects, and unknown ones.
 
 use hyper::{Method, StatusCode, header};
 use rekey::{http::api, model::level::Level};
@@ -33,7 +33,7 @@ async fn everyone_gets_what_the_table_says(site: Site) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The negative control: the same comparison, with cells that are not true.
+/// The negative control: the same comparison with wrong cells must fail.
 async fn a_wrong_cell_is_found(site: Site) {
     let world = World::small(site, &[Level::SourceSubadmin]).await;
     for (route, about, column, cell) in [
@@ -112,10 +112,12 @@ fn routes() -> Vec<String> {
 }
 
 impl World {
-    /// Asks for every cell: how many there were, and which answers are not what stands there.
+    /// Sends a request for every cell; returns their number, and the answers that differ from the
+    /// table.
     async fn compare(&self, table: &Table) -> (usize, Vec<String>) {
         let (mut asked, mut wrong) = (0, Vec::new());
-        // What is refused comes first: while nothing is at work, it can be seen that nothing moved.
+        // Refused requests come first: while no job is running, a change of the store would be
+        // their effect.
         for refused in [true, false] {
             for (actor, block) in self.all(table) {
                 for (at, row) in block.rows.iter().enumerate() {
@@ -141,7 +143,7 @@ impl World {
         self.actors.iter().flat_map(|actor| table.routes.iter().map(move |block| (actor, block)))
     }
 
-    /// Why the answer is not the expected one.
+    /// Returns why the answer is not the expected one, or `None` if it is.
     async fn judge(
         &self,
         actor: &Actor,
@@ -168,8 +170,9 @@ impl World {
         }
     }
 
-    /// What is somebody else's, and what is not there, must get the same answer, byte for byte,
-    /// from whoever is refused both. An API client may know all there is.
+    /// Returns the routes on which a caller who is refused both can distinguish another person's
+    /// object from an unknown one: the answers must be identical byte for byte. API clients are
+    /// exempt, because they may know of every object.
     async fn told_apart(&self, table: &Table, actor: &Actor, block: &Block) -> Vec<String> {
         let mut told = Vec::new();
         for (hidden, unknown) in block.pairs() {
@@ -191,7 +194,7 @@ impl World {
         told
     }
 
-    /// Rises with everything that is done and kept; rows about attempts are not about what was done.
+    /// A count that grows with every completed action. Audit rows about attempts do not count.
     async fn deeds(&self) -> i64 {
         let sql = "SELECT (SELECT count(*) FROM audit
                          WHERE action NOT IN ('ACCESS_DENIED', 'ACCESS_TOKEN_REFUSED', 'ADMINISTRATIVE_READ'))
@@ -202,7 +205,7 @@ impl World {
     }
 }
 
-/// Everything a caller sees but what differs from one answer to the next: its id, and the time.
+/// Everything visible in an answer except its tracking id and its date.
 fn without_ids(answer: &Answer) -> String {
     let tracking = answer.headers["slpt-request-id"].to_str().unwrap();
     let mut headers: Vec<_> = answer

@@ -1,4 +1,5 @@
-//! The states of a change: what the store may hold, and what counts as a failure of a source.
+//! The states of a change: those that the store may hold, and the faults that count as a failure of
+//! a source.
 
 use std::{sync::Arc, time::Instant};
 
@@ -42,7 +43,7 @@ async fn an_unknown_state_of_an_account_ends_no_change(site: Quiet) {
     assert_eq!(site.count("SELECT state AS value FROM password_change_target").await, 9);
 }
 
-/// A system that answers every write with a fault of this kind.
+/// A system that answers every observation with a fault of this kind.
 struct Refusing(FaultKind);
 
 #[async_trait]

@@ -1,4 +1,5 @@
-//! A claim takes no more of a source than it has permits, and no source delays another.
+//! Claims: a claim takes no more changes of a source than it has permits, and no source delays
+//! another.
 
 use std::{
     sync::Arc,
@@ -34,14 +35,14 @@ quiet_on_both_stores!(
     ten_thousand_that_wait_are_not_read_by_a_claim,
 );
 
-/// More workers than anything here has changes.
+/// More workers than any test here has changes.
 const IDLE: Free = Free { workers: 64, ends: 4 };
 
 async fn source(site: &Quiet, name: &str) -> SourceId {
     site.source(name, rekey::model::source::BUILT_IN, json!({})).await
 }
 
-/// One change each of so many people on a source.
+/// Accepts one change for each of `count` new people on a source.
 async fn changes(site: &Quiet, source: &SourceId, names: &str, count: usize) -> Vec<Accepted> {
     let mut accepted = Vec::new();
     for number in 0..count {
@@ -51,7 +52,7 @@ async fn changes(site: &Quiet, source: &SourceId, names: &str, count: usize) -> 
     accepted
 }
 
-/// How many of a source were taken.
+/// The number of claimed changes of a source.
 fn of(taken: &Taken, source: &SourceId) -> usize {
     taken.changes.iter().filter(|(change, _)| change.source_id == *source).count()
 }
@@ -63,7 +64,7 @@ async fn a_claim_takes_no_more_of_a_source_than_it_has_permits(site: Quiet) {
     let most = site.app.config.changes.per_source;
     let first = claim(&site.app, IDLE).await.unwrap();
     assert_eq!((of(&first, &full), of(&first, &site.login)), (most, 3));
-    // The longest due come first, and the others keep their places.
+    // The changes that have been due longest come first, and the others keep their order.
     let mut ids: Vec<_> = first.changes.iter().map(|(change, _)| change.id.clone()).collect();
     ids.retain(|id| waiting.iter().any(|accepted| accepted.id == *id));
     ids.sort();
@@ -81,7 +82,7 @@ async fn a_claim_takes_no_more_of_a_source_than_it_has_permits(site: Quiet) {
     assert_eq!(of(&third, &full), free);
     drop((held, second, third));
 
-    // All end, in the usual way.
+    // All changes end as usual.
     site.app.clock.turn(change_password::LEASE + Duration::from_secs(1));
     loop {
         let taken = claim(&site.app, IDLE).await.unwrap();
@@ -106,7 +107,7 @@ async fn a_group_needs_a_permit_of_every_member(site: Quiet) {
     let both = site.person("both", &[&one, &two]).await;
     let waits = site.change(&both, &one, "correct horse battery").await;
     changes(&site, &one, "o", 10).await;
-    // The group waits for its second member, and those behind it do not wait for the group.
+    // The group waits for its second member; changes behind it do not wait for the group.
     let others = claim(&site.app, IDLE).await.unwrap();
     assert_eq!(of(&others, &one), 7);
     assert!(others.changes.iter().all(|(change, _)| change.id != waits.id));
@@ -120,7 +121,7 @@ async fn a_group_needs_a_permit_of_every_member(site: Quiet) {
     site.assert_ended(&waits, State::Finished).await;
 }
 
-/// A source's link, as changes use it.
+/// The handle of a source that changes use.
 async fn link(site: &Quiet, source: &SourceId) -> Arc<SourceHandle> {
     let id = source.clone();
     let source = site.app.store.read(move |tx| tx.source(&id)).await.unwrap().unwrap();
@@ -158,7 +159,7 @@ async fn what_has_expired_ends_although_its_source_is_full(site: Quiet) {
     let held = claim(&site.app, IDLE).await.unwrap();
     site.app.clock.turn(site.app.config.changes.deadline);
     let ends = claim(&site.app, IDLE).await.unwrap();
-    // Those under way count as lost by now, and are taken over.
+    // The claims under way have lapsed by now, and are taken over.
     assert_eq!(ends.changes.len(), 20);
     for (change, permit) in ends.changes {
         assert!(permit.is_none());
@@ -206,7 +207,7 @@ async fn what_is_left_of_a_group_waits_for_its_own_sources_only(site: Quiet) {
     assert_eq!(names, [left.to_string()]);
 }
 
-/// So many changes that wait for a source, as they are after an outage.
+/// Inserts many changes that wait for a source, as after an outage.
 async fn fill(site: &Quiet, source: &SourceId, from: usize, count: usize) {
     let (id, now) = (source.clone(), site.app.clock.now());
     let deadline = now.plus(Duration::from_mins(15));
@@ -236,8 +237,8 @@ async fn fill(site: &Quiet, source: &SourceId, from: usize, count: usize) {
     .await;
 }
 
-/// The shortest time of several rounds of what a worker does while nothing can be taken of a source,
-/// and one change of another.
+/// The shortest time, over 20 rounds, of a worker's claim while a source is full and another source
+/// has one change.
 async fn shortest_claim(site: &Quiet, full: &SourceId, other: &SourceId) -> Duration {
     let mut shortest = Duration::MAX;
     for _ in 0..20 {
@@ -269,7 +270,7 @@ async fn ten_thousand_that_wait_are_not_read_by_a_claim(site: Quiet) {
     fill(&site, &other, 10, 1).await;
     let few = shortest_claim(&site, &full, &other).await;
     fill(&site, &full, 100, 10_000).await;
-    // PostgreSQL makes its plans anew once a second, from the size the table has by then.
+    // PostgreSQL makes new plans once a second, from the table's size at that time.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let many = shortest_claim(&site, &full, &other).await;
     println!("a claim beside 10 waiting changes: {few:?}, beside 10,010: {many:?}");

@@ -1,4 +1,4 @@
-//! The command line, as the binary that people run.
+//! The command line, tested with the real binary.
 
 use std::{
     env, fs,
@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The binary in a folder of its own, without settings from outside.
+/// A folder in which the binary runs, without settings from the environment.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -39,14 +39,14 @@ impl Place {
         self.command(arguments).output().unwrap()
     }
 
-    /// Its standard output, read as one JSON value.
+    /// The standard output, parsed as one JSON value.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// The sentence it fails with.
+    /// The error message with which the command fails.
     fn fails(&self, arguments: &[&str]) -> String {
         sentence(&self.run(arguments))
     }
@@ -75,7 +75,7 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) base: String,
     pub(crate) before: Vec<String>,
-    /// Kept, so that the server may still speak.
+    /// Kept open, so that the server can still write to its standard output.
     out: Option<BufReader<ChildStdout>>,
 }
 
@@ -96,7 +96,7 @@ impl Server {
         server
     }
 
-    /// What it wrote in its log until then.
+    /// Stops the server; returns its log.
     pub(crate) fn stop(mut self) -> String {
         assert!(self.out.is_some());
         let id = self.child.id().to_string();
@@ -140,7 +140,7 @@ fn only_a_terminal_is_told_the_first_secret() {
     let block = said.find(|line| line.as_ref().unwrap().contains("SAIL_CLIENT_SECRET")).unwrap();
     let secret = bootstrap(&place)["apiClientSecret"].as_str().unwrap().to_owned();
     assert!(block.unwrap().trim_end().ends_with(&format!("SAIL_CLIENT_SECRET={secret}")));
-    // It ends what it runs, unless it is killed.
+    // On SIGTERM, `script` ends the server that it runs; when killed, it cannot.
     let id = terminal.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     terminal.wait().unwrap();
@@ -221,7 +221,7 @@ async fn the_first_credentials_are_kept_when_nobody_knows_whether_they_count() {
     assert!(run(&["keys", "list"]).status.success(), "the tables are made");
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    // The connection ends in the midst of the commit.
+    // The trigger ends the connection during the commit.
     let die = "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
                    $$BEGIN PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(5); RETURN NULL; END$$;
                CREATE CONSTRAINT TRIGGER die AFTER INSERT ON setting DEFERRABLE INITIALLY DEFERRED
@@ -234,7 +234,7 @@ async fn the_first_credentials_are_kept_when_nobody_knows_whether_they_count() {
     assert!(draft.exists(), "{}", draft.display());
     assert!(!place.path("rekey-data/bootstrap.json").exists());
 
-    // Had it been done, the next start would give the file its name.
+    // If the commit had succeeded, the next start would rename the file.
     let node = draft.extension().unwrap().to_str().unwrap().to_owned();
     client.batch_execute("DROP TRIGGER die ON setting").await.unwrap();
     let done = "INSERT INTO setting (name, value) VALUES ('first_start', $1)";
@@ -440,7 +440,7 @@ fn get(base: &str, path: &str, token: &str) -> String {
     std::io::read_to_string(stream).unwrap()
 }
 
-/// As `curl -d` sends it.
+/// Requests a token with a form, as `curl -d` sends it.
 pub(crate) fn token(base: &str, made: &Value) -> Value {
     let address = base.strip_prefix("http://").unwrap();
     let body = format!(

@@ -1,4 +1,4 @@
-//! For whom a request counts, and requests that do not say plainly what they ask.
+//! The client that a request is attributed to, and ambiguous requests.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ on_both_stores!(
     each_head_has_its_own_time_whatever_was_sent_before,
 );
 
-/// The same rekey on a second port, where these networks are trusted.
+/// The same rekey on a second port that trusts proxies in these networks.
 async fn trusting(site: &Site, networks: &[&str]) -> Site {
     let mut config = Config::default();
     config.server.trusted_proxies =
@@ -38,7 +38,7 @@ async fn trusting(site: &Site, networks: &[&str]) -> Site {
     Site::behind(base, site.app.clone(), site.store_url.clone(), site.folder.clone(), stop)
 }
 
-/// A wrong secret, for a client that is said to be there.
+/// Sends a wrong secret, with `client` as the address that a proxy reports.
 async fn guess(site: &Site, client: String) -> Answer {
     let form = "grant_type=client_credentials&client_id=none&client_secret=x";
     let ask = site.post("/oauth/token").header("x-forwarded-for", &client);
@@ -48,14 +48,14 @@ async fn guess(site: &Site, client: String) -> Answer {
 async fn a_client_behind_a_trusted_proxy_counts_for_itself(site: Site) {
     let is_refused = |answer: &Answer| answer.status == StatusCode::TOO_MANY_REQUESTS;
     let proxied = trusting(&site, &["127.0.0.0/8"]).await;
-    // One client guesses 200 times, 40 others once each.
+    // One client guesses 200 times, and 40 others once each.
     let guesses = (0..240).map(|n| if n < 200 { 100 } else { n - 140 });
     let guesses = guesses.map(|network| guess(&proxied, format!("198.51.{network}.7")));
     let answers = join_all(guesses).await;
     let (one, others) = answers.split_at(200);
     assert!(one.iter().any(is_refused), "200 at once are too many");
     assert!(!others.iter().any(is_refused), "only their own guesses count");
-    // A peer that is not trusted counts as one client, whatever it writes.
+    // All requests of an untrusted peer count for one client, whatever headers it sends.
     for networks in [&[] as &[_], &["192.0.2.0/24"]] {
         let site = trusting(&site, networks).await;
         let answers = (0..200).map(|n| guess(&site, format!("198.51.{n}.7")));
@@ -99,13 +99,13 @@ async fn a_request_with_two_of_what_must_be_one_is_refused(site: Site) {
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        // To its end: the connection ends with it.
+        // Reads until the server closes the connection, which it must after such a request.
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{headers}: {answer}");
     }
 }
 
-/// Otherwise pipelined requests with such bodies pile up answers in memory.
+/// Otherwise pipelined requests with such bodies would pile up answers in memory.
 async fn an_answer_to_a_body_that_nobody_read_is_the_last(site: Site) {
     for (request, answers) in [
         ("HEAD /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 1),
@@ -116,7 +116,7 @@ async fn an_answer_to_a_body_that_nobody_read_is_the_last(site: Site) {
         let pipelined = request.repeat(50 - usize::from(answers == 50)) + end;
         stream.write_all(pipelined.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        // It may be reset, for what was sent after the last answer is not read.
+        // The connection may be reset, because requests after the last answer are not read.
         let _ = stream.read_to_end(&mut answer).await;
         let answer = String::from_utf8_lossy(&answer);
         assert_eq!(answer.matches("HTTP/1.1 200 ").count(), answers, "{answer}");
@@ -153,7 +153,7 @@ async fn each_head_has_its_own_time_whatever_was_sent_before(site: Site) {
             let began = Instant::now();
             let end = timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await;
             assert!(end.is_ok(), "{headers}: half a head is still waited for");
-            // Not at once either: the connection was kept.
+            // The connection was kept open first, and not closed immediately.
             assert!(began.elapsed() > Duration::from_secs(3), "{headers}");
         }
     }))

@@ -1,4 +1,5 @@
-//! The published description that the schemathesis suite asks by has every route, and no other.
+//! The published API description, which the schemathesis suite uses, has exactly the routes of the
+//! server.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

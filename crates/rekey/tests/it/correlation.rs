@@ -1,4 +1,4 @@
-//! Whose an account is, where connected systems and the people in them are not to be trusted.
+//! Ownership of accounts, with connected systems and account holders that are not to be trusted.
 
 use std::{
     collections::BTreeMap,
@@ -59,7 +59,7 @@ pub(crate) struct System(Arc<Mutex<BTreeMap<String, Entry>>>);
 
 #[derive(Clone)]
 struct Entry {
-    /// Blank where it is hidden.
+    /// Empty if the system hides the id.
     id: String,
     uid: Vec<String>,
     password: Option<String>,
@@ -145,7 +145,7 @@ impl Connector for System {
     }
 }
 
-/// A source of this kind, correlated by `uid`, and the system behind it.
+/// A source of this kind, correlated by `uid`, with the system behind it.
 pub(crate) async fn source(
     site: &Quiet,
     name: &str,
@@ -166,7 +166,7 @@ pub(crate) async fn source(
     (id, system)
 }
 
-/// Reads all accounts as an aggregation does; what it says of those that became nobody's.
+/// Aggregates all accounts; returns the messages about those that lost their owner.
 pub(crate) async fn read(site: &Quiet, id: &SourceId, system: &System) -> Vec<String> {
     let (sender, mut receiver) = mpsc::channel(100);
     system.accounts(sender).await.unwrap();
@@ -196,7 +196,7 @@ pub(crate) async fn owner(site: &Quiet, id: &SourceId, native: &'static str) -> 
     account(site, id, native).await.identity_id
 }
 
-/// The audit rows of an action.
+/// The number of audit rows with this action.
 pub(crate) async fn recorded(site: &Quiet, action: &'static str) -> usize {
     let rows = site.write(|tx| Ok(tx.unchained(0, 1000)?)).await;
     rows.iter().filter(|row| row.action == action).count()
@@ -211,7 +211,7 @@ async fn a_reused_name_is_another_account(site: Quiet) {
     assert_eq!(first.identity_id.as_ref(), Some(&abby));
     assert_eq!(first.stable_id.as_deref(), Some("1"));
 
-    // Somebody else has the name now, and nobody aggregates.
+    // Another person has the name now, and no aggregation has run since.
     system.put("uid=abby", "2", &["abby"]);
     let change = site.change(&abby, &id, "Only-for-abby-1").await;
     site.work().await;
@@ -233,7 +233,7 @@ async fn a_renamed_account_stays_its_persons(site: Quiet) {
     system.put("cn=b", "2", &["bob"]);
     read(&site, &id, &system).await;
     let before = account(&site, &id, "cn=a").await.id;
-    // The two exchange their names.
+    // The two accounts exchange their names.
     system.put("cn=a", "2", &["bob"]);
     system.put("cn=b", "1", &["abby"]);
     assert!(read(&site, &id, &system).await.is_empty());
@@ -279,7 +279,7 @@ async fn values_are_compared_as_the_system_compares_them(site: Quiet) {
     for role in ["CEO", " ceo", "ceo\u{a0}"] {
         assert_eq!(owner(&site, &roles, role).await, None, "{role:?}");
     }
-    // A directory ignores the case of ASCII letters, and nothing else.
+    // A directory compares ASCII letters without case, and everything else exactly.
     let (entries, system) = source(&site, "Directory", "ldap", false).await;
     system.put("cn=1", "1", &["CEO"]);
     system.put("cn=2", "2", &["\u{212a}EO", " ceo"]);
@@ -316,7 +316,7 @@ async fn two_accounts_that_name_one_person_are_nobodys(site: Quiet) {
     system.remove("cn=1");
     assert!(read(&site, &id, &system).await.is_empty());
     assert_eq!(owner(&site, &id, "cn=2").await, Some(ceo.clone()));
-    // Where the source says that people have several, they do.
+    // If the source allows several accounts for a person, both belong to them.
     system.put("cn=1", "1", &["ceo"]);
     let of = id.clone();
     site.write(move |tx| {
@@ -438,13 +438,13 @@ async fn an_account_that_changed_hands_waits_for_a_confirmation(site: Quiet) {
     system.put("cn=1", "1", &["abby"]);
     read(&site, &id, &system).await;
     assert_eq!(owner(&site, &id, "cn=1").await, Some(abby));
-    // The owner of the entry writes another name into it.
+    // The holder of the entry writes another person's name into it.
     system.put("cn=1", "1", &["ceo"]);
     read(&site, &id, &system).await;
     let moved = account(&site, &id, "cn=1").await;
     assert_eq!(moved.identity_id.as_ref(), Some(&ceo));
     assert!(moved.is_unconfirmed());
-    // It lost the one, and later went to the other.
+    // The account lost its first owner, and later got the second one.
     assert_eq!(recorded(&site, "ACCOUNT_OWNER_CHANGE").await, 2);
     let change = site.change(&ceo, &login, "Only-for-the-ceo-1").await;
     site.work().await;
@@ -467,7 +467,7 @@ async fn an_account_that_changed_hands_waits_for_a_confirmation(site: Quiet) {
     site.work().await;
     site.assert_ended(&change, State::Finished).await;
     assert_eq!(system.password("cn=1").as_deref(), Some("Only-for-the-ceo-2"));
-    // An aggregation leaves it alone.
+    // An aggregation does not change the manual owner.
     system.put("cn=1", "1", &["nobody"]);
     read(&site, &id, &system).await;
     assert_eq!(owner(&site, &id, "cn=1").await, Some(ceo));
@@ -496,7 +496,7 @@ async fn a_new_generation_waits_for_an_aggregation(site: Quiet) {
 async fn an_upgraded_store_waits_for_an_aggregation(site: Quiet) {
     let (id, system) = source(&site, "Directory", "ldap", false).await;
     let (abby, ceo) = (site.person("abby", &[]).await, site.person("ceo", &[]).await);
-    // As the schema change leaves the accounts of a store that knew no ids.
+    // The state in which the schema change leaves the accounts of a store without stable ids.
     let now = site.app.clock.now();
     for (native, who) in [("cn=1", &abby), ("cn=2", &ceo), ("cn=3", &ceo)] {
         let old = Account {
@@ -542,7 +542,7 @@ async fn an_account_that_hides_its_id_waits(site: Quiet) {
         assert!(hidden.uncorrelated_because.unwrap().contains("no longer shows its id"));
         assert!(hidden.generation < 1, "it does not wait");
     }
-    // Nobody else becomes abby's meanwhile.
+    // The person gets no other account meanwhile.
     assert_eq!(owner(&site, &id, "cn=2").await, None);
     let change = site.change(&abby, &id, "Only-for-abby-1").await;
     site.work().await;
@@ -565,7 +565,7 @@ async fn an_account_that_comes_back_is_the_one_it_was(site: Quiet) {
     system.put("cn=1", "1", &["abby"]);
     read(&site, &id, &system).await;
     assert_eq!(owner(&site, &id, "cn=1").await, Some(abby));
-    // Abby hides it from one aggregation, and shows it with another person's name.
+    // The account is absent from one aggregation, and returns with another person's name.
     system.remove("cn=1");
     read(&site, &id, &system).await;
     system.put("cn=1", "1", &["ceo"]);
@@ -590,7 +590,7 @@ async fn a_manual_owner_comes_back_with_the_same_id_only(site: Quiet) {
         rekey::account::keep_correlated(tx, &account, wanted, "test")
     })
     .await;
-    // Whatever it names now, an administrator said whose it is.
+    // An administrator chose the owner, so the account's attribute does not matter.
     for (native, stable, theirs) in [("cn=1", "1", true), ("cn=2", "1", true), ("cn=2", "2", false)]
     {
         system.0.lock().unwrap().clear();
@@ -620,7 +620,7 @@ async fn a_cluster_made_anew_is_no_loss(site: Quiet) {
     let (of, all) = (id.clone(), seen.clone());
     let lost = site.write(move |tx| count_unseen(tx, &of, &all, "", 100)).await;
     assert_eq!((lost.0, lost.1), (8, 8), "a source that lists nothing");
-    // Each takes the name of the one before, and nothing counts as gone.
+    // Each role of the new cluster has the name of an old one, and none counts as removed.
     let of = id.clone();
     let listed: Vec<_> = ROLES.iter().map(|role| another(role)).collect();
     let lost = site.write(move |tx| {
@@ -640,7 +640,7 @@ async fn a_cluster_made_anew_is_no_loss(site: Quiet) {
     assert_eq!(site.count("SELECT COUNT(*) AS value FROM account_removed").await, 8);
 }
 
-/// A role of another cluster.
+/// A role of the same name in another cluster.
 fn another(role: &str) -> Listed {
     let mut attributes = Map::new();
     attributes.insert("uid".into(), json!(role));
@@ -677,7 +677,8 @@ async fn a_name_is_compared_by_one_rule(site: Quiet) {
     system.put("n1", "1", &[]);
     read(&site, &id, &system).await;
     assert_eq!(owner(&site, &id, "n1").await.as_ref(), Some(&abby));
-    // An aggregation would take it from her now, and so a change does not reach it.
+    // The next aggregation would take the account from its owner, so a change must not reach it
+    // either.
     badge("N1").await;
     let change = site.change(&abby, &id, "Only-for-n1-1").await;
     site.work().await;

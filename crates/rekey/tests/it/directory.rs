@@ -1,4 +1,4 @@
-//! An LDAP server that lists what it is told, and takes whoever signs in.
+//! A test LDAP server that lists given entries and accepts every bind.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,15 +19,15 @@ pub(crate) struct Directory {
     manners: Arc<Mutex<Manners>>,
 }
 
-/// Somebody's `uid`, and their `description`, if it is one of their own.
+/// An entry's `uid`, and its own `description` if it has one.
 type Entry = (String, Option<String>);
 
-/// What it does beside listing people.
+/// Further behaviour of the server.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Manners {
-    /// It never says that it has listed all.
+    /// The server never reports the end of a list.
     pub(crate) never_ends: bool,
-    /// How long the `description` of everybody is.
+    /// The length of the `description` of every entry without one of its own.
     pub(crate) description: usize,
 }
 
@@ -47,28 +47,28 @@ impl Directory {
         Self { port, listed, changes, manners }
     }
 
-    /// It has these people from now on.
+    /// Sets the people that the server lists from now on.
     pub(crate) fn lists(&self, people: std::ops::Range<usize>) {
         *self.listed.lock().unwrap() = people.map(|n| (format!("p{n:03}"), None)).collect();
     }
 
-    /// It has these entries from now on: of each the `uid` and the `description`.
+    /// Sets the entries that the server lists from now on, each with `uid` and `description`.
     pub(crate) fn lists_these(&self, entries: &[(&str, &str)]) {
         let owned = |(uid, text): &(&str, &str)| ((*uid).to_owned(), Some((*text).to_owned()));
         *self.listed.lock().unwrap() = entries.iter().map(owned).collect();
     }
 
-    /// It behaves like this from now on.
+    /// Sets the server's behaviour from now on.
     pub(crate) fn behaves(&self, manners: Manners) {
         *self.manners.lock().unwrap() = manners;
     }
 
-    /// The source is given another version once, while it is being listed.
+    /// Increments the version of the source once, while it is being listed.
     pub(crate) fn before_listing(&self, store: Store, source: SourceId) {
         *self.changes.lock().unwrap() = Some((store, source));
     }
 
-    /// How a source reaches it.
+    /// The attributes of a source that connects to this server.
     pub(crate) fn attributes(&self) -> Value {
         json!({
             "host": "127.0.0.1", "port": self.port, "tls": "none", "allowInsecure": true,
@@ -85,7 +85,7 @@ async fn serve(
     manners: Arc<Mutex<Manners>>,
 ) {
     while let Some(message) = message(&mut stream).await {
-        // An id of up to four bytes, then the operation.
+        // A message id of up to four bytes, then the operation.
         let length = usize::from(message[1]);
         let (id, operation) = (&message[..2 + length], &message[2 + length..]);
         let done = |tag| [id, &tlv(tag, &[0x0a, 1, 0, 4, 0, 4, 0])].concat();
@@ -111,7 +111,7 @@ async fn serve(
                     answers.push(done(0x65));
                 }
             }
-            // It does not say who has signed in.
+            // The "Who am I?" response does not name the identity.
             0x77 => answers.push(done(0x78)),
             _ => return,
         }
@@ -131,7 +131,7 @@ async fn moved(store: &Store, id: SourceId) {
     store.write(write).await.unwrap();
 }
 
-/// The next message, without its own tag and length.
+/// Reads the next message, without its own tag and length.
 async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
     assert_eq!(stream.read_u8().await.ok()?, 0x30);
     let mut length = usize::from(stream.read_u8().await.ok()?);
@@ -147,7 +147,7 @@ async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(message)
 }
 
-/// The scope follows the base, `dc=example,dc=com`.
+/// Whether a search has subtree scope; the scope follows the base, `dc=example,dc=com`.
 fn is_subtree(search: &[u8]) -> bool {
     let base = b"dc=example,dc=com";
     let at = search.windows(base.len()).position(|part| part == base);

@@ -1,4 +1,4 @@
-//! `rekey doctor` says what is wrong and what to do, and nothing where nothing is.
+//! `rekey doctor` reports each problem with its remedy, and nothing else.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
@@ -32,7 +32,7 @@ impl Patient {
         command
     }
 
-    /// The exit code and the checks.
+    /// Runs `doctor`; returns the exit code and the checks.
     fn examined(&self) -> (i32, Vec<Value>) {
         let output = self.command(&["doctor", "--json"]).output().unwrap();
         let report: Value =
@@ -40,12 +40,13 @@ impl Patient {
         let code = output.status.code().unwrap();
         assert_eq!(report["ok"], code == 0, "{report}");
         let mut checks = report["checks"].as_array().unwrap().clone();
-        // Whether the machine has swap, and this user may lock memory, is not rekey's to say.
+        // Swap and locked memory depend on the machine and the user, not on rekey.
         checks.retain(|check| check["subject"] != "swap");
         (code, checks)
     }
 
-    /// Whether the check of this subject is the only one that went so, and says this.
+    /// Asserts that only the check of this subject has this verdict instead of `ok`, and that its
+    /// finding contains `says`.
     fn assert_only(&self, verdict: &str, subject: &str, says: &str) {
         let (code, checks) = self.examined();
         assert_eq!(code, i32::from(verdict == "fail"), "{checks:?}");
@@ -78,7 +79,7 @@ impl Patient {
     }
 }
 
-/// A change whose deadline was long ago.
+/// An open change whose deadline is long past.
 const STUCK: &str = "INSERT INTO password_change (seq, id, digest, caller, identity_id, source_id,
         account_id, key_id, state, errors, attempt, due, deadline, created)
     VALUES (1, 'x', 'x', 'x', 'x', 'x', 'x', 'x', 0, '[]', 0, 1, 1, 1)";
@@ -142,7 +143,7 @@ fn what_ails_the_machine_and_the_sources_is_told() {
     }
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
 
-    // Nobody there, rekey there, and something else there.
+    // The address is first free, then used by rekey, then used by another program.
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     patient.listen = free.local_addr().unwrap().to_string();
     drop(free);

@@ -80,7 +80,7 @@ fn said(task: &Value) -> &str {
     task["messages"][0]["localizedText"]["message"].as_str().unwrap_or_default()
 }
 
-/// A server of another protocol; its port.
+/// Starts a server of another protocol; returns its port.
 async fn web_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,5 +1,5 @@
-//! What the audit trail says of people can be erased, and the trail still verifies; it cannot be
-//! altered.
+//! Erasure: personal data in the audit trail can be erased without breaking the trail's
+//! verification, and cannot be altered.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -23,7 +23,7 @@ on_both_stores!(
     what_was_undone_is_referred_to_by_nobody,
 );
 
-/// The lines of an export.
+/// The lines of an export, parsed.
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -66,7 +66,7 @@ async fn names_can_be_erased_but_not_altered(url: Option<String>) {
         trail.restore().await;
     }
 
-    // Another commitment in the row is another row.
+    // A changed commitment in the row is an altered row.
     trail.sql("UPDATE audit SET detail = replace(detail, 'personal', 'impersonal')").await;
     assert_eq!(trail.verify(&[]).0, 1);
     trail.restore().await;
@@ -106,7 +106,7 @@ async fn an_address_stands_apart_and_can_be_erased(site: Site) {
     let inline = "SELECT count(*) AS value FROM audit WHERE origin LIKE '%127.0.0.1%'";
     assert_eq!(site.write(move |tx| Ok(tx.count(inline)?)).await, 0);
 
-    // As an erasure of everything about the client does it.
+    // The statement that erases everything about a client.
     let client = before["actor"].as_str().unwrap().to_owned();
     let of_client =
         format!("SELECT count(*) AS value FROM audit_personal WHERE subject = '{client}'");
@@ -150,7 +150,7 @@ async fn somebody_who_goes_on_has_one_address_an_hour(site: Site) {
     assert_eq!(addresses().await, 2);
 }
 
-/// A transaction that fails keeps no address: the next one must not refer to it.
+/// A transaction that is rolled back stores no address, so the next one must not refer to it.
 async fn what_was_undone_is_referred_to_by_nobody(site: Site) {
     let record = |fails: bool| {
         site.app.store.write(move |tx: &mut Tx<'_>| {

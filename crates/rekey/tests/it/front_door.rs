@@ -1,5 +1,5 @@
-//! What every client meets first: authentication before anything, one path of many styles, and the
-//! contract's error bodies whatever is sent.
+//! The HTTP surface that every client meets: authentication before anything else, equivalent styles
+//! of a path, and the contract's error bodies for every kind of request.
 
 use hyper::{Method, StatusCode};
 use rekey::{access::ALL, client, http::api, model::client::GrantType};
@@ -119,7 +119,7 @@ async fn bad_bodies_are_answered_in_the_contracts_words(site: Site) {
         well_formed(&answer);
         assert!(answer.error().0.starts_with(code), "{what}: {}", answer.error().0);
     }
-    // A wrong value is not repeated: it may be a secret.
+    // A wrong value is not repeated in the error: it may be a secret.
     let secret = json!({"userName": ["hush-hush"], "sourceName": "x"});
     let answer = site.post("/v3/query-password-info").token(&token).json(secret).send().await;
     assert!(!answer.text.contains("hush"), "{}", answer.text);
@@ -170,7 +170,7 @@ async fn a_person_changes_their_own_password_and_nobody_elses(site: Site) {
     let accepted = site.set_password(&abby, "abby", "IdentityNow", "Correct-horse-1").await;
     assert_eq!(site.ended(&abby, &accepted).await["state"], "FINISHED");
 
-    // Someone else's info, an unknown person's and an unknown source's read the same.
+    // The answers about another person, an unknown person and an unknown source are identical.
     let mut texts = Vec::new();
     for (who, source) in [("ben", "IdentityNow"), ("nobody", "IdentityNow"), ("abby", "Nowhere")] {
         let body = json!({"userName": who, "sourceName": source});
@@ -180,7 +180,7 @@ async fn a_person_changes_their_own_password_and_nobody_elses(site: Site) {
     }
     assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:?}");
 
-    // So do someone else's and an unknown identityId.
+    // So are the answers for another person's `identityId` and for an unknown one.
     let own = json!({"userName": "ben", "sourceName": "IdentityNow"});
     let info = site.post("/v3/query-password-info").token(&ben).json(own).send().await;
     info.assert(StatusCode::OK);
@@ -195,7 +195,7 @@ async fn a_person_changes_their_own_password_and_nobody_elses(site: Site) {
     assert_eq!(texts[0], texts[1]);
     assert!(texts[0].contains("API client"), "{}", texts[0]);
 
-    // A status is there for its own people only.
+    // A status exists only for the people who may read it.
     let id = accepted.body["requestId"].as_str().unwrap();
     let path = format!("/v2025/password-change-status/{id}");
     site.get(&path).token(&ben).send().await.assert(StatusCode::NOT_FOUND);
@@ -234,8 +234,8 @@ async fn what_is_wrong_with_a_request_is_said_at_once(site: Site) {
         assert!(answer.error().0.starts_with(&format!("{code} ")), "{member}: {}", answer.text);
         assert!(answer.error().1.contains(text), "{member}: {}", answer.error().1);
     }
-    // Nothing of that has touched the account, and the good one still works, wrapped as `base64`
-    // wraps it.
+    // None of these requests has touched the account: a valid one still works, even with the line
+    // breaks that `base64` adds.
     let wrapped: Vec<String> = good["encryptedPassword"]
         .as_str()
         .unwrap()
@@ -304,7 +304,8 @@ async fn a_nul_is_refused_and_no_fault(site: Site) {
     assert!(answer.error().1.contains("U+0000"), "{}", answer.text);
 }
 
-/// The contract's error body, with every member, and the tracking id in the header too.
+/// Asserts that an answer has the contract's error body with every member, and the tracking id in
+/// its header too.
 fn well_formed(answer: &Answer) {
     assert_eq!(answer.headers["content-type"], "application/json", "{}", answer.text);
     let tracking = answer.body["trackingId"].as_str().unwrap();
@@ -330,7 +331,7 @@ impl Site {
         self.token_of(&client.await.unwrap()).await
     }
 
-    /// A person's own token.
+    /// A personal access token of this person, exchanged for an access token.
     async fn token_for(&self, alias: &'static str) -> String {
         let person = self.write(move |tx| Ok(tx.identity_with_alias(alias)?)).await.unwrap();
         let token = self.personal_access_token(&person).await;

@@ -1,4 +1,4 @@
-//! Jobs: one worker at a time, and a lost claim can end nothing.
+//! Jobs: one worker claims a job at a time, and a worker that lost its claim can end nothing.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ async fn accounts_stay_when_their_source_cannot_be_read(site: Quiet) {
     assert!(found.is_some());
 }
 
-/// Aggregates a source; how it ended, and the accounts it has now.
+/// Aggregates a source; returns the ended job, and the number of the source's accounts.
 async fn aggregated(site: &Quiet, id: &SourceId) -> (Job, usize) {
     let asked = asked(site, id).await;
     let job = claimed(site, "one").await.unwrap();
@@ -112,7 +112,7 @@ async fn aggregated(site: &Quiet, id: &SourceId) -> (Job, usize) {
     (seen(site, &asked).await, accounts(site, id).await)
 }
 
-/// Everything that a task says.
+/// All messages of a task, in full.
 fn all_said(job: &Job) -> String {
     job.messages.0.iter().map(Message::full).collect::<Vec<_>>().join("\n")
 }
@@ -131,11 +131,11 @@ async fn accounts_stay_when_their_source_shows_none_or_few(site: Quiet) {
         (0..0, None, "ERROR", 100),
         (0..0, Some(100), "ERROR", 100),
         (0..89, None, "ERROR", 100),
-        // New accounts make the share that is gone no smaller.
+        // The share of missing accounts counts those known before: new accounts do not reduce it.
         (11..300, None, "ERROR", 300),
         (30..300, None, "SUCCESS", 270),
         (200..300, Some(64), "SUCCESS", 100),
-        // A few may always go.
+        // A few accounts may be removed at any threshold.
         (205..300, Some(0), "SUCCESS", 95),
         (211..300, Some(0), "ERROR", 95),
     ] {
@@ -181,10 +181,10 @@ async fn an_aggregation_ends_at_its_bounds_and_removes_nothing(mut site: Quiet) 
     let normal = Manners::default();
     for (people, manners, left, why) in [
         (0..25, normal, 25, None),
-        // Those within the bound are kept, and those that are gone stay.
+        // Accounts within the limit are kept, and missing ones are not removed.
         (2..33, normal, 30, Some("more than 30 accounts")),
         (2..33, normal, 30, Some("raise limits.accounts_per_source")),
-        // Exactly as many as allowed.
+        // The values are exactly at the limit, which is allowed.
         (0..30, Manners { description: 65_000, ..normal }, 30, None),
         (0..30, Manners { description: 65_536, ..normal }, 30, Some("larger than 64 KiB")),
         (0..8, Manners { never_ends: true, ..normal }, 30, Some("raise limits.aggregation_time")),
@@ -199,7 +199,8 @@ async fn an_aggregation_ends_at_its_bounds_and_removes_nothing(mut site: Quiet) 
     }
 }
 
-/// Other accounts in each listing, none of which ends well, or which end too different.
+/// Each listing has other accounts; it fails, or differs too much from the one before for a
+/// removal.
 async fn a_source_keeps_no_more_than_it_may(mut site: Quiet) {
     let directory = Directory::start().await;
     let id = site.source("Directory", "ldap", directory.attributes()).await;
@@ -215,9 +216,9 @@ async fn a_source_keeps_no_more_than_it_may(mut site: Quiet) {
         (0..20, badly, "ERROR", 20, None),
         (20..40, badly, "ERROR", 30, some),
         (40..60, badly, "ERROR", 30, full),
-        // Another system, it seems: nothing is removed.
+        // Another system seems to answer, so nothing is removed.
         (40..60, well, "ERROR", 30, full),
-        // Those that it knows go on being read, and those that are gone go.
+        // Known accounts are still updated, and missing ones are removed.
         (0..28, changed, "SUCCESS", 28, None),
         (0..30, well, "SUCCESS", 30, None),
         (5..35, well, "ERROR", 25, Some("5 new accounts and")),
@@ -239,7 +240,7 @@ async fn a_source_keeps_no_more_than_it_may(mut site: Quiet) {
     }
 }
 
-/// How long the descriptions of the accounts of a source are, as they are kept.
+/// The lengths of the stored descriptions of a source's accounts.
 async fn descriptions(site: &Quiet, id: &SourceId) -> Vec<usize> {
     let id = id.clone();
     let accounts = site.app.store.read(move |tx| tx.accounts_after(&id, "", 1000)).await.unwrap();
@@ -250,7 +251,8 @@ async fn descriptions(site: &Quiet, id: &SourceId) -> Vec<usize> {
     accounts.iter().map(length).collect()
 }
 
-/// 30 accounts of 60 KB where 1 MiB may be kept: new ones, and ones that were small.
+/// 30 accounts of 60 KB where 1 MiB may be kept: first as new accounts, then as known ones that
+/// grow.
 async fn a_source_keeps_no_more_bytes_than_it_may(mut site: Quiet) {
     let directory = Directory::start().await;
     site.set(|config| config.limits.megabytes_per_source = 1).await;
@@ -279,7 +281,7 @@ async fn a_source_keeps_no_more_bytes_than_it_may(mut site: Quiet) {
     assert_eq!(aggregated(&site, &id).await.0.completion_status.as_deref(), Some("SUCCESS"));
 }
 
-/// What PostgreSQL refuses as data ends the task at once: it would be refused again.
+/// Data that PostgreSQL refuses ends the task without a retry: it would be refused again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_the_store_refuses_ends_the_task() {
     let Some(url) = crate::site::postgres_url().await else { return };
@@ -319,12 +321,12 @@ async fn an_owner_has_half_of_the_places_of_a_node(site: Quiet) {
     for source in &sources[1..8] {
         assert_eq!(about(&claimed(&site, "node").await).as_ref(), Some(source));
     }
-    // The other source of its owner stays in its place.
+    // The second source of that owner keeps its place in the queue.
     assert_eq!(about(&claimed(&site, "node").await).as_ref(), Some(&sources[9]));
     assert!(claimed(&site, "node").await.is_none());
     let done = first.unwrap();
     site.write(move |tx| Ok(tx.end_job(&done, "SUCCESS", &[], &Map::new())?)).await;
-    // Another node has places of its own.
+    // The limits of another node are separate.
     assert_eq!(about(&claimed(&site, "another").await).as_ref(), Some(&sources[8]));
     assert!(claimed(&site, "node").await.is_none());
 }

@@ -1,4 +1,5 @@
-//! The direction of imports among the modules of the service, and the words that stay in one place.
+//! The allowed imports among the modules of the service, and the words that are confined to some
+//! places.
 
 use std::{
     collections::BTreeSet,
@@ -30,7 +31,7 @@ const FLOORS: &[&[&str]] = &[
     &["testing"],
 ];
 
-/// Words, and the only places under `src` they may appear in.
+/// Words, and the only places under `src` in which they may appear.
 const KEPT_IN: &[(&str, &[&str])] = &[
     ("axum::", &["http"]),
     ("Path<", &["http/api/path.rs"]),
@@ -83,7 +84,7 @@ fn a_misplaced_word_is_found() {
     assert_eq!(misplaced(Path::new("password/info.rs"), "// .expose() in a comment\n").len(), 0);
 }
 
-/// Every file under `src`, by its path there.
+/// Every file under `src`: its path relative to `src`, and its text.
 fn sources() -> Vec<(PathBuf, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut waiting, mut files) = (vec![src.clone()], Vec::new());
@@ -99,7 +100,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     files
 }
 
-/// The module right below `src` that a file belongs to; none for `lib.rs` and `main.rs`.
+/// The top module that a file belongs to; `None` for `lib.rs` and `main.rs`.
 fn top_module(path: &Path) -> Option<String> {
     let first = path.iter().next()?.to_str()?;
     let name = first.trim_end_matches(".rs");
@@ -114,7 +115,7 @@ fn may_import(from: &str, to: &str) -> bool {
     from == to || floor_of(to) < floor_of(from)
 }
 
-/// The top modules that a file imports from, or names by `crate::…`; those of its tests excepted.
+/// The top modules that a file imports from or names by `crate::…`, except in its tests.
 fn imports(code: &str) -> BTreeSet<String> {
     let mut found = Imports::default();
     found.visit_file(&syn::parse_file(code).unwrap());
@@ -125,7 +126,7 @@ fn imports(code: &str) -> BTreeSet<String> {
 struct Imports(BTreeSet<String>);
 
 impl Imports {
-    /// The library re-exports two types under its own name.
+    /// Adds a module. The crate root re-exports two types, which stand for their modules.
     fn add(&mut self, name: &str) {
         let module = match name {
             "App" => "app",

@@ -1,4 +1,4 @@
-//! How much one person may make rekey keep.
+//! The limits on what one person may make rekey store.
 
 use futures_util::future::join_all;
 use hyper::StatusCode;
@@ -25,7 +25,7 @@ on_both_stores!(
     a_list_costs_the_same_however_its_parameters_are_spelled,
 );
 
-/// A person's personal access token, and what query-password-info answers them.
+/// A person's personal access token, and the answer of query-password-info about them.
 async fn person(site: &Site) -> (Created, Value) {
     let who = site.person("abby", &[]).await;
     admin(site).await;
@@ -48,7 +48,7 @@ async fn an_account_has_so_many_changes_a_day(site: Site) {
         let body = change_body(&info, &encrypt(&info, format!("Quiet-Harbor-{n}").as_bytes()));
         node.post("/v3/set-password").token(token).json(body).send().await
     };
-    // Forty at once on two nodes: exactly seven are accepted.
+    // Of forty concurrent requests on two nodes, exactly seven are accepted.
     let asks = (0..40).map(|n| ask(&nodes[n % 2], &token, n));
     let answers: Vec<Answer> = join_all(asks).await;
     let accepted = answers.iter().filter(|answer| answer.status == StatusCode::ACCEPTED).count();
@@ -59,11 +59,12 @@ async fn an_account_has_so_many_changes_a_day(site: Site) {
         assert!(refused.error().1.contains("limits.changes_per_account_per_day"));
         assert!(refused.headers.get("retry-after").is_none());
     }
-    // Another account is not concerned, and a node without a limit accepts more.
+    // The account on a node without a limit takes more changes; the node with a limit still
+    // refuses.
     let none = site.node(|config| config.limits.changes_per_account_per_day = 0).await;
     ask(&none, &token, 40).await.assert(StatusCode::ACCEPTED);
     ask(&nodes[0], &token, 41).await.assert(StatusCode::BAD_REQUEST);
-    // A day later there is room again.
+    // A day later the limit allows further changes.
     site.app.clock.turn(std::time::Duration::from_hours(25));
     ask(&nodes[0], &site.token_of(&who).await, 42).await.assert(StatusCode::ACCEPTED);
 }
@@ -93,14 +94,14 @@ async fn an_owner_has_so_many_sources(site: Site) {
     let refused = made(&node, &sara, named("C")).await;
     assert_eq!(refused.error().0, "400.1.4 Limit violation", "{}", refused.text);
     assert!(refused.error().1.contains("limits.sources_per_owner"), "{}", refused.text);
-    // Nor for somebody else, nor after she has given one away.
+    // She may not create one for another owner either, nor after she has given one away.
     let other = site.person("otto", &[]).await;
     let mut owner = named("C");
     owner["owner"] = json!({ "type": "IDENTITY", "id": other.id });
     made(&node, &sara, owner.clone()).await.assert(StatusCode::BAD_REQUEST);
-    // An organization administrator may.
+    // An organization administrator may create it.
     made(&node, &boss, owner).await.assert(StatusCode::CREATED);
-    // An owner who is named later counts as well.
+    // A source counts for its new owner after a change of owner, too.
     let list = node.get("/v3/sources?filters=name%20eq%20%22A%22").token(&boss.1).send().await;
     let id = list.body[0]["id"].clone();
     let give = async |to: &Identity, token: &str| {
@@ -129,7 +130,7 @@ async fn only_an_organization_administrator_creates_a_built_in_source(site: Site
     refused.assert(StatusCode::FORBIDDEN);
     assert!(refused.error().1.contains("a source of the kind rekey"), "{}", refused.text);
     made(&site, &boss, body.clone()).await.assert(StatusCode::CREATED);
-    // A client creates one only with the scope that points sources.
+    // A client needs the endpoint scope to create such a source.
     for (scope, status) in
         [(&[ALL][..], StatusCode::FORBIDDEN), (&[ALL, ENDPOINT][..], StatusCode::CREATED)]
     {
@@ -167,7 +168,8 @@ async fn keys_are_made_when_password_is_switched_on(site: Site) {
     let first = keys().await;
     assert_eq!(first.len(), 2);
     ask().await.assert(StatusCode::OK);
-    // Off and on again makes no more of them: nobody can have keys made without end.
+    // Removing and adding the feature again creates no further keys, so nobody can create keys
+    // endlessly.
     for _ in 0..2 {
         let off = json!([{ "op": "replace", "path": "/features", "value": [] }]);
         patch(&site, &boss.1, &source.body["id"], off).await.assert(StatusCode::OK);
@@ -192,7 +194,7 @@ async fn a_key_is_answered_only_where_passwords_may_be_changed(site: Site) {
     info.assert(StatusCode::OK);
     assert_eq!(info.body["accounts"].as_array().unwrap().len(), 1);
 
-    // The person, the account and the keys stay as they are: only the feature makes a difference.
+    // The person, the account and the keys stay unchanged: only the feature makes the difference.
     let kept = async || {
         let (source, who) = (SourceId(id.as_str().unwrap().to_owned()), boss.0.id.clone());
         site.write(move |tx| {
@@ -213,7 +215,7 @@ async fn a_key_is_answered_only_where_passwords_may_be_changed(site: Site) {
             assert_eq!(refused.error().0, "400.1.404 Referenced object not found");
             assert!(!refused.text.contains("publicKey"), "{}", refused.text);
         }
-        // The key that was answered before serves no longer.
+        // The key that was returned before is refused now.
         let body = change_body(&info.body, &encrypt(&info.body, b"Quiet-Harbor-1"));
         let refused = site.post("/v3/set-password").token(&client).json(body).send().await;
         refused.assert(StatusCode::BAD_REQUEST);
@@ -239,7 +241,7 @@ async fn a_list_costs_the_same_however_its_parameters_are_spelled(site: Site) {
         let path = format!("/v3/sources?{query}");
         let first = node.get(&path).token(&token).send().await;
         assert_ne!(first.status, StatusCode::TOO_MANY_REQUESTS, "{query}");
-        // The first one counted as all that there may be in 10 s.
+        // The first request used up the whole allowance for 10 s.
         node.get(&path).token(&token).send().await.assert(StatusCode::TOO_MANY_REQUESTS);
     }
 }

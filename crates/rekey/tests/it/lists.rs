@@ -1,4 +1,4 @@
-//! Lists: found by index, bounded, and in nobody's way.
+//! Lists: answered by an index, bounded, and without delay for other requests.
 
 use std::{
     pin::pin,
@@ -66,13 +66,13 @@ async fn a_token(site: &Site, alias: &str) -> (Identity, String) {
     (who, token)
 }
 
-/// So many tests of a field, none of which finds anybody.
+/// A request with `count` tests of a field, none of which finds anybody.
 fn tests(field: &str, count: usize) -> String {
     let tests: Vec<_> = (0..count).map(|n| format!("{field}+sw+%22q{n}%22")).collect();
     format!("/v3/public-identities?count=true&filters={}", tests.join("+or+"))
 }
 
-/// The time of the slowest but one in a hundred.
+/// The 99th percentile.
 fn slowest(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() * 99 / 100]
@@ -96,13 +96,13 @@ async fn point_reads_are_quick_beside_hostile_lists(site: Site) {
     for n in 0..20 {
         attackers.push(a_token(&site, &format!("attacker{n}")).await.1);
     }
-    // What the old filter took, and the worst that is taken now.
+    // The size that an earlier filter accepted, and the most expensive one accepted now.
     let hostile = [tests("name", 365), tests("firstname", 20)];
     let mut attack = pin!(join_all((0..100).map(|n| {
         let (site, token, path) = (&site, &attackers[n % 20], &hostile[n % 2]);
         site.get(path).token(token).send()
     })));
-    // As long as the attack lasts.
+    // Measures until the attack has ended.
     let mut beside = Vec::new();
     let answers = loop {
         let mut probe = pin!(measure());
@@ -132,7 +132,7 @@ async fn point_reads_are_quick_beside_hostile_lists(site: Site) {
         }
     }
     let refused = answers.iter().filter(|a| a.status == StatusCode::SERVICE_UNAVAILABLE).count();
-    // The n-th of ten callers has at most 32 / n places, and each asks for five.
+    // The n-th of ten callers has at most 32 / n places, and each sends five requests.
     assert!(refused >= 50 - 44, "the queue is bounded: {refused}");
 }
 
@@ -145,7 +145,7 @@ async fn a_list_that_takes_too_long_is_ended(site: Site) {
     let ask =
         |sql: &'static str| site.app.store.list("caller", move |tx: &mut Tx<'_>| tx.count(sql));
     assert!(matches!(ask(ENDLESS).await, Err(Error::TooLong(_))));
-    // Its connection serves the next one.
+    // The same connection serves the next query.
     for _ in 0..4 {
         assert_eq!(ask(NOBODY).await.unwrap(), 0);
     }
@@ -178,7 +178,7 @@ async fn a_caller_without_lists_always_gets_a_place(site: Site) {
     ));
     let other = async { store.list("other", |tx: &mut Tx<'_>| tx.count(NOBODY)).await };
     tokio::select! {
-        // In this order: the flood takes all that it gets.
+        // The flood is polled first, so that it takes every place that it can get.
         biased;
         _ = &mut flood => panic!("the flood has ended before the other caller had an answer"),
         counted = other => assert_eq!(counted.unwrap(), 0),
@@ -217,7 +217,7 @@ async fn a_name_is_found_by_its_beginning(site: Site) {
     ] {
         assert_eq!(found(filter.clone()).await, expected, "{filter}");
     }
-    // A new name is found, the old one no longer.
+    // The new name is found, and the old one is not.
     site.write(|tx| {
         let mut who = tx.identity_with_alias("n1")?.unwrap();
         "Beth".clone_into(&mut who.name);

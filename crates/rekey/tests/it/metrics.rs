@@ -1,4 +1,4 @@
-//! What is counted moves with what is done, and holds nobody's name and no secret.
+//! Metrics follow every action, and contain no names and no secrets.
 
 use std::io::{Read, Write};
 
@@ -16,7 +16,7 @@ use crate::{
 on_both_stores!(metrics_move_with_what_is_done_and_name_nobody);
 quiet_on_both_stores!(a_change_is_counted_once_and_as_what_became_of_it);
 
-/// As Prometheus asks.
+/// Requests the metrics as Prometheus does.
 async fn scrape(site: &Site) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -39,7 +39,7 @@ async fn scrape(site: &Site) -> String {
     text
 }
 
-/// The sum over all lines of this name whose labels hold all of these.
+/// The sum over all lines of this metric whose labels contain all of these texts.
 fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
     let of_name = |line: &&str| {
         line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
@@ -117,7 +117,8 @@ async fn metrics_move_with_what_is_done_and_name_nobody(site: Site) {
     assert!(after.contains(source.id.as_str()), "an id that is a label is found");
 }
 
-/// Changes that were accepted have ended or wait.
+/// Asserts that the counters of accepted, resent and ended changes and the queue depth have these
+/// values.
 fn assert_adds_up(text: &str, accepted: f64, resent: f64, ended: [f64; 3], waiting: f64) {
     let [finished, failed, superseded] = ["finished", "failed", "superseded"]
         .map(|state| value(text, "rekey_changes_ended_total", &[&format!("state=\"{state}\"")]));
@@ -154,7 +155,7 @@ async fn a_change_is_counted_once_and_as_what_became_of_it(quiet: Quiet) {
     }
     assert_adds_up(&scrape(&site).await, 1.0, 2.0, [0.0, 0.0, 0.0], 1.0);
 
-    // Before its turn.
+    // The older change is superseded before it is claimed.
     let newer = site.set_password(&token, "abby", "IdentityNow", "the second one").await;
     newer.assert(StatusCode::ACCEPTED);
     let text = scrape(&site).await;
@@ -162,7 +163,7 @@ async fn a_change_is_counted_once_and_as_what_became_of_it(quiet: Quiet) {
     let labels = ["state=\"superseded\"", "source_kind=\"rekey\""];
     assert!(value(&text, "rekey_changes_ended_total", &labels) > 0.5, "{text}");
 
-    // In a worker's hands, which finds the source away and steps aside.
+    // The older change is superseded while a worker executes it and cannot reach its source.
     site.set_password(&token, "abby", "Directory", "the third one").await;
     let claimed = quiet.claim(&quiet.app.node).await;
     assert_eq!(claimed.len(), 2);

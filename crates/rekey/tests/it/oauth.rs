@@ -1,4 +1,4 @@
-//! Access tokens: how clients ask for them, what they hold, and how they end.
+//! Access tokens: how clients request them, what they contain, and when they expire or are revoked.
 
 use std::time::Duration;
 
@@ -368,7 +368,7 @@ fn multipart(fields: &[(&str, &str)], disposition: impl Fn(&str) -> String, more
     fields.iter().map(part).collect::<String>() + "--XX--\r\n"
 }
 
-/// Header and claims, unverified.
+/// The header and the claims of a token, unverified.
 fn parts(token: &str) -> (Value, Value) {
     let segments: Vec<_> = token.split('.').collect();
     assert_eq!(segments.len(), 3);

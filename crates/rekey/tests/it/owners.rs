@@ -1,4 +1,5 @@
-//! An account whose owner changes while a change looks at it, and one that finds its first owner.
+//! An account whose owner changes while a change of its password is executed, and an account that
+//! gets its first owner.
 
 use std::sync::{Arc, Mutex};
 
@@ -34,7 +35,7 @@ quiet_on_both_stores!(
     an_attribute_that_was_not_read_before_says_nothing,
 );
 
-/// A system that waits, after the first look at an account, until the test has done something.
+/// A system that pauses once, after an observation, until the test has acted.
 struct Watched {
     system: System,
     pause: Mutex<Option<Arc<Barrier>>>,
@@ -69,7 +70,8 @@ impl Connector for Watched {
     }
 }
 
-/// A source with one account, abby's, which the next change looks at until the barrier is passed twice.
+/// A source with one account, which belongs to abby; the next observation pauses until the barrier
+/// is passed twice.
 async fn watched(site: &Quiet) -> (SourceId, System, Arc<Barrier>, IdentityId) {
     let (id, system) = source(site, "Directory", "ldap", false).await;
     let abby = site.person("abby", &[]).await;
@@ -81,7 +83,7 @@ async fn watched(site: &Quiet) -> (SourceId, System, Arc<Barrier>, IdentityId) {
     (id, system, barrier, abby)
 }
 
-/// Carries out what is due, and does something between the look and the write.
+/// Executes the changes that are due, and runs `meanwhile` between the observation and the write.
 async fn work_with(site: &Quiet, barrier: &Barrier, meanwhile: impl Future<Output = ()>) {
     let between = async {
         barrier.wait().await;
@@ -171,7 +173,7 @@ async fn no_member_of_a_group_is_written_when_one_is_given_away_during_a_look(si
     assert_eq!((system.password("cn=1"), second.password("cn=2")), (None, None));
 }
 
-/// A transaction that was open when the write was announced counts as well.
+/// A transaction that is open when the write is announced counts as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_is_being_changed_is_waited_for() {
     let Some(url) = crate::site::postgres_url().await else { return };
@@ -187,7 +189,7 @@ async fn an_owner_that_is_being_changed_is_waited_for() {
         barrier.wait().await;
         client.batch_execute(&give).await.unwrap();
         barrier.wait().await;
-        // Either the announcement waits for this transaction, or it did not and is over.
+        // Either the announcement waits for this transaction, or it did not wait and is committed.
         let over = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
                 AND wait_event_type = 'Lock'
             UNION ALL SELECT 1 FROM password_change_target WHERE announced IS NOT NULL OR state > 0";
@@ -202,7 +204,7 @@ async fn an_owner_that_is_being_changed_is_waited_for() {
     site.assert_ended(&change, State::Failed).await;
 }
 
-/// A group of the login and a directory, in which the ceo has no account of their own.
+/// A sync group of the built-in source and a directory, in which the ceo has no account.
 async fn lone_ceo(site: &Quiet) -> (SourceId, System, IdentityId) {
     let (id, system) = source(site, "Directory", "ldap", false).await;
     let login = site.login.clone();
@@ -226,7 +228,7 @@ async fn an_account_that_names_its_first_owner_later_waits_for_a_confirmation(si
         read(&site, &id, &system).await;
         system.put("cn=1", stable, before);
         read(&site, &id, &system).await;
-        // She writes the ceo's name into it, by way of another one.
+        // The account's holder writes the ceo's name into it, by way of another name.
         for (name, whose) in [("nobody", None), ("ceo", Some(&ceo))] {
             system.put("cn=1", stable, &[name]);
             read(&site, &id, &system).await;
@@ -246,7 +248,7 @@ async fn an_account_whose_person_comes_later_is_theirs(site: Quiet) {
     read(&site, &id, &system).await;
     read(&site, &id, &system).await;
     assert_eq!(owner(&site, &id, "cn=1").await, None);
-    // In another order, in other capitals, and with one less: nothing that it did not show before.
+    // Another order, other letter case, or one value less adds nothing to the values seen before.
     system.put("cn=1", "1", &["ABIGAIL", "abby"]);
     read(&site, &id, &system).await;
     system.put("cn=1", "1", &["abby"]);

@@ -1,4 +1,4 @@
-//! The pipeline, step by step: order, newest wins, leases, lost answers, groups, deadlines.
+//! The steps of the pipeline: order, superseding, leases, lost answers, groups, deadlines.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ async fn a_lost_claim_can_end_nothing(site: Quiet) {
     let alive = site.claim(&site.app.node).await.remove(0);
     assert_eq!((dead.attempt, alive.attempt), (1, 2));
 
-    // The one that lost its claim comes back late: it must write nothing.
+    // The worker that lost its claim returns late, and must write nothing.
     site.carry_out(dead).await;
     assert_eq!(site.status(&change).await.state, State::InProgress);
     assert!(!site.signs_in(&site.login, "abby", "correct horse").await);
@@ -129,7 +129,7 @@ async fn a_write_that_may_have_happened_is_not_repeated(site: Quiet) {
     assert_eq!(site.count(changes).await, 2, "it was written once more");
 }
 
-/// Claims, announces a write, and goes no further.
+/// Claims a change, announces a write, and stops there.
 async fn announced(site: &Quiet, stamp: &'static str) -> Claimed {
     let dead = site.claim("dead").await.remove(0);
     let held = dead.clone();
@@ -152,7 +152,7 @@ async fn nothing_is_written_while_an_earlier_write_may_arrive(site: Quiet) {
     let abby = site.person("abby", &[&site.login]).await;
     let change = site.change(&abby, &site.login, "correct horse").await;
     let dead = announced(&site, "0").await;
-    // The answer was lost, and the stamp has not moved: the write may be on its way.
+    // The answer was lost and the stamp is unchanged, so the write may still be under way.
     site.write(move |tx| Ok(tx.release("dead", &dead, Duration::ZERO)?)).await;
     site.app.clock.turn(Duration::from_secs(24));
     assert_eq!(site.work().await, 1);
@@ -165,7 +165,7 @@ async fn nothing_is_written_while_an_earlier_write_may_arrive(site: Quiet) {
 }
 
 async fn a_late_write_of_an_older_change_is_repaired(site: Quiet) {
-    // The last of them is not looked at again before its deadline, and long after it.
+    // The last case is rechecked only long after its deadline.
     for (alias, late, deadline, writes) in
         [("abby", false, 900, 2), ("ben", true, 900, 4), ("carl", true, 30, 3)]
     {
@@ -184,7 +184,7 @@ async fn a_late_write_of_an_older_change_is_repaired(site: Quiet) {
         })
         .await;
 
-        // In force at once, but not settled: the write of the worker that was lost may come.
+        // In force at once, but still open: the lost worker's write may still arrive.
         let newer = site.change(&who, &site.login, "the second one").await;
         assert_eq!(site.work().await, 1);
         assert!(site.signs_in(&site.login, alias, "the second one").await);
@@ -297,7 +297,7 @@ async fn bad_padding_and_bad_text_read_the_same(site: Quiet) {
     let newline = site.ask(&abby, &site.login, b"correct horse\n").await;
     let not_utf8 = site.ask(&abby, &site.login, &[0xff, 0xfe, 0x41]).await;
     let mut bad_padding = site.ask(&abby, &site.login, b"correct horse").await;
-    // Some value below the modulus that no client made.
+    // A value below the modulus that is no ciphertext of a client.
     bad_padding.encrypted_password = {
         use base64::{Engine, prelude::BASE64_STANDARD};
         let mut bytes = [0x5a_u8; 256];
@@ -381,7 +381,7 @@ async fn a_deadline_ends_what_waits(site: Quiet) {
 async fn a_deadline_does_not_wait_for_an_older_change(site: Quiet) {
     let abby = site.person("abby", &[&site.login]).await;
     let older = site.change(&abby, &site.login, "the first one").await;
-    // A worker holds the older one for as long as it likes.
+    // A worker renews its claim of the older change beyond the newer one's deadline.
     let held = site.claim("held").await.remove(0);
     let newer = site.change(&abby, &site.login, "the second one").await;
     site.app.clock.turn(Duration::from_mins(15) + Duration::from_secs(1));
@@ -408,7 +408,7 @@ async fn a_disabled_person_is_not_changed(site: Quiet) {
 }
 
 async fn a_group_that_was_called_off_stays_called_off(site: Quiet) {
-    // One member is down, one no longer takes changes, one is ready.
+    // One member is unreachable, one no longer takes changes, and one is ready.
     let nowhere = json!({
         "host": "127.0.0.1", "port": 1, "tls": "none", "allowInsecure": true,
         "bindDn": "cn=nobody", "bindPassword": "none", "baseDn": "dc=none",

@@ -1,4 +1,4 @@
-//! People and clients of a site, and their tokens.
+//! The people and clients of a site, and their tokens.
 
 use hyper::StatusCode;
 use rekey::{
@@ -34,7 +34,7 @@ impl Site {
         identity
     }
 
-    /// Gives a person the password they sign in with.
+    /// Sets the password with which a person signs in.
     pub(crate) async fn give_password(&self, alias: &str, clear: &str) {
         let login = source::ensure_identity_now(&self.app).await.unwrap().id;
         let verifier = built_in::hash(&Password::new(clear.into()), [7; 16]).await.unwrap();
@@ -62,7 +62,7 @@ impl Site {
             .unwrap()
     }
 
-    /// An access token of the client's own.
+    /// The access token that a client gets with its own credentials.
     pub(crate) async fn token_of(&self, client: &Created) -> String {
         let answer = self.post("/oauth/token").text(FORM, credentials(client)).send().await;
         answer.assert(StatusCode::OK);
@@ -79,14 +79,14 @@ impl Site {
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The usual form.
+/// The form of a token request with client credentials.
 pub(crate) fn credentials(client: &Created) -> String {
     let Created { id, secret } = client;
     format!("grant_type=client_credentials&client_id={id}&client_secret={secret}")
 }
 
 impl Site {
-    /// People, and the built-in source with an account for each.
+    /// Creates people, and the built-in source with an account for each of them.
     pub(crate) async fn with_people(&self, aliases: &[&str]) {
         for alias in aliases {
             let new = NewIdentity {

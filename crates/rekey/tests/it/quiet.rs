@@ -1,4 +1,4 @@
-//! A rekey in which nothing works by itself: the test is the worker.
+//! A rekey without background workers: the test itself executes the changes.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ macro_rules! quiet_on_both_stores {
 }
 pub(crate) use quiet_on_both_stores;
 
-/// Keeps accounts as an aggregation does, within the usual limits.
+/// Stores accounts as an aggregation does, within the default limits.
 pub(crate) fn keep_all(
     tx: &mut Tx<'_>,
     source: &Source,
@@ -75,7 +75,7 @@ pub(crate) fn keep_all(
     keep(tx, source, correlator, listed, &mut room)
 }
 
-/// An API client of its own right.
+/// An API client with its own authority.
 pub(crate) fn api_client() -> Caller {
     Caller {
         client_id: ClientId::new(),
@@ -113,7 +113,7 @@ impl Quiet {
         quiet
     }
 
-    /// It goes on with other settings.
+    /// Replaces the app by one with other settings on the same store.
     pub(crate) async fn set(&mut self, change: impl FnOnce(&mut Config)) {
         let mut config = self.app.config.clone();
         change(&mut config);
@@ -121,7 +121,7 @@ impl Quiet {
         self.app = App::new(config, store, sealer, self.app.clock.clone()).await.unwrap();
     }
 
-    /// Its front door, behind which nothing works by itself either.
+    /// Serves the API of this rekey, also without background workers.
     pub(crate) async fn door(&self) -> Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -278,13 +278,13 @@ impl Quiet {
         .await
     }
 
-    /// Carries out a claimed change.
+    /// Executes a claimed change.
     pub(crate) async fn carry_out(&self, change: Claimed) {
         let permit = self.app.handles.hold(&change.source_set);
         change_password::run(&self.app, change, Some(permit)).await;
     }
 
-    /// Claims and carries out what is due; how many changes that was.
+    /// Claims and executes the changes that are due; returns their number.
     pub(crate) async fn work(&self) -> usize {
         let claimed = self.claim(&self.app.node).await;
         let count = claimed.len();
@@ -309,7 +309,7 @@ impl Quiet {
         link.compare(native, &Password::new(clear.into()), ()).await.unwrap().0
     }
 
-    /// A number the store counts.
+    /// The number that a query returns.
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         self.write(move |tx| Ok(tx.count(sql)?)).await
     }

@@ -1,4 +1,4 @@
-//! The reference page of the connectors says what the kinds declare.
+//! The reference page of the connectors matches what the connector kinds declare.
 
 use rekey::connector::kinds;
 use std::{fmt::Write, fs, path::Path};

@@ -1,12 +1,13 @@
-//! The two schemas say the same.
+//! The schemas of both databases are the same.
 
 use std::collections::BTreeSet;
 
-/// `(table, column, whether it may be null)` and the indexes, read from the schema's own text.
+/// The columns, each with its table, kind and nullability, and the indexes, read from the schema's
+/// text.
 fn says(schema: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut table = String::new();
-    // What moves rows is no part of the schema.
+    // Statements that move rows do not define the schema.
     let moves = ["--", "UPDATE ", "DROP INDEX ", "DO ", "EXCEPTION ", "END "];
     let is_schema = |line: &&str| !moves.iter().any(|word| line.starts_with(word));
     for line in schema.lines().map(str::trim).filter(is_schema) {
@@ -39,7 +40,7 @@ fn says(schema: &str) -> BTreeSet<String> {
     found
 }
 
-/// The kind of value a column takes.
+/// The kind of value that a column holds.
 fn kind(rest: &str) -> &'static str {
     match rest.split([' ', ',', ';']).next().unwrap_or_default() {
         "BLOB" | "BYTEA" => "bytes",

@@ -1,5 +1,5 @@
-//! Whoever can write to the store cannot make rekey use a secret where it does not belong: every
-//! sealed value opens in its own row only.
+//! Sealed values are bound to their rows: write access to the store must not make rekey use a
+//! secret in another place.
 
 use std::{
     net::TcpListener,
@@ -28,7 +28,7 @@ quiet_on_both_stores!(
     a_signing_key_is_none_under_another_name,
 );
 
-/// Puts into the second row what the first one hides.
+/// Copies a sealed column from one row to another.
 async fn copy(quiet: &Quiet, table: &'static str, column: &'static str, from: &str, to: &str) {
     let (from, to) = (from.to_owned(), to.to_owned());
     quiet
@@ -87,8 +87,8 @@ async fn swapped_private_keys_change_nothing(quiet: Quiet) {
     all_but_the_last_fail(&quiet, &changes).await;
 }
 
-/// Works until every change has ended. The last one shows that the others would have been carried
-/// out, had nobody touched them.
+/// Executes changes until every one has ended. The last one was not tampered with; its success
+/// shows that the others would have succeeded, too.
 async fn all_but_the_last_fail(
     quiet: &Quiet,
     changes: &[(&str, &str, rekey::password::accept::Accepted)],
@@ -131,7 +131,7 @@ async fn swapped_credentials_reach_no_system(quiet: Quiet) {
         ids.push(source::create(&quiet.app, new, "test").await.unwrap().id);
     }
     let check = async |id: &SourceId| source::check(&quiet.app, &quiet.client, id.clone()).await;
-    // The listener takes no credentials, but it is reached.
+    // The listener accepts no credentials, but the connection shows that it was reached.
     assert!(check(&ids[0]).await.unwrap().failure.is_some());
     let called = calls.load(Ordering::SeqCst);
     assert!(called > 0);
@@ -155,7 +155,7 @@ async fn swapped_credentials_reach_no_system(quiet: Quiet) {
     assert_eq!(calls.load(Ordering::SeqCst), called, "a swapped credential was used");
 }
 
-/// A system that hangs up on everyone, and how often it was called.
+/// Starts a system that closes every connection; returns its port and its counter of connections.
 fn listener() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! A person signs in, and an application gets a token that speaks for them.
+//! A person signs in, and an application gets a token that acts for that person.
 
 use std::time::{Duration, Instant};
 
@@ -166,7 +166,7 @@ async fn a_name_that_fails_is_locked_for_a_moment(site: Site) {
     assert!(!says(WORD).await, "disabled");
 }
 
-/// What is refused at once would tell a name that nobody has from a wrong password.
+/// An immediate refusal would distinguish an unknown name from a wrong password.
 async fn whoever_may_not_sign_in_is_told_so_on_the_beat(site: Site) {
     abby(&site).await;
     for (who, word) in [("nobody", WORD), ("abby", "wrong"), ("abby", WORD)] {
@@ -322,7 +322,7 @@ pub(crate) fn form(pairs: &[(&str, String)]) -> String {
     Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// Sends the form as a browser does.
+/// Sends the sign-in form as a browser does.
 pub(crate) async fn sign_in(
     site: &Site,
     asked: &[(&'static str, String)],

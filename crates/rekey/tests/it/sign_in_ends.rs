@@ -1,4 +1,4 @@
-//! What a sign-in got ends with the password it was made with.
+//! Tokens and codes from a sign-in become invalid when that password changes.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ async fn an_old_sign_in_does_not_change_the_password(site: Site) {
     site.set_password(&lax, "abby", "IdentityNow", WORD).await.assert(StatusCode::ACCEPTED);
 }
 
-/// Another node on the same store, which only answers.
+/// Another node on the same store, which only serves the API.
 async fn node(site: &Site, mut config: Config) -> Site {
     config.limits.requests_per_10s = 0;
     let parts = &site.app;
@@ -119,7 +119,7 @@ async fn node(site: &Site, mut config: Config) -> Site {
     Site::behind(base, app, site.store_url.clone(), site.folder.clone(), stop)
 }
 
-/// Nothing is there, but the token is good.
+/// Whether a token is accepted: the requested object does not exist, so a valid token gets a 404.
 async fn is_good(site: &Site, token: &str) -> bool {
     let Answer { status, .. } = site.get(PROBE).token(token).send().await;
     assert!([StatusCode::NOT_FOUND, StatusCode::UNAUTHORIZED].contains(&status), "{status}");

@@ -1,4 +1,4 @@
-//! A whole rekey on a free port, with people and sources to try it on.
+//! A complete rekey on a free port, with people and sources for tests.
 
 use std::{env, sync::Arc, time::Duration};
 
@@ -52,7 +52,7 @@ impl Site {
         Self::on(&url, folder).await
     }
 
-    /// None where no PostgreSQL server was named.
+    /// A site on a new PostgreSQL database, or `None` if `REKEY_TEST_POSTGRES` names no server.
     pub(crate) async fn on_postgres() -> Option<Self> {
         let url = postgres_url().await?;
         Some(Self::on(&url, tempfile::tempdir().unwrap()).await)
@@ -74,7 +74,7 @@ impl Site {
         Self::behind(base, app, url.to_owned(), Arc::new(folder), stop)
     }
 
-    /// Another node on the same store, with settings of its own.
+    /// Another node on the same store, with its own settings.
     pub(crate) async fn node(&self, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.limits.requests_per_10s = 0;
@@ -89,7 +89,7 @@ impl Site {
         Self::behind(base, app, self.store_url.clone(), self.folder.clone(), stop)
     }
 
-    /// What is served at `base` until `stop` is dropped.
+    /// A site whose server listens at `base` until `stop` is dropped.
     pub(crate) fn behind(
         base: String,
         app: App,
@@ -119,7 +119,7 @@ impl Site {
         Ask { site: self, request, body: Bytes::new() }
     }
 
-    /// Asks for the password info, encrypts, and asks for the change.
+    /// Fetches the password information, encrypts the password, and requests the change.
     pub(crate) async fn set_password(
         &self,
         token: &str,
@@ -138,7 +138,7 @@ impl Site {
         self.post("/v3/set-password").token(token).json(body).send().await
     }
 
-    /// Waits until a change has ended.
+    /// Waits until a change has ended, and returns its status.
     pub(crate) async fn ended(&self, token: &str, accepted: &Answer) -> Value {
         accepted.assert(StatusCode::ACCEPTED);
         let id = accepted.body["requestId"].as_str().unwrap();
@@ -165,14 +165,14 @@ pub(crate) fn change_body(info: &Value, encrypted: &str) -> Value {
     })
 }
 
-/// As the documented command does it.
+/// Encrypts a password as the documented command does.
 pub(crate) fn encrypt(info: &Value, clear: &[u8]) -> String {
     let spki = BASE64_STANDARD.decode(info["publicKey"].as_str().unwrap()).unwrap();
     let key = PublicKey::from_spki(&spki).unwrap();
     BASE64_STANDARD.encode(key.encrypt(Padding::Pkcs1v15, clear).unwrap())
 }
 
-/// A request that lacks only its caller and its body.
+/// A request without a caller and a body so far.
 pub(crate) struct Ask<'a> {
     site: &'a Site,
     request: hyper::http::request::Builder,
@@ -233,8 +233,8 @@ impl Answer {
     }
 }
 
-/// An empty PostgreSQL database on the server `REKEY_TEST_POSTGRES` names, such as
-/// `postgres://postgres@127.0.0.1:5432/postgres`.
+/// The URL of a new database on the PostgreSQL server that `REKEY_TEST_POSTGRES` names, such as
+/// `postgres://postgres@127.0.0.1:5432/postgres`; `None` if the variable is not set.
 pub(crate) async fn postgres_url() -> Option<String> {
     let Ok(server) = env::var("REKEY_TEST_POSTGRES") else {
         println!("skipped on PostgreSQL: REKEY_TEST_POSTGRES is not set");

@@ -1,4 +1,4 @@
-//! Attacks by the owner of a source, through the front door.
+//! Attacks by the owner of a source, over HTTP.
 
 use std::sync::{
     Arc,
@@ -38,7 +38,7 @@ async fn owner(site: &Site) -> (rekey::model::id::IdentityId, String) {
     (owner.id, token)
 }
 
-/// A system of the attacker's, and how often it was called.
+/// Starts a system of the attacker's; returns its port and its counter of connections.
 async fn attacker() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -64,7 +64,7 @@ async fn a_filter_that_is_too_deep_is_refused_and_a_stored_one_kills_nothing(sit
     }
     patch(&site, &admin.1, &source["id"], to(&deep(31))).await.assert(StatusCode::OK);
 
-    // One that an earlier version let in.
+    // A filter that an earlier version accepted and stored.
     let mut attributes = json!({
         "host": "127.0.0.1", "port": 1, "bindDn": "cn=rekey", "bindPassword": "s3cret",
         "baseDn": "dc=example,dc=com",
@@ -117,12 +117,13 @@ async fn an_owner_cannot_have_passwords_sent_to_a_system_of_their_own(site: Site
         let text = refused.error().1;
         assert!(text.contains("connectorAttributes.") && text.contains(ENDPOINT), "{text}");
     }
-    // The same source, owned by nobody else: it still reaches the system it was made for.
+    // The owner may still aggregate the source from the system it was created for.
     let path = format!("/v2024/sources/{}/load-accounts", source["id"].as_str().unwrap());
     let begun = site.post(&path).token(&token).send().await;
     let task = ended(&site, &token, &begun).await;
     assert_eq!(task["completionStatus"], "SUCCESS", "{task}");
-    // Nor can they make one that goes there: `load-accounts` would be a port scanner.
+    // The owner cannot create a source that points there either: `load-accounts` would be a port
+    // scanner.
     let attributes = json!({
         "host": "127.0.0.1", "port": port, "tls": "none", "allowInsecure": true,
         "bindDn": "cn=rekey", "bindPassword": "s3cret", "baseDn": "dc=example,dc=com",
@@ -169,7 +170,8 @@ async fn an_owner_cannot_make_accounts_theirs_inside_of_a_group(site: Site) {
         let refused = patch(&site, &token, &source["id"], change).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path} {}", refused.text);
     }
-    // What affects nobody else stays theirs, a new password at the same system included.
+    // Attributes that affect nobody else may be changed, including a new password for the same
+    // system.
     for (path, value) in [("maxConnections", json!(2)), ("bindPassword", json!("n3w-s3cret"))] {
         let change = json!([{ "op": "add", "path": format!("/connectorAttributes/{path}"), "value": value }]);
         patch(&site, &token, &source["id"], change).await.assert(StatusCode::OK);
@@ -179,8 +181,8 @@ async fn an_owner_cannot_make_accounts_theirs_inside_of_a_group(site: Site) {
     assert_eq!((now.generation, tasks), (1, 0));
 }
 
-/// Point the source at a system that lists somebody's name as the attacker's, aggregate, and point
-/// it back: what was learnt there must not count at the real system.
+/// The attacker points the source at a system that lists another person's name as the attacker's,
+/// aggregates it, and points the source back: that correlation must not count at the real system.
 async fn what_another_system_listed_is_not_believed_after_the_way_back(site: Site) {
     let admin = admin(&site).await;
     site.person("p000", &[]).await;
@@ -205,7 +207,8 @@ async fn what_another_system_listed_is_not_believed_after_the_way_back(site: Sit
     };
     assert_eq!(account().await.len(), 1);
 
-    // Back to the real one, which is down: its aggregation cannot confirm anything.
+    // The real system is unreachable when the source points back, so its aggregation can confirm
+    // nothing.
     let mut back = with(&real);
     back["port"] = json!(1);
     let back = json!([{ "op": "replace", "path": "/connectorAttributes", "value": back }]);
@@ -259,7 +262,7 @@ async fn the_scope_is_had_by_name_only(site: Site) {
     };
     let grants = || vec![GrantType::ClientCredentials];
     let scopes = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect();
-    // All scopes do not include it, however a token is asked for.
+    // The scope for all scopes does not include it, with or without naming it in the request.
     let all = create_api_client(&site.app, "all", grants(), vec![], scopes(&[ALL]), 750, false);
     let all = all.await.unwrap();
     for asked in [ENDPOINT, "idn:sources:manage rekey:sources:endpoint"] {
@@ -273,13 +276,13 @@ async fn the_scope_is_had_by_name_only(site: Site) {
         .await
         .assert(StatusCode::FORBIDDEN);
 
-    // A slip in it is found when the client is made.
+    // A misspelt scope is refused when the client is created.
     let slip = scopes(&["rekey:source:endpoint"]);
     let slip = create_api_client(&site.app, "slip", grants(), vec![], slip, 750, false).await;
     let slip = slip.err().unwrap().to_string();
     assert!(slip.contains("did you mean rekey:sources:endpoint?"), "{slip}");
 
-    // The operator grants it, and takes it away at once.
+    // The operator grants the scope, and its withdrawal takes effect at once.
     let grant = |scope: &[&str]| json!({ "clients": [{ "name": "all", "scope": scope }] });
     applied(&site, &grant(&[ALL, ENDPOINT])).await.unwrap();
     let token = site.token_of(&all).await;

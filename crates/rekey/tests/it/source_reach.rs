@@ -1,4 +1,5 @@
-//! Who may write which attribute of a source: every attribute of every kind, by everyone.
+//! The permission to write each attribute of a source: every attribute of every kind, for every
+//! caller.
 
 use hyper::StatusCode;
 use rekey::{
@@ -30,17 +31,17 @@ on_both_stores!(
     a_new_source_gets_what_its_creator_may_write,
 );
 
-/// Those who write sources.
+/// A caller who writes sources.
 struct Writer {
     name: &'static str,
     token: String,
-    /// Whether they may say where systems are and whose accounts are whose.
+    /// Whether the caller may set where a system is, and to whom its accounts belong.
     directs: bool,
 }
 
 const MANAGE: &str = "idn:sources:manage";
 
-/// The owner of every source here, and everyone who may call the API about it.
+/// The owner of all sources in these tests, and every kind of caller that may write them.
 async fn writers(site: &Site) -> (Identity, Vec<Writer>) {
     let (org_admin, whole) = admin(site).await;
     let owner = site.person("owner", &[Level::SourceSubadmin]).await;
@@ -100,12 +101,12 @@ pub(crate) fn token(site: &Site, client: &Client, identity: Option<&Identity>) -
     site.app.tokens.issue(grant, site.app.config.base_url(), now).unwrap().0
 }
 
-/// A value of an attribute before a change, and after it.
+/// Two values of an attribute: before a change, and after it.
 fn values(attribute: &Attribute) -> (Value, Value) {
     match (attribute.shape, attribute.name) {
         (_, "accountFilter") => (json!("(a=b)"), json!("(c=d)")),
         (_, "baseDn" | "bindDn") => (json!("cn=a"), json!("cn=b")),
-        // Without TLS there is nothing to verify, and it must be allowed.
+        // Before the change, TLS is off, which requires that it be allowed.
         (_, "allowInsecure") => (json!(true), json!(false)),
         (Shape::Boolean, _) => (json!(false), json!(true)),
         (Shape::Certificates, _) => (Value::Null, json!(include_str!("../data/authority.pem"))),
@@ -124,7 +125,7 @@ fn values(attribute: &Attribute) -> (Value, Value) {
     }
 }
 
-/// Every attribute with its path, those inside of objects one by one.
+/// Every attribute with its path; members of objects are listed one by one.
 fn each(declared: &[&'static Attribute], at: &str) -> Vec<(String, &'static Attribute)> {
     declared
         .iter()
@@ -142,13 +143,13 @@ fn each(declared: &[&'static Attribute], at: &str) -> Vec<(String, &'static Attr
         .collect()
 }
 
-/// Every attribute of a kind, with the first of its values.
+/// The attributes of a kind, each with the first of its two values.
 fn whole(declared: &[&'static Attribute]) -> Map<String, Value> {
     let value = |attribute: &&&Attribute| (attribute.name.to_owned(), values(attribute).0);
     declared.iter().filter(|a| !values(a).0.is_null()).map(|a| value(&a)).collect()
 }
 
-/// A source without keys, beside the API.
+/// Inserts a source without keys into the store, bypassing the API.
 pub(crate) async fn put(
     site: &Site,
     owner: &IdentityId,
@@ -185,7 +186,7 @@ pub(crate) async fn put(
     site.write(move |tx| source::insert(tx, source.clone(), &[], "test")).await
 }
 
-/// The source as it is now, and how many aggregations of it were asked for.
+/// The stored source, and the number of aggregations requested for it.
 pub(crate) async fn read(site: &Site, id: &SourceId) -> (Source, i64) {
     let id = id.clone();
     site.write(move |tx| {
@@ -196,7 +197,8 @@ pub(crate) async fn read(site: &Site, id: &SourceId) -> (Source, i64) {
     .await
 }
 
-/// Why the outcome of one change by one writer is not what the reach of the attribute says.
+/// Returns why the outcome of one write is not what the reach of the attribute requires, or `None`
+/// if it is.
 async fn judged(
     site: &Site,
     before: &Source,
@@ -271,7 +273,7 @@ async fn every_attribute_may_be_written_by_whom_its_reach_says(site: Site) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The negative control: outcomes that are not what the reach of the attribute says.
+/// The negative control: outcomes that contradict the reach of the attribute must be reported.
 async fn a_wrong_outcome_is_found(site: Site) {
     let (owner, writers) = writers(&site).await;
     let kind = rekey_connectors::kind("ldap").unwrap();
@@ -295,7 +297,7 @@ async fn a_wrong_outcome_is_found(site: Site) {
     assert!(judged(&site, &before, &host, false, refusal).await.is_some(), "it was done");
 }
 
-/// Connector attributes with another value of one of them.
+/// The connector attributes with one value replaced.
 fn with(base: &Map<String, Value>, path: &str, value: &Value) -> Map<String, Value> {
     let mut changed = base.clone();
     match path.split_once('/') {
@@ -327,7 +329,7 @@ async fn a_new_source_gets_what_its_creator_may_write(site: Site) {
     let described = |kind: &str| {
         json!({
             "connector": kind, "description": "d", "owner": { "type": "IDENTITY", "id": owner.id },
-            // What client libraries send of their own accord.
+            // Members that client libraries send by default.
             "authoritative": false, "credentialProviderEnabled": false, "features": [], "cluster": null,
         })
     };
@@ -343,7 +345,7 @@ async fn a_new_source_gets_what_its_creator_may_write(site: Site) {
             let bare = create(&site, writer, kind.name, described(kind.name)).await;
             bare.assert(StatusCode::CREATED);
             assert_eq!(bare.body["connectorAttributes"], json!({}));
-            // Nothing can be changed on a system that nobody named.
+            // A source without a configured system cannot support password changes.
             let on = json!([{ "op": "add", "path": "/features/-", "value": "PASSWORD" }]);
             let on = patch(&site, &writer.token, &bare.body["id"], on).await;
             assert_eq!(on.error().0, "400.1.3 Illegal value", "{}", on.text);

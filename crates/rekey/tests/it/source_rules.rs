@@ -1,4 +1,4 @@
-//! What a source and its owner may not do, and how much may be asked of them.
+//! The restrictions on sources and their owners, and the limits on requests about them.
 
 use hyper::StatusCode;
 use rekey::{
@@ -36,7 +36,7 @@ async fn a_patch_cannot_grow_without_end(site: Site) {
         .collect();
     let refused = patch(&site, &admin.1, &source["id"], json!(copies)).await;
     assert_eq!(refused.error().0, "400.1.4 Limit violation", "{}", refused.text);
-    // Small, but too deep ever to be read again.
+    // The document is small, but nested too deeply to be parsed again.
     let deeper = |n: usize| {
         let path = format!("/connectorAttributes{}", "/a".repeat(n));
         json!({ "op": "add", "path": path, "value": {} })
@@ -143,7 +143,7 @@ async fn names_are_one_line(site: Site) {
             rekey::identity::create(&site.app, new, "test").await.unwrap_err();
         }
     }
-    // Joiners that a script needs stay.
+    // Zero-width joiners that a script needs are allowed.
     made(&site, &admin, json!({ "name": "\u{645}\u{6cc}\u{200c}\u{62e}" }))
         .await
         .assert(StatusCode::CREATED);

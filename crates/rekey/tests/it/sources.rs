@@ -1,4 +1,4 @@
-//! Sources: made, listed, patched, checked, and their accounts read.
+//! Sources: created, listed, patched, checked and aggregated.
 
 use hyper::{Method, StatusCode};
 use rekey::model::{identity::Identity, level::Level};
@@ -22,7 +22,7 @@ on_both_stores!(
     a_plain_person_sees_no_sources,
 );
 
-/// The token of an administrator.
+/// Creates an administrator; returns the identity and its access token.
 pub(crate) async fn admin(site: &Site) -> (Identity, String) {
     let admin = site.person("admin", &[Level::OrgAdmin]).await;
     rekey::source::ensure_identity_now(&site.app).await.unwrap();
@@ -344,7 +344,7 @@ async fn accounts_are_loaded(site: Site) {
     assert!(task["messages"][0]["localizedText"]["message"].is_string(), "{task}");
 }
 
-/// Waits until a task has ended.
+/// Waits until a task has ended, and returns its status.
 pub(crate) async fn ended(site: &Site, token: &str, begun: &Answer) -> Value {
     begun.assert(StatusCode::ACCEPTED);
     let path = format!("/v2024/task-status/{}", begun.body["task"]["id"].as_str().unwrap());
@@ -358,7 +358,7 @@ pub(crate) async fn ended(site: &Site, token: &str, begun: &Answer) -> Value {
     }
 }
 
-/// As one community client sends it; no client library of ours would.
+/// A bare quote in the URL, as one community client sends it, written to the socket directly.
 async fn a_bare_quote_is_understood(site: Site) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (_, token) = admin(&site).await;

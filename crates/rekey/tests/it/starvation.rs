@@ -1,4 +1,4 @@
-//! No change starves: not behind changes that wait for others, not behind sources that hang.
+//! No change starves, whether behind changes that wait for others or behind hanging sources.
 
 use std::{
     future::pending,
@@ -49,7 +49,8 @@ async fn a_source_whose_changes_are_all_blocked_holds_no_worker(site: Quiet) {
         site.change(&who, source, "correct horse battery").await;
         blocked.push((who, source));
     }
-    // Another node carries them out. What comes after them waits, and has been due longest.
+    // Another node executes these changes. The next changes of the same accounts wait for them, and
+    // have been due longest.
     assert_eq!(site.claim("another").await.len(), 3);
     for (who, source) in &blocked {
         site.change(who, source, "correct horse staple").await;
@@ -63,16 +64,16 @@ async fn a_source_whose_changes_are_all_blocked_holds_no_worker(site: Quiet) {
     assert!(claim(&site.app, ONE).await.unwrap().changes.is_empty());
 }
 
-/// A source that answers only what a test says.
+/// A source that hangs, except where the test makes it answer.
 #[derive(Default)]
 struct Hostile {
-    /// Whether it answers looks.
+    /// Whether the source answers observations.
     observes: bool,
     writes: AtomicUsize,
     hangs: Arc<Hangs>,
 }
 
-/// How often it was asked what it does not answer, and how often that was given up.
+/// The numbers of calls that hung, and of those that the caller gave up.
 #[derive(Default)]
 struct Hangs {
     begun: AtomicUsize,
@@ -112,7 +113,7 @@ impl Connector for Hostile {
         Ok(Observed { stamp: Stamp("same".into()), stable_id: None, correlation: Vec::new() })
     }
 
-    /// Hangs up first, then says that the password was used before.
+    /// The first write gets no answer; each later one is rejected as a reused password.
     async fn apply(&self, _: &Change<'_>, _: &Stamp, _: Instant) -> Outcome {
         if self.writes.fetch_add(1, Ordering::SeqCst) == 0 {
             return Outcome::Unknown(Fault::new(FaultKind::Unreachable, "it hung up"));
@@ -168,13 +169,14 @@ async fn a_verification_that_hangs_ends_before_the_claim(site: Quiet) {
     let who = site.person("abby", &[&source]).await;
     let accepted = site.change(&who, &source, "correct horse battery").await;
     assert_eq!(site.work().await, 1);
-    // By now nothing of the first write can arrive any more.
+    // The first write can no longer arrive by then.
     site.app.clock.turn(change_password::LEASE + Duration::from_secs(1));
     let again = timeout(change_password::LEASE, site.work()).await;
     assert_eq!(again.expect("the worker never comes back"), 1);
     assert_eq!(hangs.begun.load(Ordering::SeqCst), 1);
     assert_eq!(hangs.ended.load(Ordering::SeqCst), 1);
-    // It is not known whether the password is in force: that is found out later.
+    // Whether the password is in force is unknown, so the change stays open for a later
+    // verification.
     let status = site.status(&accepted).await;
     assert_eq!(status.state, State::InProgress, "{:?}", status.errors);
 }

@@ -1,5 +1,5 @@
-//! Who may not know whether something is there cannot tell it by the work it takes either: the store
-//! is asked as much for what is there as for what is not.
+//! The number of SQL statements must not reveal to unauthorized callers whether an object exists:
+//! requests about existing and unknown objects take equally many.
 
 use hyper::StatusCode;
 use rekey::model::{id::sortable, level::Level};
@@ -12,12 +12,12 @@ use crate::{
 
 quiet_on_both_stores!(what_is_there_takes_as_many_statements_as_what_is_not);
 
-/// What an answer is, and how many statements it took.
+/// The status and body of an answer, and the number of statements that it took.
 async fn cost(site: &Site, ask: Ask<'_>) -> (StatusCode, String, u64) {
     let statements = &site.app.metrics().statements;
     let before = statements.get();
     let mut answer = ask.send().await;
-    // What is recorded of a refusal counts, too.
+    // The audit row about a refusal counts, too.
     rekey::audit::attempts_written(&site.app.audit).await;
     if let Value::Object(body) = &mut answer.body {
         body.remove("trackingId");
@@ -87,7 +87,7 @@ async fn what_is_there_takes_as_many_statements_as_what_is_not(quiet: Quiet) {
         assert_eq!(there, not_there, "{what}");
     }
 
-    // The control: for who may know, it is told by the same count.
+    // The control: for authorized callers, the counts do differ.
     for (there, not_there) in [
         (info(&helper, "bob", "IdentityNow"), info(&helper, "nobody", "IdentityNow")),
         (info(&client, "bob", "IdentityNow"), info(&client, "nobody", "IdentityNow")),

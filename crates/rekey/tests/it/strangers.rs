@@ -1,4 +1,4 @@
-//! Strangers who try to sign in: they lock out nobody, and learn nothing.
+//! Sign-in attempts by strangers: they lock nobody out, and learn nothing.
 
 use std::{
     net::Ipv4Addr,
@@ -24,7 +24,7 @@ on_both_stores!(
 async fn a_hundred_failures_leave_one_attempt_a_minute(site: Site) {
     abby(&site).await;
     for number in 0..100 {
-        // Not more from one network than it may try in a second.
+        // The attempts alternate among networks, to stay below the rate limit of each.
         assert_eq!(sign_in_from(&site, number % 50, "abby", "wrong").await, 403, "{number}");
         site.app.clock.turn(Duration::from_secs(10));
     }
@@ -75,7 +75,7 @@ async fn a_password_in_the_address_is_refused(site: Site) {
     site.post("/sign-in").text(FORM, body).send().await.assert(StatusCode::OK);
 }
 
-/// Sends the form from another network, which asked nothing else; the status.
+/// Sends the sign-in form from another network, without any request before; returns the status.
 async fn sign_in_from(site: &Site, network: u8, who: &str, word: &str) -> u16 {
     let own = Ipv4Addr::new(127, 0, network, 1);
     let mut connection = Connection::open_from(site.address(), own).await.unwrap();

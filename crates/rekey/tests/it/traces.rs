@@ -1,6 +1,6 @@
-//! What a collector is told: the spans of requests and changes, and of no person.
+//! Exported traces: spans of requests and changes, without personal data.
 //!
-//! The collector is this test's own; what it got is read as the OTLP that it must be.
+//! The collector is part of this test, which decodes the received bodies as OTLP.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::cli::{Place, Server, token};
 
-/// Somebody whose name is nowhere else, and what belongs to them.
+/// A person with a random name and password, which occur nowhere else.
 struct Person {
     alias: String,
     password: String,
@@ -28,8 +28,9 @@ impl Person {
     }
 }
 
-/// Somebody's change on the built-in source, with a collector at `endpoint`, and much that only a
-/// mistake would tell; the log of it, and what must not and what should be found in the traces.
+/// Changes the person's password on the built-in source, with a collector at `endpoint`, and sends
+/// requests whose secrets only a mistake would export. Returns the server's log, the texts that
+/// must not be in the traces, and those that should be.
 async fn change(endpoint: &str, person: &Person) -> (String, Vec<String>, Vec<String>) {
     let Person { alias, password } = person;
     let place = Place::new();
@@ -147,7 +148,7 @@ async fn a_collector_that_never_answers_keeps_nothing_waiting() {
     change(&endpoint, &Person::new()).await;
 }
 
-/// A collector that takes everything; the bodies it got.
+/// Starts a collector that accepts everything; returns its URL and the received bodies.
 fn collector() -> (String, mpsc::Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -167,7 +168,8 @@ fn collector() -> (String, mpsc::Receiver<Vec<u8>>) {
     (format!("http://{address}/v1/traces"), bodies)
 }
 
-/// The length of the body that follows; none at the end.
+/// Reads the head of a request; returns the length of the body, or `None` at the end of the
+/// connection.
 fn head(stream: &mut impl BufRead) -> Option<usize> {
     let mut length = None;
     for line in stream.lines() {
@@ -180,14 +182,14 @@ fn head(stream: &mut impl BufRead) -> Option<usize> {
     None
 }
 
-/// Every field at the end of this way through a protobuf message, by the numbers of the fields.
+/// Every field at the end of a path of field numbers through a protobuf message.
 fn inside<'a>(message: &'a [u8], way: &[u64]) -> Vec<&'a [u8]> {
     let Some((first, rest)) = way.split_first() else { return vec![message] };
     let of_number = fields(message).into_iter().filter(|(number, _)| number == first);
     of_number.flat_map(|(_, field)| inside(field, rest)).collect()
 }
 
-/// The messages and texts of a protobuf message, each with the number of its field.
+/// The length-delimited and fixed-size fields of a protobuf message, each with its number.
 fn fields(mut bytes: &[u8]) -> Vec<(u64, &[u8])> {
     let mut found = Vec::new();
     while !bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! Accounts that a store cannot hold are left out, and all others are read.
+//! Accounts that the store cannot hold are skipped, and all others are aggregated.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ on_both_stores!(
     an_attribute_may_hold_anything,
 );
 
-/// Aggregates; how it ended, and what the task says.
+/// Aggregates a source; returns the completion status and the first message of the task.
 async fn aggregated(site: &Site, token: &str, source: &Value) -> (String, String) {
     let path = format!("/v2024/sources/{}/load-accounts", source["id"].as_str().unwrap());
     let begun = site.post(&path).token(token).send().await;
@@ -32,7 +32,7 @@ async fn names(site: &Site, token: &str, source: &Value) -> Vec<String> {
     accounts.as_array().unwrap().iter().map(name).collect()
 }
 
-/// A source on the directory, where people are named by their description.
+/// A source on the directory whose accounts are named by their description.
 async fn source(site: &Site, directory: &Directory) -> (String, Value) {
     let admin = admin(site).await;
     let mut attributes = directory.attributes();
@@ -93,7 +93,7 @@ async fn an_account_stays_when_it_cannot_be_kept(site: Site) {
     assert_eq!(aggregated(&site, &token, &source).await.0, "WARNING");
     assert_eq!((owner().await, names(&site, &token, &source).await.len()), (before.clone(), 2));
 
-    // Nor is it confirmed at another system.
+    // Such an account is not confirmed at another system either.
     let other = Directory::start().await;
     other.lists_these(&[("ann", "an\0n"), ("bob", "bob")]);
     let port = &other.attributes()["port"];

@@ -1,7 +1,7 @@
-//! Stores of earlier schemas open, and what they could not know is found out before it is used.
+//! Stores of earlier schemas can be opened, and data that they lack is collected before it is used.
 //!
-//! `tests/fixtures` keeps a store of each earlier schema in both databases; `make.py` there makes
-//! them, and every schema change adds those of the schema before it.
+//! `tests/fixtures` has a store of each earlier schema for both databases. `make.py` there creates
+//! them; every schema change adds the stores of the schema before it.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -28,7 +28,7 @@ use crate::{
 
 quiet_on_both_stores!(a_newer_store_is_refused, roles_wait_with_bare_oids);
 
-/// The newest schema change in each fixture.
+/// The number of the newest schema change in each fixture.
 const FIXTURES: &[&str] = &["0002"];
 
 struct Old {
@@ -37,7 +37,7 @@ struct Old {
 }
 
 impl Old {
-    /// Opens what an earlier build left at `url`.
+    /// Opens the store that an earlier build left at `url`.
     async fn open(url: &str, folder: TempDir) -> Self {
         let key = folder.path().join("master.key");
         fs::write(&key, format!("{}\n", "0".repeat(64))).unwrap();
@@ -100,7 +100,7 @@ async fn postgres() {
     }
 }
 
-/// An older build does not open the store of a newer one.
+/// A build must refuse the store of a newer one.
 async fn a_newer_store_is_refused(site: Quiet) {
     let newer = "INSERT INTO migration (number, digest) VALUES (999, '')";
     site.write(move |tx| Ok(tx.run(newer, &[])?)).await;
@@ -111,7 +111,8 @@ async fn a_newer_store_is_refused(site: Quiet) {
     );
 }
 
-/// The ids of roles did not name their cluster: their accounts wait, and lose nobody.
+/// Ids of PostgreSQL roles did not include their cluster: such accounts wait for an aggregation,
+/// and keep their owners.
 async fn roles_wait_with_bare_oids(site: Quiet) {
     let abby = site.person("abby", &[]).await;
     for (name, kind) in [("Roles", "postgresql"), ("Entries", "ldap")] {
@@ -171,14 +172,15 @@ async fn check(old: Old) {
     let wrong: Vec<_> = verified.findings.iter().map(|finding| &finding.what).collect();
     assert!(wrong.is_empty(), "the audit trail no longer verifies: {wrong:?}");
 
-    // The change that was under way waits in the queue of its sources.
+    // The change that was open stays in the queue of its sources.
     let waiting = "SELECT COUNT(*) AS value FROM password_change WHERE state = 0";
     assert_eq!(old.count(waiting).await, 1);
     let queued = "SELECT COUNT(*) AS value FROM password_change WHERE state = 0
         AND source_set LIKE '________________________________ ________________________________'";
     assert_eq!(old.count(queued).await, 1);
 
-    // Accounts without an id wait, with their people, for an aggregation that is asked for.
+    // Accounts without a stable id keep their owners, and wait for an aggregation, which is
+    // requested.
     let before = old.accounts().await;
     assert_eq!(before.len(), 6);
     assert!(before.iter().all(|account| account.stable_id.is_none() && account.generation == 0));
@@ -199,7 +201,7 @@ async fn check(old: Old) {
     assert_eq!(old.count("SELECT COUNT(*) AS value FROM job WHERE completed IS NULL").await, 1);
 }
 
-/// What an aggregation finds: the same accounts, each with its id now.
+/// Runs an aggregation that finds the same accounts, each with a stable id; returns its messages.
 async fn aggregated(old: &Old) -> Vec<String> {
     let listed: Vec<_> = old
         .accounts()

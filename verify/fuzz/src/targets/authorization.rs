@@ -1,8 +1,8 @@
-//! Any Authorization header, cookie-like nonsense and token: 401, never anything else.
+//! Arbitrary Authorization headers and tokens must get a 401, and nothing else.
 
 use crate::front;
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let [how, token @ ..] = bytes else { return };
     let Ok(token) = std::str::from_utf8(token) else { return };

@@ -1,8 +1,8 @@
-//! Any body, at every endpoint that takes one: no answer is a 500, and none takes long.
+//! Arbitrary bodies, at every endpoint that takes one: no answer may be a 500.
 
 use crate::front;
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let [route, body @ ..] = bytes else { return };
     let routes = front().routes_with_body();

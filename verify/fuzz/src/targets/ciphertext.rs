@@ -1,5 +1,5 @@
-//! Any ciphertext, in base64 and raw: public faults are told, everything else is a candidate that is
-//! never accepted, and says the same each time.
+//! Arbitrary ciphertexts, in base64 and raw: public faults are reported, and every other ciphertext
+//! yields a candidate that is never accepted and is judged the same each time.
 
 use std::sync::LazyLock;
 
@@ -17,10 +17,10 @@ static KEYS: LazyLock<Vec<(PrivateKey, PublicKey)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let decoded = BASE64_STANDARD.decode(bytes).unwrap_or_default();
-    // Of the right length more often than chance would have it.
+    // Padded to the right length, which random inputs rarely have.
     let mut whole = bytes.to_vec();
     whole.resize(256, 0x5a);
     for ciphertext in [bytes, &decoded, &whole] {

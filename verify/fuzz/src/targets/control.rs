@@ -1,7 +1,7 @@
-//! The control: breaks on one word, to which only the ways the code takes lead. The fuzzer must find
-//! it.
+//! The negative control: panics on one word, which only coverage feedback leads to. The fuzzer must
+//! find it.
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     if bytes.first() == Some(&b'f')
         && bytes.get(1) == Some(&b'i')

@@ -1,8 +1,8 @@
-//! Anything a PostgreSQL server may answer: an outcome or a fault, soon.
+//! Arbitrary answers of a PostgreSQL server: the connector must return an outcome or a fault, soon.
 
 use crate::server;
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     server::postgresql(bytes);
 }

@@ -1,8 +1,8 @@
-//! Anything an LDAP server may answer: an outcome or a fault, soon.
+//! Arbitrary answers of an LDAP server: the connector must return an outcome or a fault, soon.
 
 use crate::server;
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     server::ldap(bytes);
 }

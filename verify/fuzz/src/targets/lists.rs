@@ -1,10 +1,10 @@
-//! Any filter, sorter and page, at every list: understood or a 400.
+//! Arbitrary filters, sorters and pages, at every list: no answer may be a 500.
 
 use std::fmt::Write;
 
 use crate::{encoded, front, words};
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let [route, rest @ ..] = bytes else { return };
     let lists = front().lists();

@@ -1,4 +1,5 @@
-//! What is tried, one thing per file: each takes any bytes, and breaks where rekey breaks a promise.
+//! The fuzz targets, one a file: each takes arbitrary bytes, and panics where rekey breaks a
+//! promise.
 
 pub mod authorization;
 pub mod bodies;

@@ -1,4 +1,4 @@
-//! Any parameters of OAuth, in query, form, multipart form and HTTP Basic.
+//! Arbitrary OAuth parameters, in query, form, multipart form and HTTP Basic.
 
 use crate::{encoded, front};
 
@@ -9,7 +9,7 @@ const KINDS: [&str; 4] = [
     "text/plain",
 ];
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let [how, rest @ ..] = bytes else { return };
     let kind = KINDS.get(usize::from(how % 4)).copied().unwrap_or_default();

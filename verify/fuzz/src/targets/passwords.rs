@@ -1,13 +1,14 @@
-//! Any password, policy, dictionary and names: judged, and no sentence holds the password.
+//! Arbitrary passwords, policies, dictionaries and names: judging must not panic, and no message
+//! may contain the password.
 
 use crate::words;
 use rekey_vault::{About, Dictionary, Password, Policy};
 
-/// Around the password, and in no sentence that does not tell it: the password alone may happen to
-/// be a piece of a sentence.
+/// Surrounds the password, and occurs in no message unless the message contains the password. The
+/// password alone could happen to be a part of a message.
 const MARK: char = '\u{1f5dd}';
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let parts: Vec<_> =
         words(bytes).into_iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect();

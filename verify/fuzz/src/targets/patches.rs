@@ -1,8 +1,8 @@
-//! Any patch of any document.
+//! Arbitrary JSON patches of arbitrary documents.
 
 use crate::words;
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let mut parts = words(bytes).into_iter();
     let (Some(document), Some(patch)) = (parts.next(), parts.next()) else { return };

@@ -1,9 +1,8 @@
-//! Any target of a request: the path's normal form is its own normal form, and every path is
-//! answered.
+//! Arbitrary request targets: a normalised path is well formed, and every path is answered.
 
 use crate::front;
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(uri) = text.parse() else { return };

@@ -1,7 +1,7 @@
-//! Any bytes of a connection: how they arrive in pieces changes nothing, and nothing but quotes is
-//! touched.
+//! Arbitrary bytes of a connection: the result does not depend on how they are split, and nothing
+//! but quotes is changed.
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let [cut, rest @ ..] = bytes else { return };
     let whole = rekey::testing::repaired(&[rest]);

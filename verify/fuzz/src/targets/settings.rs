@@ -1,10 +1,10 @@
-//! Any rekey.toml, and any environment.
+//! Arbitrary `rekey.toml` files and environments.
 
 use std::os::unix::ffi::OsStrExt;
 
 use crate::words;
 
-/// Tries it.
+/// Runs one input.
 pub fn run(bytes: &[u8]) {
     let mut parts = words(bytes).into_iter();
     let text = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();

@@ -1,4 +1,4 @@
-//! The functions of libc that it stands before.
+//! The libc functions that the shim interposes.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use crate::{
     watch::{is_failing, journals, number_and_length, path_of, watch, watched},
 };
 
-/// `mode` is there only if `flags` ask for it; where it is not, nobody looks at it.
+/// `mode` is defined only if `flags` require it; otherwise the kernel ignores it.
 fn open_any(folder: c_int, path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int {
     let Some(whole) = path_of(folder, path) else {
         return kernel::openat(folder, path, flags, mode);
@@ -130,7 +130,7 @@ extern "C" fn fdatasync(file: c_int) -> c_int {
     sync(file, kernel::fdatasync)
 }
 
-/// What was written down before it began need not be undone after it.
+/// A successful sync drops the journal entries that were written before it began.
 fn sync(file: c_int, how: fn(c_int) -> c_int) -> c_int {
     static DELAY: LazyLock<Duration> = LazyLock::new(|| {
         let text = env::var("REKEY_FSYNC_DELAY_MS").ok();
@@ -139,7 +139,7 @@ fn sync(file: c_int, how: fn(c_int) -> c_int) -> c_int {
     let before = watched(file).map(|number| (number, journals().length(number)));
     if let Some((number, _)) = before {
         let mut journals = journals();
-        // Where nothing is left to be written, nothing fails.
+        // A sync with nothing left to write cannot fail.
         let fails = is_failing() && journals.is_dirty(number);
         if fails {
             journals.failed(number);

@@ -1,10 +1,10 @@
-//! The kernel, asked directly.
+//! Direct system calls.
 
 use std::ffi::{c_char, c_int, c_long, c_void};
 
 macro_rules! ask {
     ($number:expr $(, $argument:expr)*) => {
-        // SAFETY: the caller of the function that was preloaded vouches for what it points to; our
+        // SAFETY: the caller of the interposed function is responsible for its pointers; the shim's
         // own arguments outlive the call.
         unsafe { libc::syscall($number $(, $argument)*) }
     };
@@ -59,24 +59,24 @@ pub(crate) fn renameat(from: *const c_char, to: *const c_char) -> c_int {
     small(ask!(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, 0))
 }
 
-/// What a call that failed answers, and why it did.
+/// Sets `errno` and returns -1, as a failed call does.
 pub(crate) fn fail(why: c_int) -> c_int {
-    // SAFETY: it is the calling thread's own, and there as long as the thread is.
+    // SAFETY: `errno` belongs to the calling thread, and exists as long as the thread does.
     unsafe { *libc::__errno_location() = why };
     -1
 }
 
-/// Where the next `write` goes; none where the file has no such place.
+/// The offset of the next `write`; `None` if the file has no offset.
 pub(crate) fn position(file: c_int) -> Option<u64> {
     u64::try_from(ask!(libc::SYS_lseek, file, 0_i64, libc::SEEK_CUR)).ok()
 }
 
-/// The flags a file was opened with.
+/// The flags with which a file was opened.
 pub(crate) fn flags(file: c_int) -> c_int {
     small(ask!(libc::SYS_fcntl, file, libc::F_GETFL))
 }
 
-/// Writes all of it where the file stands, or gives up.
+/// Writes all bytes at the file's offset; stops at the first error.
 pub(crate) fn write_all(file: c_int, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         let written = write(file, bytes.as_ptr().cast(), bytes.len());

@@ -1,4 +1,4 @@
-//! Which files are watched, and what is written down of them.
+//! The watched files, and their journals.
 
 use std::{
     collections::HashMap,
@@ -21,14 +21,14 @@ use rekey_powerloss::journal::{Entry, SECTOR, left_by_sync, read, write};
 
 use crate::kernel;
 
-/// The number of the file behind each descriptor that is watched; 0 for the others.
+/// The inode number of the file behind each watched descriptor; 0 for other descriptors.
 static WATCHED: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
 
-/// What the environment says.
+/// The paths from the environment.
 struct Places {
     folder: PathBuf,
     journal: PathBuf,
-    /// While this file is there, syncs fail.
+    /// Syncs fail while this file exists.
     failing: Option<PathBuf>,
 }
 
@@ -40,54 +40,54 @@ static PLACES: LazyLock<Option<Places>> = LazyLock::new(|| {
     })
 });
 
-/// The journals that are open, by the number of the file they are about.
+/// The open journals, by the inode number of the file.
 #[derive(Default)]
 pub(crate) struct Journals {
     open: HashMap<u64, RawFd>,
     forgotten: HashMap<u64, Forgotten>,
-    /// How often a sync of each file has failed.
+    /// The number of failed syncs of each file.
     failures: HashMap<u64, u64>,
-    /// How many of these each descriptor has told.
+    /// The number of a file's failures that each descriptor has reported.
     told: HashMap<c_int, u64>,
     kept: u64,
 }
 
-/// How much of what was ever written down of a file a sync has dealt with: several may be under way
-/// at once, and end in any order.
+/// The part of a file's journal that syncs have covered. Several syncs may be under way at once,
+/// and end in any order, so the position only grows.
 #[derive(Clone, Copy, Default)]
 struct Forgotten {
-    /// All up to here, in bytes since the process began.
+    /// The covered bytes, counted since the process began.
     upto: u64,
-    /// How much of that is still in the journal, at its beginning.
+    /// The covered bytes that are still at the beginning of the journal.
     left: u64,
 }
 
-/// One change at a time is written down and made.
+/// Locks the journals: each change is recorded and made under this lock, one at a time.
 pub(crate) fn journals() -> MutexGuard<'static, Journals> {
     static JOURNALS: LazyLock<Mutex<Journals>> = LazyLock::new(Mutex::default);
     JOURNALS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of the file behind a descriptor, if it is watched.
+/// The inode number of the file behind a descriptor, if it is watched.
 pub(crate) fn watched(file: c_int) -> Option<u64> {
     let slot = usize::try_from(file).ok().and_then(|at| WATCHED.get(at))?;
     Some(slot.load(Ordering::Acquire)).filter(|number| *number != 0)
 }
 
-/// Watches a descriptor from now on, or no longer.
+/// Watches a descriptor from now on; `number` 0 stops that.
 pub(crate) fn watch(file: c_int, number: u64) {
     if let Some(slot) = usize::try_from(file).ok().and_then(|at| WATCHED.get(at)) {
         slot.store(number, Ordering::Release);
     }
 }
 
-/// The whole path, if it is watched.
+/// The absolute path of a file, if it is watched.
 pub(crate) fn path_of(folder: c_int, path: *const c_char) -> Option<PathBuf> {
     let places = PLACES.as_ref()?;
     if path.is_null() {
         return None;
     }
-    // SAFETY: the caller of the function that was preloaded gave a path.
+    // SAFETY: the caller of the interposed function passed a valid C string.
     let path = unsafe { CStr::from_ptr(path) };
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
     let whole = if path.is_absolute() {
@@ -100,25 +100,26 @@ pub(crate) fn path_of(folder: c_int, path: *const c_char) -> Option<PathBuf> {
     whole.starts_with(&places.folder).then_some(whole)
 }
 
-/// Whether syncs of watched files are to fail now.
+/// Whether syncs of watched files must fail now.
 pub(crate) fn is_failing() -> bool {
     let failing = PLACES.as_ref().and_then(|places| places.failing.as_ref());
     failing.is_some_and(|file| file.exists())
 }
 
-/// A file's number and length.
+/// The inode number and the length of a file.
 pub(crate) fn number_and_length(file: c_int) -> Option<(u64, u64)> {
     let about = fs::metadata(format!("/proc/self/fd/{file}")).ok()?;
     Some((about.ino(), about.len()))
 }
 
 impl Journals {
-    /// A name is about to be made.
+    /// Records that a name is about to be created.
     pub(crate) fn creating(&mut self, path: &Path) {
         self.keep_of_folder(path, &Entry::Created { path: path.as_os_str().as_bytes().to_vec() });
     }
 
-    /// A name is about to be taken away, if there is such a file.
+    /// Records that a name is about to be removed, if such a file exists; a hard link keeps its
+    /// data.
     pub(crate) fn removing(&mut self, path: &Path) {
         let Some(places) = PLACES.as_ref() else { return };
         self.kept += 1;
@@ -130,7 +131,8 @@ impl Journals {
         }
     }
 
-    /// A file is new: what an earlier one of its number had to undo is not its own.
+    /// Registers a new file: entries about an earlier file with the same inode number do not apply
+    /// to it.
     pub(crate) fn is_new(&mut self, number: u64) {
         let upto = self.length(number);
         self.forgotten.insert(number, Forgotten { upto, left: 0 });
@@ -139,26 +141,27 @@ impl Journals {
         }
     }
 
-    /// A descriptor is new: it tells only of what fails from now on.
+    /// Registers a new descriptor: it reports only failures from now on.
     pub(crate) fn opened(&mut self, number: u64, file: c_int) {
         let failures = self.failures.get(&number).copied().unwrap_or(0);
         self.told.insert(file, failures);
     }
 
-    /// Whether a sync of a file by this descriptor fails: Linux tells each descriptor once.
+    /// Whether a sync by this descriptor fails: Linux reports a failure once to each descriptor.
     pub(crate) fn tells(&mut self, number: u64, file: c_int) -> bool {
         let failures = self.failures.get(&number).copied().unwrap_or(0);
         self.told.insert(file, failures).unwrap_or(0) < failures
     }
 
-    /// Whether anything of a file was changed since a sync of it began or failed.
+    /// Whether a file was changed since its last successful sync began, or since its last failed
+    /// sync.
     pub(crate) fn is_dirty(&mut self, number: u64) -> bool {
         let written = self.written(number);
         let entries = read(&written);
         entries.last().is_some_and(|last| *last != Entry::Failed)
     }
 
-    /// A file could not be synced.
+    /// Records that a file could not be synced.
     pub(crate) fn failed(&mut self, number: u64) {
         *self.failures.entry(number).or_default() += 1;
         let mut entry = Vec::new();
@@ -166,7 +169,7 @@ impl Journals {
         self.append(number, &entry);
     }
 
-    /// Bytes are about to be written.
+    /// Records the bytes that are about to be overwritten.
     pub(crate) fn writing(&mut self, number: u64, file: c_int, offset: u64, count: usize) {
         let Some((_, length)) = number_and_length(file) else { return };
         let end = offset + count as u64;
@@ -178,7 +181,7 @@ impl Journals {
         self.append(number, &entries);
     }
 
-    /// A file is about to get another length.
+    /// Records that the length of a file is about to change.
     pub(crate) fn resizing(&mut self, number: u64, file: c_int, to: u64) {
         let Some((_, length)) = number_and_length(file) else { return };
         let mut entries = Vec::new();
@@ -187,14 +190,14 @@ impl Journals {
         self.append(number, &entries);
     }
 
-    /// How much was ever written down of a file, in bytes.
+    /// The number of journal bytes ever written for a file.
     pub(crate) fn length(&mut self, number: u64) -> u64 {
         let Forgotten { upto, left } = self.forgotten(number);
         self.size(number).saturating_sub(left) + upto
     }
 
-    /// A file is synced: the first `length` bytes ever written down of it need not be undone, but for
-    /// what an earlier sync has failed to write.
+    /// Records a successful sync: the first `length` journal bytes ever written need no undoing,
+    /// except where an earlier sync failed.
     pub(crate) fn forget(&mut self, number: u64, length: u64) {
         let Forgotten { upto, left } = self.forgotten(number);
         let Some(newer) = length.checked_sub(upto).filter(|newer| *newer > 0) else { return };
@@ -216,7 +219,7 @@ impl Journals {
         self.forgotten.get(&number).copied().unwrap_or_default()
     }
 
-    /// What is in the journal of a file.
+    /// The present content of a file's journal.
     fn written(&mut self, number: u64) -> Vec<u8> {
         let mut whole = vec![0; usize::try_from(self.size(number)).unwrap_or(0)];
         let Some(journal) = self.journal(number) else { return Vec::new() };
@@ -226,7 +229,7 @@ impl Journals {
         if matches!(is_read, Ok(Ok(()))) { whole } else { Vec::new() }
     }
 
-    /// How long the journal of a file is.
+    /// The present length of a file's journal.
     fn size(&mut self, number: u64) -> u64 {
         self.journal(number).and_then(number_and_length).map_or(0, |(_, length)| length)
     }
@@ -261,9 +264,9 @@ impl Journals {
     }
 }
 
-/// What is in the sectors that hold the bytes from `from` to `to`.
+/// Appends entries with the old content of all sectors between `from` and `to`.
 fn sectors(file: c_int, from: u64, to: u64, entries: &mut Vec<u8>) {
-    // The program may have opened it for writing only.
+    // The program may have opened the file write-only.
     let Ok(file) = fs::File::open(format!("/proc/self/fd/{file}")) else { return };
     let size = SECTOR as u64;
     let mut offset = from / size * size;

@@ -1,4 +1,4 @@
-//! The shim itself: what was synced stays, what was not vanishes.
+//! Tests of the shim: synced writes survive, and unsynced ones are lost.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
@@ -10,8 +10,8 @@ use std::{
 
 use rekey_powerloss::undo::{Loss, undo};
 
-/// Runs a deed in a process of its own with the shim preloaded, lets the power go, and gives the
-/// folder as it is then.
+/// Runs an operation in a separate process with the shim preloaded, simulates a power failure, and
+/// returns the folder as it is then.
 fn after(deed: &str, loss: Loss<'_>) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let (folder, journal) = (place.path().join("data"), place.path().join("journal"));
@@ -34,7 +34,7 @@ fn after(deed: &str, loss: Loss<'_>) -> tempfile::TempDir {
     place
 }
 
-/// The library, which `cargo test` alone does not build.
+/// The path of the shim library, which `cargo test` alone does not build.
 fn shim() -> &'static Path {
     static SHIM: LazyLock<PathBuf> = LazyLock::new(|| {
         let build = ["build", "--quiet", "--package", "powerloss-shim"];
@@ -97,7 +97,7 @@ fn a_name_stays_once_its_folder_was_synced() {
 
 #[test]
 fn a_torn_write_is_torn_between_sectors() {
-    // Odd sectors keep what was there before.
+    // Odd sectors keep their old content.
     let mut asked = 0;
     let mut every_other = |limit: usize| {
         asked += 1;

@@ -1,4 +1,4 @@
-//! How the server dies in one cycle.
+//! The ways in which the server dies in one cycle.
 
 use std::time::Duration;
 
@@ -6,15 +6,17 @@ use rekey_harness::Result;
 
 use crate::model::load::below;
 
-/// How it dies.
+/// How the server dies.
 pub(super) enum Kill {
-    /// By our hand, so long after it was ready.
+    /// The proof kills it this long after it was ready.
     AnyTime(Duration),
-    /// By its own, at a point that only a proof build has; as `REKEY_CRASH_AT` says it.
+    /// The server ends itself at a named point that only a proof build has; the text is the value
+    /// of `REKEY_CRASH_AT`.
     At(&'static str, String),
 }
 
-/// The points, and how often each is passed at most before the server dies there.
+/// The named points, and the largest number of times that a server passes each before it dies
+/// there.
 const POINTS: &[(&str, usize)] = &[
     ("accept.drawn", 20),
     ("accept.committed", 20),
@@ -33,11 +35,12 @@ const POINTS: &[(&str, usize)] = &[
     ("store.committed", 40),
 ];
 
-/// Milliseconds for which the thread stands still there, while the others go on.
+/// The milliseconds for which the thread stands still at the point, while the other threads go on.
 const LINGER: [usize; 5] = [0, 0, 1, 4, 15];
 
 impl Kill {
-    /// Every other cycle at a point, one after the other; else at any time.
+    /// Dies at a named point in every other cycle, each point in turn, and otherwise at a random
+    /// time.
     pub(super) fn of(cycle: usize) -> Result<Self> {
         if cycle.is_multiple_of(2) {
             return Ok(Self::AnyTime(Duration::from_millis(below(900)? as u64)));
@@ -46,7 +49,7 @@ impl Kill {
         Self::at(point)
     }
 
-    /// At this point, after it was passed a random number of times.
+    /// Dies at this point, after a random number of passes.
     pub(super) fn at(point: &str) -> Result<Self> {
         let named = POINTS.iter().find(|(name, _)| *name == point);
         let (point, most) = named.ok_or("no point has this name")?;
@@ -54,14 +57,15 @@ impl Kill {
         Ok(Self::At(point, format!("{point}:{}:{linger}", 1 + below(*most)?)))
     }
 
-    /// Right before a commit that is then never made, with time to be told of it.
+    /// Dies right before a commit, which is then never made, with 30 ms in which its answer can
+    /// still arrive.
     pub(super) fn before_commit() -> Result<Self> {
         let point = "store.before_commit";
         Ok(Self::At(point, format!("{point}:{}:30", 5 + below(60)?)))
     }
 }
 
-/// The points' names.
+/// The names of all points.
 pub(super) fn points() -> impl Iterator<Item = &'static str> {
     POINTS.iter().map(|(name, _)| *name)
 }

@@ -1,13 +1,13 @@
-//! `kill -9` under load, again and again, with a model beside it.
+//! `kill -9` under load, repeatedly, checked against a model.
 //!
-//! 1. A rekey with every kind of system behind it is set up: [`crate::site`].
-//! 2. Clients change passwords all the time, and a [`model`] keeps what they sent and were told.
-//! 3. The server is killed, by our hand at any time or by its own at a named point ([`kill`]), and
-//!    started again, so often as is wanted.
-//! 4. In the end it is left alone until every request has ended; then what is so is held against
+//! 1. A rekey with every kind of connected system is set up: [`crate::site`].
+//! 2. Clients change passwords continuously, and a [`model`] records what they sent and received.
+//! 3. The server is killed, by the proof at a random time or by itself at a named point ([`kill`]),
+//!    and started again, in each cycle.
+//! 4. In the end it runs undisturbed until every request has ended; then its state is compared with
 //!    what was promised.
 //!
-//! With `--control` the server answers `202` before it commits: then the check must find that
+//! With `--control` the server answers `202` before it commits: the check must then find that
 //! requests were lost.
 
 use std::{
@@ -55,14 +55,14 @@ enum Store {
     Sqlite,
 }
 
-/// A change that cannot be made fails after so long.
+/// The time after which a change that cannot be made fails.
 const DEADLINE: Duration = Duration::from_secs(100);
-/// The grace beyond it.
+/// The grace after the deadline within which every change must have ended.
 const GRACE: Duration = Duration::from_secs(30);
-/// A server told to die at a point is killed after so long if it never came by.
+/// The time after which a server is killed that did not reach its point.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// How often a point that no server has died at yet is tried again.
+/// The number of further attempts at a point at which no server has died yet.
 const CHANCES: usize = 8;
 
 pub(crate) async fn run(options: Options) -> Result<()> {
@@ -91,7 +91,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         let kill = if options.control { Kill::before_commit()? } else { Kill::of(cycle)? };
         one(&mut place, &options, &load, &mut server, &kill, &mut killed).await?;
     }
-    // A busy machine can let a server miss its point: it gets more chances.
+    // On a busy machine a server can miss its point: it gets further attempts.
     for _ in 0..CHANCES {
         for point in kill::points().filter(|_| !options.control) {
             if !killed.at.contains_key(point) {
@@ -102,7 +102,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     }
     place.binary = plain_binary()?;
     server.kill()?;
-    // With all its workers: what is left over is much.
+    // Only the deadline is set, so that the default number of workers clears the many open changes.
     let deadline = settings().0.into_iter().take(1).collect();
     server = Server::start_at(&place, &load.address, &Settings(deadline).each()).await?;
     let left_alone = model::now()?;
@@ -124,12 +124,12 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     check::report(&findings)
 }
 
-/// The `rekey` beside this binary, which has no crash points; [`binary`] has them.
+/// The `rekey` beside this binary, which has no crash points, unlike the one from [`binary`].
 fn plain_binary() -> Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name("rekey"))
 }
 
-/// How the server is set.
+/// The server's settings.
 fn settings() -> Settings {
     Settings(vec![
         ("REKEY_CHANGES__DEADLINE", format!("{}s", DEADLINE.as_secs())),
@@ -151,7 +151,7 @@ impl Settings {
     }
 }
 
-/// One life of the server: it replaces the one before, and dies.
+/// Runs one server until it dies, in place of the one before.
 async fn one(
     place: &mut Place,
     options: &Options,
@@ -196,7 +196,7 @@ async fn one(
     Ok(())
 }
 
-/// What must hold at any time, and not only in the end.
+/// Checks the promises that hold at any time, not only in the end.
 async fn look(place: &Place, load: &Load) -> Result<()> {
     let mut store = Rows::open(&place.store_url()).await?;
     let sql = "SELECT id FROM password_change WHERE state <> 0 AND payload IS NOT NULL";
@@ -207,7 +207,7 @@ async fn look(place: &Place, load: &Load) -> Result<()> {
     Ok(())
 }
 
-/// How often the server died where.
+/// The number of times that the server died at each point.
 #[derive(Default)]
 struct Killed {
     any_time: usize,
@@ -225,7 +225,7 @@ impl Killed {
         println!("  never came by the point, so killed later: {}", self.too_late);
     }
 
-    /// A point that is never hit proves nothing.
+    /// Reports the points at which the server never died: they prove nothing.
     fn everywhere(&self) -> Finding {
         let missing = kill::points().filter(|point| !self.at.contains_key(point));
         Finding {
@@ -236,7 +236,7 @@ impl Killed {
     }
 }
 
-/// The control has worked when it was found out.
+/// The control has worked if the lost requests were found.
 fn control(lost: &Finding) -> Result<()> {
     if lost.wrong.is_empty() {
         return Err("a 202 before the commit was not found out: the proof proves nothing".into());

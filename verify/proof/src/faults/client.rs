@@ -1,16 +1,16 @@
-//! One who asks for a change and for its status.
+//! A client that requests a change and reads its status.
 
 use std::time::Duration;
 
 use rekey_harness::{Connection, Result, request, text};
 use serde_json::Value;
 
-/// How often a status is asked for.
+/// The interval between two readings of a status.
 const POLL: Duration = Duration::from_millis(200);
-/// How long a client waits after a 503.
+/// The pause of a client after a `503`.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// A connection with the right to ask.
+/// A connection whose headers carry an access token.
 pub(crate) struct Client {
     connection: Connection,
     headers: String,
@@ -18,9 +18,9 @@ pub(crate) struct Client {
 
 /// How a change ended.
 pub(crate) struct Ended {
-    /// Whether it is FINISHED; else it is FAILED.
+    /// True if the change is `FINISHED`, false if it is `FAILED`.
     pub(crate) is_finished: bool,
-    /// What the status says is wrong.
+    /// The errors in the status.
     pub(crate) errors: Vec<String>,
 }
 
@@ -29,14 +29,14 @@ impl Client {
         Ok(Self { connection: Connection::open(address).await?, headers: headers.to_owned() })
     }
 
-    /// Sends the body of a set-password; the request's name.
+    /// Sends the body of a set-password request, and returns the `requestId`.
     pub(crate) async fn change(&mut self, body: &str) -> Result<String> {
         let asked = request("POST", "/v3/set-password", &self.headers, body);
         let answer = self.ask(&asked, 202).await?;
         Ok(text(&answer, "requestId"))
     }
 
-    /// Asks until the answer is no 503, and insists on `wanted`.
+    /// Repeats a request while it is answered `503`; any other status than `wanted` is an error.
     async fn ask(&mut self, asked: &[u8], wanted: u16) -> Result<Value> {
         loop {
             let answer = self.connection.ask(asked).await?;
@@ -50,7 +50,7 @@ impl Client {
         }
     }
 
-    /// Asks until it has ended.
+    /// Polls the status until the change has ended.
     pub(crate) async fn ended(&mut self, id: &str) -> Result<Ended> {
         loop {
             let status = self.state(id).await?;
@@ -65,7 +65,7 @@ impl Client {
         }
     }
 
-    /// Its status; an error if nobody knows it.
+    /// Reads the status of a change; an unknown change is an error.
     pub(crate) async fn state(&mut self, id: &str) -> Result<Value> {
         let path = format!("/v3/password-change-status/{id}");
         let asked = request("GET", &path, &self.headers, "");

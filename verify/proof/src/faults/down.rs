@@ -1,4 +1,4 @@
-//! A target that is away, for less and for more than the time a change has.
+//! A target that is unreachable, for less and for more than the time a change has.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use super::{
 
 use crate::violations::Violations;
 
-/// How long a target is away that is back in time: the sources' deadline is a minute.
+/// How long a target is down that returns in time: the sources' deadline is one minute.
 const BRIEFLY: Duration = Duration::from_secs(15);
 
-/// A target that is away, and the person who waits for it.
+/// A target that is down, and the person whose change waits for it.
 pub(super) struct Absence {
     pub(super) system: System,
     pub(super) is_too_long: bool,
@@ -24,7 +24,8 @@ pub(super) struct Absence {
     pub(super) person: Person,
 }
 
-/// Back in time, a change finishes; else it fails in words, and is not in force later either.
+/// If the target returns in time, the change finishes; otherwise it fails with an error, and its
+/// password does not come into force later.
 pub(super) async fn run(site: Arc<Site>, absence: Absence, violations: Violations) -> Result<()> {
     let Absence { system, is_too_long, source, proxy, person: Person { who, info } } = absence;
     let mut client = Client::open(&site.server.address, &site.server.headers()).await?;

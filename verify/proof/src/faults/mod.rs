@@ -1,10 +1,10 @@
-//! Faults on the wire and faults of the store: what rekey says must stay true.
+//! Faults on the wire and faults of the store: the statuses that rekey reports must stay true.
 //!
-//! 1. [`wire`]: the project's own proxy between rekey and its targets makes every kind of trouble
-//!    before, in the middle of and after a write;
-//! 2. [`down`]: a target that is away, for less and for more than the time a change has;
-//! 3. [`store`]: the store fails, and comes back;
-//! 4. [`client`]: one who asks for a change and for its status.
+//! 1. [`wire`]: the project's own proxy between rekey and its targets causes every kind of fault
+//!    before, during and after a write;
+//! 2. [`down`]: a target that is unreachable, for less and for more than the time a change has;
+//! 3. [`store`]: the store fails, and recovers;
+//! 4. [`client`]: a client that requests a change and reads its status.
 
 pub(crate) mod client;
 mod down;
@@ -49,7 +49,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     for case in cases {
         tasks.push(tokio::spawn(wire::run(site.clone(), case, violations.clone())));
     }
-    // A target that is away tells nothing about a blind repetition.
+    // An unreachable target says nothing about a blind repetition.
     let absences = if options.control.is_none() { absences } else { Vec::new() };
     let mut away = Vec::new();
     for absence in absences {

@@ -1,4 +1,4 @@
-//! A rekey with a source for each kind of trouble, and a proxy before each source.
+//! A rekey with a source for each kind of fault, and a proxy in front of each source.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -10,41 +10,43 @@ use tokio_postgres::{Client, NoTls};
 use super::{down::Absence, wire::Case};
 use crate::{seeded_rng::SeededRng, targets::Targets};
 
-/// A rekey and what is behind it.
+/// A rekey and its connected systems.
 pub(super) struct Site {
     pub(super) targets: Arc<Targets>,
     pub(super) server: Server,
-    /// The store, read only.
+    /// The store, read directly and only for checks.
     pub(super) store: Client,
-    /// Where its files are, for as long as it runs.
+    /// The folder of the server's files, kept while the server runs.
     _place: Place,
 }
 
-/// Somebody with an account of the same name.
+/// A person with an account of the same name.
 pub(super) struct Person {
     pub(super) who: String,
     pub(super) info: Info,
 }
 
-/// Which target, and as whom rekey comes there.
+/// A target, and the account as which rekey signs in to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum System {
-    /// OpenLDAP, whose password policy binds rekey.
+    /// OpenLDAP, with a password policy that is enforced for rekey.
     Directory,
-    /// OpenLDAP, which lets rekey set any password: nothing but rekey itself protects the history.
+    /// OpenLDAP with a policy that is not enforced for rekey: only rekey itself protects the
+    /// password history.
     Manager,
     /// PostgreSQL.
     Postgres,
 }
 
-/// Every kind of trouble, in groups that are made one after the other, beside the other groups.
+/// Every kind of fault, in groups: the faults of a group follow one another, and the groups run
+/// concurrently.
 const TROUBLES: [&[Trouble]; 4] = [
     &[Trouble::Bandwidth(400), Trouble::Latency(Duration::from_secs(2)), Trouble::Slices],
     &[Trouble::Cut, Trouble::SlowClose(Duration::from_secs(3))],
     &[Trouble::Reset],
     &[Trouble::Silence],
 ];
-/// Where it is made. The manager's only risk is an answer that is lost.
+/// The moments at which each target has faults. The manager's only risk is a lost answer.
 const PLACES: [(System, &[Moment]); 3] = [
     (System::Directory, &[Moment::Before, Moment::During, Moment::After]),
     (System::Manager, &[Moment::After]),
@@ -52,12 +54,12 @@ const PLACES: [(System, &[Moment]); 3] = [
 ];
 
 impl System {
-    /// How its write is told from everything else that is sent to it.
+    /// How the proxy recognises the target's write among everything else that is sent to it.
     pub(super) fn write(self) -> Write {
         match self {
-            // Only the password is as long: see `wire::password`.
+            // Only a message with the password is this long: see `wire::password`.
             Self::Directory | Self::Manager => Write::Long(230),
-            // `COMMIT`, as a simple query.
+            // A `COMMIT` as a simple query has this length.
             Self::Postgres => Write::Exactly(12),
         }
     }
@@ -92,7 +94,7 @@ impl System {
     }
 }
 
-/// Starts it; each trouble comes `each` times, to another person each time.
+/// Starts the site; each fault occurs `each` times, each time for another person.
 pub(super) async fn start(
     targets: Arc<Targets>,
     each: usize,
@@ -113,7 +115,8 @@ pub(super) async fn start(
     for (number, (system, plan)) in plans.into_iter().enumerate() {
         let (name, proxy) = (format!("{tag}x{number}"), system.proxy(&targets).await);
         let owner = text(&place.bootstrap, "adminUser");
-        // Long enough for all that passes, short enough to wait for the end of it.
+        // A fault that passes needs a long deadline; an unreachable target needs a short one, whose
+        // end the proof can wait for.
         let deadline = if plan.is_some() { "5m" } else { "1m" };
         sources.push(system.source(&targets, &name, proxy.port(), &owner, deadline));
         let count = plan.map_or(1, |(troubles, _)| troubles.len() * each);
@@ -154,13 +157,13 @@ pub(super) async fn start(
 }
 
 impl Site {
-    /// How often a change was carried out, or tried to be.
+    /// The number of attempts at a change.
     pub(super) async fn attempts(&self, id: &str) -> Result<i64> {
         let sql = "SELECT attempt FROM password_change WHERE id = $1";
         Ok(self.store.query_one(sql, &[&id]).await?.get(0))
     }
 
-    /// Whether the target lets somebody in.
+    /// Whether a person can sign in to the target with a password.
     pub(super) async fn signs_in(&self, system: System, who: &str, password: &str) -> Result<bool> {
         match system {
             System::Directory | System::Manager => {

@@ -1,4 +1,4 @@
-//! Trouble at one moment of a write, one kind after the other, again and again.
+//! Faults at one moment of a write, one kind after another, repeatedly.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -18,7 +18,7 @@ use crate::{
     violations::Violations,
 };
 
-/// What is made one after the other, each time for somebody else.
+/// A series of faults at one moment of one system's writes, each for another person.
 pub(super) struct Case {
     pub(super) system: System,
     pub(super) troubles: &'static [Trouble],
@@ -27,12 +27,12 @@ pub(super) struct Case {
     pub(super) people: Vec<Person>,
 }
 
-/// What came of one kind of trouble.
+/// The results of one kind of fault.
 pub(super) struct Row {
     system: System,
     trouble: Trouble,
     moment: Moment,
-    /// How many changes were carried out more than once, because an answer was missing.
+    /// The number of changes that took more than one attempt, because an answer was missing.
     again: usize,
     longest: Duration,
 }
@@ -42,7 +42,7 @@ fn password() -> Result<String> {
     Ok(format!("{}{}", chance()?, "-and-so-on".repeat(20)))
 }
 
-/// Makes each trouble in turn, until everybody has had one.
+/// Causes each fault in turn, once for each person.
 pub(super) async fn run(site: Arc<Site>, case: Case, violations: Violations) -> Result<Vec<Row>> {
     let mut client = Client::open(&site.server.address, &site.server.headers()).await?;
     let (system, moment) = (case.system, case.moment);
@@ -55,7 +55,7 @@ pub(super) async fn run(site: Arc<Site>, case: Case, violations: Violations) -> 
     Ok(rows)
 }
 
-/// Makes trouble, and looks at what rekey says and what the target did.
+/// Causes one fault at a write, and compares the status that rekey reports with the target's state.
 async fn once(
     site: &Arc<Site>,
     case: &Case,
@@ -66,7 +66,7 @@ async fn once(
 ) -> Result<()> {
     let Case { system, moment, proxy, .. } = case;
     let Person { who, info } = person;
-    // A calm change first: the connection is warm, and the next write is on it.
+    // An undisturbed change first, so that the next write uses an open connection.
     let id = client.change(&info.change(&password()?)?).await?;
     if !client.ended(&id).await?.is_finished {
         violations.blame(&format!("{who}: a calm change did not finish"));
@@ -84,7 +84,7 @@ async fn once(
     if proxy.struck() == struck {
         violations.blame(&format!("{name}: the write was not seen, so there was no trouble"));
     }
-    // All of this passes: a change that fails blames the wrong one.
+    // Every one of these faults passes within the deadline, so the change must not fail.
     if !ended.is_finished {
         violations.blame(&format!("{name}: FAILED, {:?}", ended.errors));
     }
@@ -100,7 +100,7 @@ async fn once(
     Ok(())
 }
 
-/// What the target has of an account at a moment.
+/// The target's state of an account at a moment.
 struct Seen {
     log: Log,
     kept: Kept,
@@ -120,7 +120,7 @@ impl Seen {
         Ok(Self { log: Log::from_now(log)?, kept, who: who.to_owned(), system })
     }
 
-    /// What one request must not have done between this moment and a later one.
+    /// Returns everything that one request must not have done between this moment and `later`.
     fn compare(&self, later: &Self, attempts: i64) -> Result<Vec<String>> {
         let text = self.log.text()?;
         let mut wrong = Vec::new();
@@ -152,7 +152,7 @@ impl Seen {
     }
 }
 
-/// One line a trouble.
+/// Prints one line for each kind of fault.
 pub(super) fn print(rows: Vec<Row>) {
     let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for Row { system, trouble, moment, again, longest } in rows {

@@ -1,4 +1,4 @@
-//! A PostgreSQL server that attacks whoever signs in to it.
+//! A PostgreSQL server that attacks its clients.
 
 use std::{
     io,
@@ -19,28 +19,28 @@ use tokio::{
 
 use super::victim::{PERSON, Victim};
 
-/// What it does to a client.
+/// The server's attack on a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Attack {
     /// Announces a message of 2 GiB in answer to the first statement, and sends it.
     Announces,
-    /// The same before the login has ended.
+    /// Announces and sends a message of 2 GiB before the login has ended.
     AnnouncesAtLogin,
-    /// Sends a byte a second of an answer, for ever.
+    /// Sends one byte of an answer each second, endlessly.
     Drips,
-    /// Becomes another cluster, where somebody else's role has the same name and oid.
+    /// Becomes another cluster, in which a role of another person has the same name and oid.
     Elsewhere,
-    /// Signs in, and then speaks another language.
+    /// Sends garbage after the login.
     Garbage,
-    /// Asks for more rounds of SCRAM than anybody can compute.
+    /// Demands more SCRAM iterations than any client can compute.
     Iterates,
-    /// Notices without end in answer to the first statement.
+    /// Sends notices endlessly in answer to the first statement.
     Notices,
-    /// Notices without end before it is ready.
+    /// Sends notices endlessly before the login has ended.
     NoticesAtLogin,
-    /// Parameters without end before it is ready.
+    /// Sends parameters endlessly before the login has ended.
     Parameters,
-    /// Accounts without end in answer to one question for a page of them.
+    /// Sends accounts endlessly in answer to one query for a page of them.
     Rows,
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn rows() -> Result<()> {
     aggregation(Attack::Rows, "not asked for").await
 }
 
-/// An aggregation of a hostile server ends, in words that say why.
+/// Checks that an aggregation of a hostile server ends, with an error that contains `words`.
 async fn aggregation(attack: Attack, words: &str) -> Result<()> {
     let server = Hostile::start(attack).await?;
     server.attacks.store(true, Ordering::Relaxed);
@@ -95,7 +95,7 @@ async fn aggregation(attack: Attack, words: &str) -> Result<()> {
     Ok(())
 }
 
-/// A server that was good when its accounts were read, and then attacks: the change ends.
+/// A server that turns hostile after its accounts were read: the change must end.
 pub(super) async fn turns() -> Result<()> {
     let server = Hostile::start(Attack::Announces).await?;
     let mut victim = server.victim(&[]).await?;
@@ -112,8 +112,8 @@ pub(super) async fn turns() -> Result<()> {
     Err(format!("the change ended with {ended}").into())
 }
 
-/// The server becomes another one: nothing is written to a role there that has the name and the oid
-/// of the account.
+/// A server that becomes another cluster: nothing may be written to a role there that has the name
+/// and the oid of the account.
 pub(super) async fn elsewhere() -> Result<()> {
     let server = Hostile::start(Attack::Elsewhere).await?;
     let victim = server.victim(&[]).await?;
@@ -129,7 +129,7 @@ pub(super) async fn elsewhere() -> Result<()> {
     Err(format!("the change ended with {ended}").into())
 }
 
-/// A server that `egress.allow` does not name sees no connection at all.
+/// A server outside `egress.allow` must receive no connection.
 pub(super) async fn out_of_reach() -> Result<()> {
     let server = Hostile::start(Attack::Announces).await?;
     let allowed = [("REKEY_EGRESS__ALLOW", "10.0.0.0/8,db.example.com")];
@@ -143,10 +143,10 @@ pub(super) async fn out_of_reach() -> Result<()> {
     }
 }
 
-/// A server on a free port.
+/// A hostile server on a free port.
 struct Hostile {
     port: u16,
-    /// Until then it has one account and behaves.
+    /// The server behaves, with one account, until this is set.
     attacks: Arc<AtomicBool>,
     connections: Arc<AtomicU64>,
 }
@@ -160,7 +160,7 @@ impl Hostile {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
-                // A victim that hangs up ends it.
+                // The task ends when the victim closes the connection.
                 tokio::spawn(serve(stream, attack, is_on.clone()));
             }
         });
@@ -217,7 +217,7 @@ async fn serve(mut stream: TcpStream, attack: Attack, is_on: Arc<AtomicBool>) ->
     }
 }
 
-/// The text of the next statement.
+/// Reads the text of the next statement.
 async fn read(stream: &mut TcpStream) -> io::Result<String> {
     stream.read_u8().await?;
     let size = stream.read_u32().await?;
@@ -226,7 +226,7 @@ async fn read(stream: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// What a server with one role answers.
+/// The answer of a server with one role.
 fn answer(statement: &str, cluster: &str) -> Vec<u8> {
     let rows = if statement.contains("has_column_privilege") {
         vec![vec!["f", "f", "f", "t", cluster]]
@@ -263,7 +263,7 @@ fn count(number: usize) -> [u8; 2] {
     u16::try_from(number).unwrap_or_default().to_be_bytes()
 }
 
-/// The description of columns of text.
+/// A row description (`RowDescription`) of text columns.
 fn columns(number: usize) -> Vec<u8> {
     let column = [&b"c\0"[..], &[0; 6], &25_u32.to_be_bytes(), &[0xff; 6], &[0; 2]].concat();
     message(b'T', &[&count(number)[..], &column.repeat(number)].concat())
@@ -283,7 +283,7 @@ async fn announce(stream: &mut TcpStream, kind: u8) -> io::Result<()> {
     flood(stream, |_| vec![0; 256]).await
 }
 
-/// Messages without end, the `n`-th as `next` makes it.
+/// Sends messages endlessly, the `n`-th as `next` returns it.
 async fn flood(stream: &mut TcpStream, next: impl Fn(u64) -> Vec<u8>) -> io::Result<()> {
     let mut number = 0;
     loop {
@@ -304,7 +304,7 @@ async fn drip(stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-/// A SCRAM challenge (RFC 5802) that takes hours to answer.
+/// Sends a SCRAM challenge (RFC 5802) with 2^31 - 1 iterations, which take hours to compute.
 async fn iterate(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0")).await?;
     let first = read(stream).await?;

@@ -1,4 +1,4 @@
-//! An LDAP server that attacks whoever signs in to it.
+//! An LDAP server that attacks its clients.
 
 use std::{
     io,
@@ -20,36 +20,36 @@ use tokio::{
 
 use super::victim::{PERSON, Victim};
 
-/// What it does to a client that searches.
+/// The server's attack on a client that searches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attack {
-    /// Another 500 accounts in each list, which then ends in garbage.
+    /// Lists 500 other accounts each time, and then sends garbage.
     Accumulates,
     /// Announces a message of 2 GiB, and sends it.
     Announces,
-    /// Pages without entries, each with a cookie for the next one.
+    /// Sends pages without entries, each with a cookie for the next page.
     Cookies,
-    /// Elements in one another, 10,000 deep: 60 KB.
+    /// Sends elements nested 10,000 deep: 60 KB.
     Deep,
-    /// A byte a second of an entry.
+    /// Sends one byte of an entry each second.
     Drips,
-    /// Entries without end in answer to one question for a page of them.
+    /// Sends entries endlessly in answer to one request for a page of them.
     Entries,
-    /// An entry that is larger than an account may be, in a message that is not too large.
+    /// Sends an entry larger than an account may be, in a message of permitted size.
     FatEntry,
-    /// Another language.
+    /// Sends garbage.
     Garbage,
-    /// An entry of 8 MiB.
+    /// Sends an entry of 8 MiB.
     LargeEntry,
-    /// What it was sent as a password, in disguise, in each text from then on.
+    /// Puts the received password, disguised, into the text of each later refusal.
     Repeats,
-    /// An entry every 8 s.
+    /// Sends an entry every 8 s.
     Trickles,
-    /// An answer to a question that nobody asked.
+    /// Sends an answer with a message id that no request had.
     WrongId,
 }
 
-/// Whatever it lists, no more accounts are kept than the limit says.
+/// Checks that rekey keeps no more accounts than the limit allows, however many are listed.
 pub(super) async fn accumulates() -> Result<()> {
     let directory = Hostile::start(Attack::Accumulates).await?;
     directory.attacks.store(true, Ordering::Relaxed);
@@ -106,7 +106,7 @@ pub(super) async fn wrong_id() -> Result<()> {
     aggregation(Attack::WrongId, "not LDAP").await
 }
 
-/// An aggregation of a hostile directory ends, in words that say why.
+/// Checks that an aggregation of a hostile directory ends, with an error that contains `words`.
 async fn aggregation(attack: Attack, words: &str) -> Result<()> {
     let directory = Hostile::start(attack).await?;
     directory.attacks.store(true, Ordering::Relaxed);
@@ -124,7 +124,7 @@ async fn fails(victim: &mut Victim, words: &str) -> Result<()> {
     if said.contains(words) { Ok(()) } else { Err(format!("the task says {said:?}").into()) }
 }
 
-/// A directory that was good when its accounts were read, and then attacks: the change ends.
+/// A directory that turns hostile after its accounts were read: the change must end.
 pub(super) async fn turns() -> Result<()> {
     let directory = Hostile::start(Attack::Deep).await?;
     let mut victim = directory.victim().await?;
@@ -142,7 +142,7 @@ pub(super) async fn turns() -> Result<()> {
     Err(format!("the change ended with {ended}").into())
 }
 
-/// A directory that writes what it was sent into its refusals: rekey repeats nothing of it.
+/// A directory that puts the received password into its refusals: rekey must repeat nothing of it.
 pub(super) async fn repeats() -> Result<()> {
     let directory = Hostile::start(Attack::Repeats).await?;
     let mut victim = directory.victim().await?;
@@ -163,12 +163,12 @@ pub(super) async fn repeats() -> Result<()> {
     Ok(())
 }
 
-/// A directory on a free port.
+/// A hostile directory on a free port.
 pub(super) struct Hostile {
     port: u16,
-    /// Until then it has one account and behaves.
+    /// The directory behaves, with one account, until this is set.
     pub(super) attacks: Arc<AtomicBool>,
-    /// The last password that it was sent.
+    /// The last password that the directory received.
     known: Arc<Mutex<String>>,
 }
 
@@ -181,7 +181,7 @@ impl Hostile {
         let (is_on, remembered) = (attacks.clone(), known.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A victim that hangs up ends it.
+                // The task ends when the victim closes the connection.
                 tokio::spawn(serve(stream, attack, is_on.clone(), remembered.clone()));
             }
         });
@@ -192,7 +192,7 @@ impl Hostile {
         Victim::start(&[("REKEY_LOG__FILTER", "warn")], "ldap", self.attributes()).await
     }
 
-    /// How a source reaches it.
+    /// The attributes of a source that connects to this directory.
     pub(super) fn attributes(&self) -> Value {
         json!({
             "host": "127.0.0.1", "port": self.port, "tls": "none", "allowInsecure": true,
@@ -212,7 +212,7 @@ async fn serve(
         let request = Request::read(&mut stream).await?;
         let id = request.id;
         let is_search = request.operation == SEARCH;
-        // Rekey reads its own entry and the base before it lists the accounts.
+        // Before the list of accounts, rekey reads its own entry and the base.
         let is_list = is_search && request.is_subtree;
         if is_on.load(Ordering::Relaxed) {
             match attack {
@@ -258,7 +258,8 @@ async fn serve(
                 Attack::Repeats => {
                     let mut known = known.lock().await;
                     if let Some(sent) = request.password {
-                        // Busy: it is looked at again, and asked again.
+                        // Result code 51 (busy) makes rekey observe the account again and repeat
+                        // the write.
                         *known = sent;
                         stream.write_all(&refusal(id, 0x78, 51, &disguised(&known))).await?;
                         continue;
@@ -302,20 +303,20 @@ async fn serve(
     }
 }
 
-/// The account that comes next where each list has others.
+/// The number of the next account for lists that differ each time.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 const SEARCH: u8 = 0x63;
 const SEARCH_DONE: u8 = 0x65;
 
-/// What a client asks for.
+/// A client's request.
 struct Request {
     id: u8,
     operation: u8,
-    /// The first text of the operation: where a search begins.
+    /// The first text of the operation: the base of a search.
     base: String,
     is_subtree: bool,
-    /// The new password of a change.
+    /// The new password in a Password Modify request.
     password: Option<String>,
 }
 
@@ -332,11 +333,11 @@ impl Request {
         }
         let mut message = vec![0; length];
         stream.read_exact(&mut message).await?;
-        // Ids stay small: they begin anew with each connection.
+        // A message id fits one byte: ids start anew on each connection.
         let [_, _, id, operation, rest @ ..] = message.as_slice() else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        // The header of the operation may have a long length.
+        // The length in the operation's header takes one to three bytes.
         let content = match rest {
             [0x81, _, content @ ..] | [0x82, _, _, content @ ..] | [_, content @ ..] => content,
             [] => &[],
@@ -352,7 +353,7 @@ impl Request {
     }
 }
 
-/// The new password in a Password Modify operation (RFC 3062): it follows the account's name.
+/// Finds the new password in a Password Modify operation (RFC 3062): it follows the account's name.
 fn new_password(operation: &[u8]) -> Option<String> {
     const NAME: &[u8] = b"dc=example\x82";
     let at = operation.windows(NAME.len()).position(|part| part == NAME)? + NAME.len();
@@ -361,7 +362,7 @@ fn new_password(operation: &[u8]) -> Option<String> {
     String::from_utf8(password.to_vec()).ok()
 }
 
-/// A password as a directory may hide it in a text.
+/// The disguises in which a directory may put a password into a text.
 fn disguises(password: &str) -> Vec<String> {
     let each = |write: fn(char) -> String| password.chars().map(write).collect::<String>();
     let turned = |c: char| match c {
@@ -379,7 +380,7 @@ fn disguises(password: &str) -> Vec<String> {
     ]
 }
 
-/// A text with the first half of each disguise: it is cut at 300 characters.
+/// A text with the first half of each disguise, short enough for rekey's limit of 300 characters.
 fn disguised(password: &str) -> String {
     let halves = disguises(password).into_iter().map(|text| half(&text));
     halves.collect::<Vec<_>>().join(" , ")
@@ -389,13 +390,13 @@ fn half(text: &str) -> String {
     text.chars().take(text.chars().count().div_ceil(2)).collect()
 }
 
-/// The unsuccessful end of an operation.
+/// The result of a failed operation.
 fn refusal(id: u8, tag: u8, code: u8, text: &str) -> Vec<u8> {
     let result = [&[0x0a, 1, code, 4, 0][..], &element(4, text.as_bytes())].concat();
     message(id, &element(tag, &result), &[])
 }
 
-/// Sends what `make` makes until the client hangs up.
+/// Sends the messages that `make` returns until the client closes the connection.
 async fn flood(stream: &mut TcpStream, make: impl Fn(u64) -> Vec<u8>) -> io::Result<()> {
     for number in 0.. {
         stream.write_all(&make(number)).await?;
@@ -412,7 +413,7 @@ fn message(id: u8, operation: &[u8], controls: &[u8]) -> Vec<u8> {
     element(0x30, &[&[2, 1, id], operation, controls].concat())
 }
 
-/// The successful end of an operation; `page` is the value of the paged results control.
+/// The result of a successful operation; `page` is the value of the paged results control.
 fn done(id: u8, tag: u8, page: Option<&[u8]>) -> Vec<u8> {
     let controls = page.map(|value| {
         let control = [element(4, b"1.2.840.113556.1.4.319"), element(4, value)].concat();
@@ -421,7 +422,7 @@ fn done(id: u8, tag: u8, page: Option<&[u8]>) -> Vec<u8> {
     message(id, &element(tag, &[0x0a, 1, 0, 4, 0, 4, 0]), &controls.unwrap_or_default())
 }
 
-/// An account below `base`: the person, or one of very many others.
+/// An account below `base`: the person's for number 0, otherwise one of many others.
 fn entry(id: u8, base: &str, number: u64, cn: &[u8]) -> Vec<u8> {
     let uid = if number == 0 { PERSON.to_owned() } else { format!("u{number}") };
     let attribute = |name: &str, value: &[u8]| {
@@ -439,11 +440,11 @@ fn entry(id: u8, base: &str, number: u64, cn: &[u8]) -> Vec<u8> {
     message(id, &element(0x64, &[dn, element(0x30, &attributes)].concat()), &[])
 }
 
-/// An entry whose attributes are sequences in one another.
+/// An entry whose attributes are deeply nested sequences.
 fn deep_answer(id: u8) -> Vec<u8> {
     let mut nested = Vec::new();
     for _ in 0..10_000_u32 {
-        // Written backwards: a prefix would be moved 10,000 times.
+        // Built backwards, since adding 10,000 prefixes would move the bytes each time.
         let length = u32::try_from(nested.len()).unwrap_or(u32::MAX);
         nested.extend(length.to_le_bytes());
         nested.extend([0x84, 0x30]);
@@ -452,7 +453,7 @@ fn deep_answer(id: u8) -> Vec<u8> {
     message(id, &element(0x64, &[element(4, b"dc=example"), nested].concat()), &[])
 }
 
-/// A cookie that was never sent before.
+/// A random paging cookie, different each time.
 fn random_cookie() -> Vec<u8> {
     rekey_vault::random::<8>().map_or_else(|_| vec![1], |bytes| bytes.to_vec())
 }

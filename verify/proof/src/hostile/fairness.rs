@@ -1,5 +1,5 @@
-//! A source that hangs, is slow or is flooded delays no change on another one, and an owner's slow
-//! aggregations leave room for those of other owners.
+//! Fairness between sources: a source that hangs, is slow or is flooded must delay no change on
+//! another source, and slow aggregations of one owner must leave room for those of other owners.
 
 use std::{
     fs,
@@ -15,26 +15,27 @@ use serde_json::{Value, json};
 use super::relay::{Manner, Relay};
 use crate::targets::Targets;
 
-/// Clients that change passwords on the healthy source, one after the other.
+/// The clients that change passwords on the healthy source, each one change after another.
 const CLIENTS: usize = 4;
-/// How long they do so while nothing is wrong.
+/// The duration of the undisturbed measurement.
 const USUALLY: Duration = Duration::from_secs(10);
-/// How long beside the other source: it fails meanwhile, is left alone and tried again.
+/// The duration of the measurement beside the troubled source: long enough for it to fail, to be
+/// left alone and to be tried again.
 const BESIDE: Duration = Duration::from_secs(30);
-/// The pause of a client after a change. With it a client measures so few that the first changes of
-/// all clients count at the 99th percentile.
+/// The pause of a client after a change. It keeps the number of measurements so low that the first
+/// changes of all clients count at the 99th percentile.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How much later a change on the healthy source may end, at the 99th percentile.
+/// How much longer a change on the healthy source may take, at the 99th percentile.
 const LATER: Duration = Duration::from_secs(1);
-/// How often a client asks for the status of its change.
+/// The interval between two readings of a status.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What is wrong with the other source.
+/// The trouble of the other source.
 struct Trouble {
     manner: Manner,
-    /// How many changes wait for it.
+    /// The number of changes that wait for it.
     waiting: usize,
-    /// Whether the healthy source and it change together, for those who have an account on both.
+    /// Whether both sources form a sync group, for the people with an account on both.
     is_group: bool,
 }
 
@@ -61,7 +62,7 @@ async fn run(trouble: Trouble) -> Result<()> {
     let mut site = Site::start(&trouble).await?;
     let usual = site.measure(USUALLY).await?;
     site.relay.behaves(trouble.manner);
-    // All of them wait when the workers begin, as after a restart.
+    // All changes are pending when the workers start, as after a restart.
     site.restart(&[("REKEY_CHANGES__WORKERS", "0")]).await?;
     let mut connection = Connection::open(&site.server.address).await?;
     for info in &site.victims {
@@ -79,7 +80,7 @@ async fn run(trouble: Trouble) -> Result<()> {
     Ok(())
 }
 
-/// A rekey with a healthy PostgreSQL, and a directory behind a relay.
+/// A rekey with a healthy PostgreSQL source, and a directory behind a relay.
 struct Site {
     server: Server,
     relay: Relay,
@@ -130,20 +131,20 @@ impl Site {
         read_accounts(&server, "Healthy").await?;
         read_accounts(&server, "Other").await?;
         let healthy = infos(&server, &healthy, "Healthy").await?;
-        // A group is asked for where the others are waited for.
+        // A change of a sync group is requested on its other member, the healthy source.
         let of = if trouble.is_group { "Healthy" } else { "Other" };
         let victims = infos(&server, &victims, of).await?;
         Ok(Self { server, relay, healthy, victims, place })
     }
 
-    /// Ends the server, and starts it with these settings.
+    /// Kills the server, and starts it with other settings.
     async fn restart(&mut self, settings: &[(&str, &str)]) -> Result<()> {
         self.server.kill()?;
         self.server = Server::start(&self.place, settings).await?;
         Ok(())
     }
 
-    /// The 99th percentile of how long a change on the healthy source takes.
+    /// Measures how long a change on the healthy source takes; returns the 99th percentile.
     async fn measure(&self, span: Duration) -> Result<Duration> {
         let clients = self.healthy.iter().map(|info| self.client(info, span));
         let times = futures_util::future::try_join_all(clients).await?;
@@ -168,8 +169,8 @@ impl Site {
     }
 }
 
-/// Twenty sources of one owner answer so slowly that reading them takes long; a source of another
-/// owner is read before any of them is.
+/// Twenty sources of one owner answer so slowly that their aggregations take long; a source of
+/// another owner must be read before any of them has been.
 pub(super) async fn aggregations_of_one_owner() -> Result<()> {
     let targets = Targets::find()?;
     let place = Place::new(None)?;
@@ -197,7 +198,7 @@ pub(super) async fn aggregations_of_one_owner() -> Result<()> {
     for name in &names {
         slow.push(begin_reading(&server, name).await?);
     }
-    // By now as many of them are under way as may be.
+    // As many aggregations are under way by then as may run at once.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let quick = begin_reading(&server, "Z").await?;
     loop {
@@ -216,13 +217,13 @@ pub(super) async fn aggregations_of_one_owner() -> Result<()> {
     }
 }
 
-/// Something that no earlier run has in its names.
+/// A random prefix, so that names differ between runs.
 fn tag() -> Result<String> {
     Ok(format!("f{:06x}", u32::from_le_bytes(rekey_vault::random()?) >> 8))
 }
 
 pub(super) fn apply(place: &Place, site: &Value) -> Result<()> {
-    // JSON is YAML.
+    // JSON is valid YAML.
     let file = place.folder().join("site.yaml");
     fs::write(&file, site.to_string())?;
     place.rekey(&["apply", "-f", &file.display().to_string()]).map(drop)
@@ -237,7 +238,7 @@ async fn infos(server: &Server, names: &[String], source: &str) -> Result<Vec<In
     Ok(infos)
 }
 
-/// Asks for a change; its id.
+/// Requests a change, and returns its id.
 async fn accept(connection: &mut Connection, server: &Server, info: &Info) -> Result<String> {
     let body = info.change(&chance()?)?;
     let answer =
@@ -248,7 +249,7 @@ async fn accept(connection: &mut Connection, server: &Server, info: &Info) -> Re
     Ok(text(&serde_json::from_str(&answer.body)?, "requestId"))
 }
 
-/// Waits until a change has finished.
+/// Waits until a change has finished; a failed change is an error.
 async fn ended(connection: &mut Connection, server: &Server, id: &str) -> Result<()> {
     let path = format!("/v3/password-change-status/{id}");
     let asked = request("GET", &path, &server.headers(), "");

@@ -1,4 +1,4 @@
-//! What the server's memory keeps of passwords that people typed.
+//! The passwords that remain in the server's memory after sign-ins.
 
 use std::{
     fs::{self, File},
@@ -14,18 +14,19 @@ use tokio::time::sleep;
 
 use super::sign_in::attempt;
 
-/// Passwords that are tried.
+/// The number of passwords that are tried.
 const PASSWORDS: u8 = 20;
-/// How long the server may take to close a connection and to free its buffers.
+/// The time in which the server must close a connection and free its buffers.
 const CLOSED: Duration = Duration::from_secs(2);
-/// Bytes that are read at once.
+/// The number of bytes in one read of the memory.
 const PIECE: usize = 1 << 20;
 
-/// After the connections are closed no password is anywhere in what the process may write to.
+/// Once the connections are closed, no password may be left in the process's writable memory.
 pub(super) async fn after_sign_ins() -> Result<()> {
     let place = Place::new(None)?;
     let server = Server::start(&place, &[]).await?;
-    // Letters and digits, which a form leaves as they are; all passwords begin with them.
+    // Hexadecimal digits need no escaping in a form. All passwords share this prefix, so one search
+    // finds them all.
     let begin = random::<12>()?.map(|byte| format!("{byte:02x}")).concat();
     for network in 0..PASSWORDS {
         let (own, password) = (Ipv4Addr::new(127, 1, network, 1), format!("{begin}{}", chance()?));
@@ -41,13 +42,13 @@ pub(super) async fn after_sign_ins() -> Result<()> {
     };
     let (mut bytes, mut copies, zeros) = (0, 0, vec![0; PIECE]);
     for (from, to) in writable(&fs::read_to_string(format!("/proc/{}/maps", server.id()))?) {
-        // A piece begins with the end of the one before, so that no copy falls between them.
+        // Successive pieces overlap, so that no copy of the prefix (24 bytes) is split between two.
         for at in (from..to).step_by(PIECE - 23) {
             let mut piece = vec![0; PIECE.min(usize::try_from(to - at)?)];
             let Ok(read) = memory.read_at(&mut piece, at) else { continue };
             let piece = piece.get(..read).unwrap_or_default();
             bytes += read;
-            // Most of it was reserved and never used.
+            // Most of the memory was reserved and never used.
             if zeros.starts_with(piece) {
                 continue;
             }
@@ -62,7 +63,7 @@ fn none(copies: usize) -> Result<()> {
     if copies == 0 { Ok(()) } else { Err(format!("{copies} copies are left").into()) }
 }
 
-/// The addresses that the process may write to.
+/// The address ranges that are mapped as writable.
 fn writable(maps: &str) -> Vec<(u64, u64)> {
     let of = |line: &str| {
         let (range, rest) = line.split_once(' ')?;

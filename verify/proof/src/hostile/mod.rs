@@ -1,8 +1,8 @@
 //! Hostile connected systems, clients and networks against the real binary.
 //!
-//! Each case starts a rekey of its own, attacks it, and checks that the process lives on, that its
-//! memory stays bounded, and that what was asked of it ends in words. A case must fail on a build
-//! without the bound that it tries; `REKEY_BINARY` names the build.
+//! Each case starts a rekey of its own, attacks it, and checks that the process survives, that its
+//! memory stays bounded, and that every request and task ends with an error message. A case must
+//! fail on a build without the bound that it tests; `REKEY_BINARY` names the build.
 
 mod clients;
 mod database;
@@ -31,10 +31,10 @@ pub(crate) struct Options {
     except: Vec<String>,
 }
 
-/// One attack under way.
+/// An attack under way.
 type Running = Pin<Box<dyn Future<Output = Result<()>>>>;
 
-/// An attack: its name, and what it tries.
+/// An attack: its name, and the function that runs it.
 struct Case {
     name: &'static str,
     run: fn() -> Running,

@@ -1,5 +1,5 @@
-//! A real directory in which names and attributes are given to others between an aggregation and a
-//! change: nobody else receives the person's password.
+//! A real directory in which names and attributes pass to other people between an aggregation and a
+//! change: nobody else may receive the person's password.
 
 use rekey_harness::{Result, password::chance};
 use serde_json::json;
@@ -7,12 +7,12 @@ use serde_json::json;
 use super::victim::{PERSON, Victim};
 use crate::targets::{Directory, Targets};
 
-/// The account's name after it was renamed.
+/// The account's name after the renaming.
 const RENAMED: &str = "somebody-renamed";
-/// The account whose attribute names its person.
+/// The account that is correlated by an attribute instead of its name.
 const BADGE: &str = "somebody-by-badge";
 
-/// The account is renamed, and another one gets its name.
+/// The account is renamed, and another account gets its old name.
 pub(super) async fn reused() -> Result<()> {
     let directory = Targets::find()?.directory;
     let (own, others) = (chance()?, chance()?);
@@ -32,7 +32,7 @@ pub(super) async fn reused() -> Result<()> {
     ended
 }
 
-/// The account is given to somebody else by the attribute that says whose it is.
+/// The correlation attribute of the account is changed to another person's.
 pub(super) async fn claimed() -> Result<()> {
     let directory = Targets::find()?.directory;
     let password = chance()?;
@@ -69,7 +69,7 @@ async fn aggregated(attributes: serde_json::Value) -> Result<Victim> {
     }
 }
 
-/// A change fails, in words that say why.
+/// Checks that a change fails, with an error that contains `words`.
 async fn refused(victim: &mut Victim, words: &str) -> Result<()> {
     let ended = victim.change().await?;
     victim.is_well().await?;
@@ -79,7 +79,7 @@ async fn refused(victim: &mut Victim, words: &str) -> Result<()> {
     Err(format!("the change ended with {ended}").into())
 }
 
-/// An account has the password that its own person gave it.
+/// Checks that an account still has the password that its own person was given.
 async fn opens(directory: &Directory, name: &str, password: &str) -> Result<()> {
     if directory.signs_in(name, password).await? {
         return Ok(());

@@ -1,4 +1,5 @@
-//! A relay before a connected system, which makes it hang or answer slowly.
+//! A relay in front of a connected system, which makes the system appear to hang or to answer
+//! slowly.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,27 +13,27 @@ use tokio::{
     sync::broadcast,
 };
 
-/// How the system behind it seems to behave.
+/// The apparent behaviour of the system behind the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// As it is.
+    /// The relay passes everything on unchanged.
     Honest,
-    /// It takes connections and what is sent, and never answers.
+    /// Connections and requests are taken, and never answered.
     Silent,
-    /// It answers each time after this long.
+    /// Each answer is delayed by this long.
     Slow(Duration),
 }
 
-/// A relay; it ends with the process.
+/// A running relay; it ends with the process.
 pub(crate) struct Relay {
     port: u16,
     manner: Arc<Mutex<Manner>>,
-    /// Ends the connections that are open.
+    /// Ends the open connections.
     cut: broadcast::Sender<()>,
 }
 
 impl Relay {
-    /// Listens on a free port, and passes on to `upstream`.
+    /// Starts a relay on a free port that connects to `upstream`.
     pub(crate) async fn start(upstream: String) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
@@ -55,20 +56,20 @@ impl Relay {
         Ok(Self { port, manner, cut })
     }
 
-    /// Where it listens.
+    /// The port of the relay.
     pub(crate) fn port(&self) -> u64 {
         self.port.into()
     }
 
-    /// From now on, on connections that begin: those that are open end.
+    /// Sets the behaviour of future connections, and ends those that are open.
     pub(crate) fn behaves(&self, manner: Manner) {
         *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
-        // An error says that none is open.
+        // An error means that no connection is open.
         let _ = self.cut.send(());
     }
 }
 
-/// Both ways, until one side hangs up.
+/// Copies bytes in both directions, until one side closes the connection.
 async fn pass(client: TcpStream, server: TcpStream, manner: Arc<Mutex<Manner>>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();

@@ -1,4 +1,4 @@
-//! Strangers who flood the sign-in form.
+//! A flood of the sign-in form by unauthenticated clients.
 
 use std::{fs, net::Ipv4Addr, time::Duration};
 
@@ -8,15 +8,16 @@ use tokio::{
     time::{Instant, interval, sleep, timeout},
 };
 
-/// Networks that flood, and how often each tries: as often as one network may.
+/// The number of flooding networks, and the interval between the attempts of each: the rate limit
+/// of one network.
 const NETWORKS: u8 = 20;
 const PACE: Duration = Duration::from_millis(100);
-/// How long the flood lasts before anybody honest comes, and while they try.
+/// The duration of the flood before the first honest sign-in, and during the honest ones.
 const AHEAD: Duration = Duration::from_secs(10);
 const BESIDE: Duration = Duration::from_secs(10);
-/// How long anybody honest may wait for an answer, on a busy machine.
+/// How long an honest client may wait for an answer, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Names of 12 KB, and what they may leave behind in memory.
+/// The number of attempts with names of 12 KB, and the memory in MiB that they may leave behind.
 const LONG_NAMES: usize = 2_000;
 const MEBIBYTES: u64 = 8;
 
@@ -45,7 +46,7 @@ impl Site {
         Ok(Self { place, server, password })
     }
 
-    /// An honest sign-in; its status and how long it took.
+    /// An honest sign-in: returns its status and how long it took.
     async fn hanna(&self, from: Ipv4Addr) -> Result<(u16, Duration)> {
         let asked = Instant::now();
         let tried = attempt(&self.server.address, from, "hanna.home", &self.password);
@@ -53,7 +54,7 @@ impl Site {
         Ok((status, asked.elapsed()))
     }
 
-    /// A change of a password on the built-in source, until it has ended.
+    /// Changes a password on the built-in source, and waits until the change has ended.
     async fn change(&self) -> Result<Duration> {
         let asked = Instant::now();
         let headers = self.server.headers();
@@ -74,7 +75,7 @@ fn too_late(what: &str) -> String {
     format!("{what} beside the flood was not answered within {} s", PATIENCE.as_secs())
 }
 
-/// Sends the form from a network of its own; the status.
+/// Sends the sign-in form from the address `from`; returns the status.
 pub(super) async fn attempt(
     address: &str,
     from: Ipv4Addr,
@@ -88,7 +89,7 @@ pub(super) async fn attempt(
     Ok(connection.ask(&request("POST", "/sign-in", kind, &form)).await?.status)
 }
 
-/// Tries one name after another, whatever becomes of the attempts before.
+/// Tries one name after another, without waiting for the attempts before.
 async fn flood(address: String, network: u8) {
     let (mut pace, mut attempts) = (interval(PACE), JoinSet::new());
     for number in 0_u64.. {
@@ -96,15 +97,16 @@ async fn flood(address: String, network: u8) {
         let address = address.clone();
         attempts.spawn(async move {
             let name = format!("stranger{network}x{number}");
-            // An attempt that the server refuses to take is as good as one that fails.
+            // A refused connection counts as much as a failed attempt.
             let _ = attempt(&address, Ipv4Addr::new(127, 1, network, 1), &name, "wrong").await;
         });
         while attempts.try_join_next().is_some() {}
     }
 }
 
-/// Beside the flood a valid sign-in from home gets through, one from elsewhere gets through or is
-/// turned away, and changes of the built-in source end, all of them soon.
+/// During the flood, a valid sign-in from a known network succeeds, one from another network
+/// succeeds or is turned away, and changes of the built-in source end, each within the time
+/// allowed.
 pub(super) async fn flooded() -> Result<()> {
     let site = Site::start().await?;
     let home = Ipv4Addr::new(127, 2, 0, 1);
@@ -145,7 +147,7 @@ pub(super) async fn flooded() -> Result<()> {
     Ok(())
 }
 
-/// Failed attempts at long names leave nothing behind.
+/// Failed sign-ins with long names must leave nothing in memory.
 pub(super) async fn long_names() -> Result<()> {
     let site = Site::start().await?;
     let tries = async |from: usize, to: usize| {
@@ -168,7 +170,7 @@ pub(super) async fn long_names() -> Result<()> {
         }
         Ok::<_, rekey_harness::Error>(())
     };
-    // What a server takes for any attempts at all is not what they leave behind.
+    // The memory that the server takes for its first attempts does not count.
     tries(0, LONG_NAMES / 5).await?;
     let before = site.server.resident()?;
     tries(LONG_NAMES / 5, LONG_NAMES).await?;

@@ -1,4 +1,4 @@
-//! Directories that list an entry every 8 s delay no aggregation of another source.
+//! Directories that list an entry every 8 s must delay no aggregation of another source.
 
 use std::{
     sync::atomic::Ordering,
@@ -14,7 +14,7 @@ use super::{
     victim::PERSON,
 };
 
-/// How much later than alone the aggregation of another source may end.
+/// How much later an aggregation may end beside the slow ones than alone.
 const LATER: Duration = Duration::from_secs(5);
 
 pub(super) async fn of_one_owner() -> Result<()> {
@@ -25,7 +25,7 @@ pub(super) async fn of_four_owners() -> Result<()> {
     run(&["one", "two", "three", "four"]).await
 }
 
-/// A slow source of each owner, and a good one.
+/// Compares an aggregation alone with one beside a slow source of each owner.
 async fn run(owners: &[&str]) -> Result<()> {
     let slow = Hostile::start(Attack::Trickles).await?;
     slow.attacks.store(true, Ordering::Relaxed);
@@ -50,7 +50,7 @@ async fn run(owners: &[&str]) -> Result<()> {
     for owner in owners {
         tasks.push(begin_reading(&server, &format!("Slow {owner}")).await?);
     }
-    // By now as many of them are under way as may be.
+    // As many aggregations are under way by then as may run at once.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let begun = Instant::now();
     let read = tokio::time::timeout(alone + LATER, read_accounts(&server, "Good")).await;

@@ -10,12 +10,12 @@ use tokio::time::{sleep, timeout};
 pub(super) const PERSON: &str = "somebody";
 /// The source's name.
 const SOURCE: &str = "Hostile";
-/// How much memory an attack may cost, in KiB.
+/// The memory that an attack may cost, in KiB.
 const ROOM: u64 = 64 * 1024;
-/// Any task and any change must have ended by then.
+/// The time by which any task and any change must have ended.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// A rekey, its source, and how much memory it had before anything happened.
+/// A rekey, the id of its source, and its peak memory before the attack, in KiB.
 pub(super) struct Victim {
     server: Server,
     source: String,
@@ -24,7 +24,7 @@ pub(super) struct Victim {
 }
 
 impl Victim {
-    /// Starts it, with these settings and a source of this kind.
+    /// Starts a rekey with these settings and a source of this kind.
     pub(super) async fn start(
         settings: &[(&str, &str)],
         connector: &str,
@@ -39,7 +39,7 @@ impl Victim {
             }],
         });
         let file = place.folder().join("site.yaml");
-        // JSON is YAML.
+        // JSON is valid YAML.
         fs::write(&file, site.to_string())?;
         place.rekey(&["apply", "-f", &file.display().to_string()])?;
         let server = Server::start(&place, settings).await?;
@@ -52,7 +52,7 @@ impl Victim {
         Ok(Self { server, source, before, place })
     }
 
-    /// Has it read the accounts; the words in which that failed, or none.
+    /// Aggregates the source; returns the error of the task, or an empty text.
     pub(super) async fn aggregate(&self) -> Result<String> {
         timeout(PATIENCE, self.aggregated()).await.map_err(|_| "the task does not end")?
     }
@@ -73,7 +73,7 @@ impl Victim {
         }
     }
 
-    /// How many accounts it keeps of the source.
+    /// Counts the accounts of the source that rekey keeps.
     pub(super) async fn accounts(&self) -> Result<usize> {
         let mut all = 0;
         loop {
@@ -89,8 +89,7 @@ impl Victim {
         }
     }
 
-    /// Has it change the person's password, with `before` called once that is accepted; the words
-    /// in which it ended.
+    /// Changes the person's password; returns the status in which the change ended.
     pub(super) async fn change(&self) -> Result<String> {
         timeout(PATIENCE, self.changed()).await.map_err(|_| "the change does not end")?
     }
@@ -111,7 +110,8 @@ impl Victim {
         }
     }
 
-    /// Fails unless it is the same process, answers at once, and took little memory.
+    /// Fails unless the process is alive, answers within 5 s, and has taken at most `ROOM` KiB more
+    /// memory.
     pub(super) async fn is_well(&mut self) -> Result<()> {
         if let Some(status) = self.server.ended()? {
             return Err(format!("the process ended: {status}").into());
@@ -128,7 +128,7 @@ impl Victim {
         Ok(())
     }
 
-    /// Fails if the store or the log has this text.
+    /// Fails if the store or the log contains this text.
     pub(super) fn holds_nowhere(&self, text: &str) -> Result<()> {
         let mut folders = vec![self.place.folder().to_owned()];
         while let Some(folder) = folders.pop() {
@@ -151,7 +151,7 @@ impl Victim {
     }
 }
 
-/// The most memory that was ever resident, in KiB.
+/// The peak of the resident memory, in KiB.
 fn peak(server: &Server) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", server.id()))?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The promises, each held against what was asked for and what is so.
+//! The promises, each compared with the requests and the state in the end.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,14 +14,14 @@ use super::{
 };
 use crate::site::{Subject, Targets, login};
 
-/// What a check found: on how many it looked, and what was wrong.
+/// The result of one check: how many cases it examined, and the violations.
 pub(crate) struct Finding {
     pub(crate) promise: &'static str,
     pub(crate) looked: usize,
     pub(crate) wrong: Vec<String>,
 }
 
-/// Requests told `202` that the store does not know: the first promise.
+/// The first promise: finds requests answered `202` that the store does not know.
 pub(crate) fn lost(load: &Load, facts: &Facts) -> Finding {
     let mut finding = Finding::of("every request answered 202 is known, under the id it was given");
     for asked in &load.model.lock().asked {
@@ -39,7 +39,7 @@ pub(crate) fn lost(load: &Load, facts: &Facts) -> Finding {
     finding
 }
 
-/// Everything else; the server was `left_alone` from then on, in microseconds since 1970.
+/// Checks all promises; the server ran undisturbed since `left_alone`, in microseconds since 1970.
 pub(crate) async fn all(
     load: &Load,
     facts: &Facts,
@@ -65,7 +65,7 @@ pub(crate) async fn all(
     ])
 }
 
-/// One line for each promise, as the test command counts them.
+/// Prints one line for each promise, in the format that the test command counts.
 pub(crate) fn report(findings: &[Finding]) -> Result<()> {
     let mut broken = 0;
     for Finding { promise, looked, wrong } in findings {
@@ -85,7 +85,7 @@ impl Finding {
         Self { promise, looked: 0, wrong: Vec::new() }
     }
 
-    /// Looks at each of `things`; `wrong` says what is wrong with one, if anything is.
+    /// Checks each of `things`; `wrong` returns the violation of one, if there is any.
     fn each<T>(
         promise: &'static str,
         things: impl IntoIterator<Item = T>,
@@ -106,7 +106,8 @@ fn said(load: &Load) -> Finding {
     Finding { promise, looked: known.asked.len() + known.resent, wrong: known.wrong.clone() }
 }
 
-/// Who is killed again and again cannot keep a deadline: the time counts from when it was left alone.
+/// I1: a server that is killed repeatedly cannot keep a deadline: the time counts from `left_alone`
+/// at the earliest.
 fn ended(facts: &Facts, left_alone: i64) -> Finding {
     let promise = "every accepted request ended by its deadline and 30 s";
     Finding::each(promise, facts.kept.values(), |kept| {
@@ -118,11 +119,12 @@ fn ended(facts: &Facts, left_alone: i64) -> Finding {
     })
 }
 
-/// A dead worker's claim lasts for 30 s; then it takes a moment.
+/// 30 s after the deadline, and 5 s more for a claim of a dead worker to lapse.
 const GRACE_MICROS: i64 = 35_000_000;
 
-/// The kills are no reason to fail, but that a newer change came, that the time was up, that nobody
-/// lived long enough to look once more when it was, or that a change was hit three times.
+/// The kills are no reason for a failure. Valid reasons: the deadline passed, no worker lived long
+/// enough to verify the write at the deadline, or the change was interrupted three times. A change
+/// replaced by a newer one is superseded.
 fn reasons(facts: &Facts) -> Finding {
     let targets = facts.kept.values().flat_map(|kept| kept.targets.iter().map(move |t| (kept, t)));
     Finding::each("no account failed but for a reason that is one", targets, |(kept, target)| {
@@ -132,7 +134,8 @@ fn reasons(facts: &Facts) -> Finding {
     })
 }
 
-/// Pieces of the words for them; where another member has one of them, the rest of a group follows.
+/// Parts of the error texts of valid reasons; if one member of a sync group has such a reason, the
+/// remaining members fail as a consequence.
 const REASONS: &[&str] = &[
     "deadline",
     "it could not be looked at again",
@@ -196,7 +199,7 @@ fn strange(facts: &Facts) -> Finding {
     Finding { promise, looked, wrong: facts.strange.clone() }
 }
 
-/// A ciphertext works for the person it was first accepted for, and is refused for everyone else.
+/// Checks that a ciphertext works only for the person for whom it was first accepted.
 fn one_person(load: &Load, facts: &Facts) -> Finding {
     let promise = "no ciphertext worked for two people";
     let known = load.model.lock();
@@ -219,7 +222,8 @@ fn one_person(load: &Load, facts: &Facts) -> Finding {
     })
 }
 
-/// What was answered before another request was sent comes before it.
+/// Checks that a request answered before another one was sent precedes it in the order of
+/// acceptance.
 fn real_time(load: &Load, facts: &Facts) -> Finding {
     let known = load.model.lock();
     let mut subjects: HashMap<usize, Vec<_>> = HashMap::new();
@@ -261,7 +265,7 @@ fn audited(facts: &Facts) -> Finding {
     })
 }
 
-/// The last request of each place that did not step aside, by its place in the order.
+/// For each account, the last request that was not superseded, with its sequence number and state.
 fn last_of_each(facts: &Facts) -> BTreeMap<&str, (i64, &Kept, i64)> {
     let mut last = BTreeMap::new();
     for (seq, kept) in &facts.kept {
@@ -280,7 +284,7 @@ fn last(facts: &Facts) -> Finding {
     })
 }
 
-/// A real login with the password that took effect last, at every place there was one.
+/// Signs in to each account with the password that took effect last.
 async fn in_force(load: &Load, facts: &Facts, targets: Option<&Targets>) -> Result<Finding> {
     let mut finding = Finding::of("a login with the last password succeeds, on every account");
     let passwords: HashMap<String, String> = {
@@ -313,7 +317,7 @@ async fn in_force(load: &Load, facts: &Facts, targets: Option<&Targets>) -> Resu
             };
             (place, done)
         });
-        // So many sessions at once, and no more.
+        // At most 8 sessions run concurrently.
         while logins.len() >= 8 {
             finding.count(logins.join_next().await);
         }

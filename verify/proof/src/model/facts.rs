@@ -1,4 +1,4 @@
-//! What is so in the end: in the store, and in the target systems.
+//! The state in the end: in the store, and in the target systems.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use crate::site::{
     history::{self, Mark, Since, is_ssha_of, place},
 };
 
-/// An accepted request, as the store has it.
+/// An accepted request, as the store holds it.
 pub(crate) struct Kept {
     pub(crate) id: String,
     pub(crate) digest: String,
@@ -19,17 +19,17 @@ pub(crate) struct Kept {
     pub(crate) state: i64,
     pub(crate) errors: String,
     pub(crate) is_shredded: bool,
-    /// When it was to end, and when it did, in microseconds since 1970; 0 if it has not.
+    /// The deadline and the end, in microseconds since 1970; `ended` is 0 while the change is open.
     pub(crate) deadline: i64,
     pub(crate) ended: i64,
-    /// Each of its accounts, and where it stands there.
+    /// The accounts of the request, each with its state.
     pub(crate) targets: Vec<Target>,
 }
 
-/// One account of it.
+/// One account of a request.
 pub(crate) struct Target {
     pub(crate) place: String,
-    /// 2 applied, 3 failed, 4 superseded; less is unfinished.
+    /// 2 applied, 3 failed, 4 superseded; less than 2 is unfinished.
     pub(crate) state: i64,
     pub(crate) error: String,
 }
@@ -37,19 +37,19 @@ pub(crate) struct Target {
 pub(crate) const APPLIED: i64 = 2;
 pub(crate) const SUPERSEDED: i64 = 4;
 
-/// All of it.
+/// All facts of a run.
 pub(crate) struct Facts {
-    /// By place in the order of acceptance.
+    /// The requests by sequence number, in the order of acceptance.
     pub(crate) kept: BTreeMap<i64, Kept>,
-    /// The place in the order, by digest.
+    /// The sequence number of a request, by its digest.
     pub(crate) by_digest: HashMap<String, i64>,
-    /// What took effect at each place, in order.
+    /// For each account, the sequence numbers of the requests that took effect, in order.
     pub(crate) effects: BTreeMap<String, Vec<i64>>,
-    /// What took effect and nobody asked for.
+    /// The passwords that took effect although no request brought them.
     pub(crate) strange: Vec<String>,
-    /// The verifiers of built-in sources, by place.
+    /// The verifiers of the built-in sources, by account.
     pub(crate) verifiers: HashMap<String, String>,
-    /// How often the audit trail says that a request began, and that it ended.
+    /// For each request, the numbers of its start rows and end rows in the audit trail.
     pub(crate) audited: HashMap<String, (i64, i64)>,
 }
 
@@ -96,7 +96,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// What was going on, in figures.
+    /// Prints the figures of the run.
     pub(crate) fn tell(&self, load: &Load) {
         let known = load.model.lock();
         let accepted = known.asked.iter().filter(|asked| asked.accepted.is_some()).count();
@@ -130,7 +130,8 @@ impl Facts {
         println!("took effect: {effects:?}");
     }
 
-    /// The accounts of all requests; which request a salt at a place belongs to.
+    /// Adds the accounts of all requests; returns the request to which each salt of an account
+    /// belongs.
     async fn add_targets(
         &mut self,
         store: &mut Rows,
@@ -167,7 +168,7 @@ async fn kept(store: &mut Rows) -> Result<BTreeMap<i64, Kept>> {
     Ok(kept)
 }
 
-/// Each account's place.
+/// Returns, for each account id, its place: the unique name that `site::history::place` forms.
 async fn places(store: &mut Rows) -> Result<HashMap<String, String>> {
     let sql = "SELECT a.id, s.connector, s.id, a.native_identity
                FROM account a JOIN source s ON s.id = a.source_id";
@@ -200,7 +201,8 @@ async fn audited(store: &mut Rows) -> Result<HashMap<String, (i64, i64)>> {
     Ok(audited)
 }
 
-/// What was ever asked for at each place in the directory: the password, and its request's digest.
+/// For each account in the directory, every password that was requested, with the digest of its
+/// request.
 fn asked_in_directory(load: &Load, targets: &Targets) -> HashMap<String, Vec<(String, String)>> {
     let mut candidates: HashMap<String, Vec<(String, String)>> = HashMap::new();
     for asked in &load.model.lock().asked {

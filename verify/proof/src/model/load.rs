@@ -1,4 +1,4 @@
-//! Clients that change passwords all the time, whether the server lives or not.
+//! Clients that change passwords continuously, whether the server runs or not.
 
 use std::{
     sync::{
@@ -16,24 +16,24 @@ use tokio::task::JoinSet;
 use super::{Asked, Model};
 use crate::site::Subject;
 
-/// What every client has.
+/// The data that all clients share.
 pub(crate) struct Load {
     pub(crate) subjects: Vec<Subject>,
     pub(crate) model: Model,
-    /// `HOST:PORT` of the server, which is the same after every start.
+    /// `HOST:PORT` of the server, the same after every restart.
     pub(crate) address: String,
     pub(crate) headers: String,
     pub(crate) stop: AtomicBool,
 }
 
-/// Connections.
+/// The number of clients, each with one connection.
 const CLIENTS: usize = 8;
-/// Of so many requests, one is for somebody whom others are busy with, too.
+/// One in this many requests is for one of a few people, for whom several clients contend.
 const HOT: usize = 3;
-/// How many such people there are of each kind.
+/// The number of such people on each source.
 const HOT_PEOPLE: usize = 2;
 
-/// Starts the clients; each ends when it is told to stop.
+/// Starts the clients; each ends once `stop` is set.
 pub(crate) fn start(load: &Arc<Load>) -> JoinSet<Result<()>> {
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -64,7 +64,7 @@ async fn client(load: Arc<Load>) -> Result<()> {
             }
             _ => new(&load)?,
         };
-        // A client whose answer was lost sends the same body again, mostly.
+        // After a lost answer, a client mostly sends the same body again.
         while !send(&load, &mut connection, number).await && below(4)? > 0 {
             load.model.lock().resent += 1;
         }
@@ -72,7 +72,7 @@ async fn client(load: Arc<Load>) -> Result<()> {
     Ok(())
 }
 
-/// A new password for somebody.
+/// Registers a new password for a random person.
 fn new(load: &Load) -> Result<usize> {
     let subject = some_subject(load)?;
     let password = chance()?;
@@ -80,7 +80,7 @@ fn new(load: &Load) -> Result<usize> {
     Ok(keep(load, subject, password, ciphertext))
 }
 
-/// The same body as somebody sent before, perhaps in vain.
+/// Picks one of the last 40 requests, to send the same body again.
 fn some_earlier(load: &Load) -> Result<Option<usize>> {
     let known = load.model.lock();
     let recent = known.asked.len().min(40);
@@ -90,7 +90,7 @@ fn some_earlier(load: &Load) -> Result<Option<usize>> {
     Ok(Some(known.asked.len() - 1 - below(recent)?))
 }
 
-/// What another person sent lately, for a person of one's own on the same source.
+/// Registers the ciphertext of another person's recent request for a person on the same source.
 fn steal(load: &Load) -> Result<Option<usize>> {
     let Some(number) = some_earlier(load)? else { return Ok(None) };
     let (subject, password, ciphertext) = match load.model.lock().asked.get(number) {
@@ -104,7 +104,8 @@ fn steal(load: &Load) -> Result<Option<usize>> {
         })
         .collect();
     let Some(other) = others.get(below(others.len())?).copied() else { return Ok(None) };
-    // What was stolen may have been stolen from there: then it is a resend, and first sent then.
+    // The chosen person may be the ciphertext's own origin: then the request is a resend, and its
+    // entry exists.
     let is_it = |asked: &Asked| asked.subject == other && asked.ciphertext == ciphertext;
     let known = load.model.lock().asked.iter().position(is_it);
     Ok(Some(known.unwrap_or_else(|| keep(load, other, password, ciphertext))))
@@ -131,13 +132,13 @@ fn some_subject(load: &Load) -> Result<usize> {
     if below(HOT)? > 0 {
         return Ok(subject);
     }
-    // The first few of that kind of people.
+    // The first people of that source are the contended ones.
     let source = load.subjects.get(subject).map(|subject| subject.source);
     let first = load.subjects.iter().position(|other| Some(other.source) == source).unwrap_or(0);
     Ok(first + below(HOT_PEOPLE)?)
 }
 
-/// Sends the request `number`; whether an answer came.
+/// Sends the request `number`; returns whether it was answered with a status below 500.
 async fn send(load: &Load, connection: &mut Option<Connection>, number: usize) -> bool {
     let body = {
         let known = load.model.lock();
@@ -157,7 +158,7 @@ async fn send(load: &Load, connection: &mut Option<Connection>, number: usize) -
     status < 500
 }
 
-/// Asks where an accepted request stands: it must be known.
+/// Reads the status of an accepted request, which must be known.
 async fn ask_status(load: &Load, connection: &mut Option<Connection>) -> Result<()> {
     let id = {
         let Some(number) = some_earlier(load)? else { return Ok(()) };
@@ -179,8 +180,8 @@ async fn ask_status(load: &Load, connection: &mut Option<Connection>) -> Result<
     Ok(())
 }
 
-/// One request and its answer, on a connection that is opened when there is none. None where the
-/// connection ended before the answer came.
+/// Sends one request and returns its answer; opens a connection if there is none. Returns `None` if
+/// the connection ended before the answer.
 async fn exchange(
     load: &Load,
     connection: &mut Option<Connection>,
@@ -197,7 +198,7 @@ async fn exchange(
     answer.ok().map(|answer| (answer.status, answer.body))
 }
 
-/// Waits until the server is there.
+/// Tries to connect until the server accepts; returns `None` once the load is stopped.
 async fn connect(load: &Load) -> Option<Connection> {
     loop {
         if let Ok(connection) = Connection::open(&load.address).await {

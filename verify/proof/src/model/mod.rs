@@ -1,11 +1,11 @@
-//! A model beside the real rekey: what clients asked for and were told, what is so in the end, and
-//! whether that is what was promised.
+//! A model of the promises: the requests and answers of clients, the state in the end, and whether
+//! it is as promised.
 //!
-//! 1. Clients change passwords all the time, resend what was not answered, and try other people's
-//!    ciphertexts: [`load`].
-//! 2. What they sent and were told is kept in the [`Model`].
-//! 3. When all is over, [`facts`] are gathered from the store and from the target systems' own
-//!    records, and [`check`] holds them against the promises.
+//! 1. Clients change passwords continuously, resend unanswered requests, and try the ciphertexts of
+//!    other people: [`load`].
+//! 2. The [`Model`] records what they sent and received.
+//! 3. In the end, [`facts`] are read from the store and from the target systems' own records, and
+//!    [`check`] compares them with the promises.
 
 pub(crate) mod check;
 pub(crate) mod facts;
@@ -18,38 +18,38 @@ use std::{
 
 use rekey_harness::{Result, Rows};
 
-/// One ciphertext, sent for one person, as often as it was.
+/// One ciphertext that was sent for one person, once or repeatedly.
 pub(crate) struct Asked {
-    /// For whom and where: an index into the subjects.
+    /// The person and source: an index into the subjects.
     pub(crate) subject: usize,
-    /// What it was made of.
+    /// The password in the ciphertext.
     pub(crate) password: String,
-    /// The ciphertext.
     pub(crate) ciphertext: Vec<u8>,
-    /// Its SHA-256, as the store keeps it.
+    /// The SHA-256 of the ciphertext, in the store's form.
     pub(crate) digest: String,
-    /// Whether it was refused, because it is another person's.
+    /// Whether the request was refused because the ciphertext is another person's.
     pub(crate) refused: bool,
-    /// When it was first sent.
+    /// When the request was first sent.
     pub(crate) sent: Instant,
-    /// When it was first accepted, and under which request id.
+    /// When the request was first accepted, and its `requestId`.
     pub(crate) accepted: Option<(Instant, String)>,
 }
 
-/// Everything so far; one for all clients.
+/// The record of all requests so far, shared by all clients.
 #[derive(Default)]
 pub(crate) struct Model(Mutex<Known>);
 
 #[derive(Default)]
 pub(crate) struct Known {
     pub(crate) asked: Vec<Asked>,
-    /// What must not have happened, in words.
+    /// The violations, in words.
     pub(crate) wrong: Vec<String>,
-    /// Bodies sent once more.
+    /// The number of bodies that were sent again.
     pub(crate) resent: usize,
-    /// Requests whose answer never came.
+    /// The number of requests without an answer.
     pub(crate) unanswered: usize,
-    /// Requests that the server itself could not take; they count as unanswered, too.
+    /// The number of requests answered with a status of 500 or more, which count as unanswered,
+    /// too.
     pub(crate) turned_away: usize,
 }
 
@@ -64,14 +64,15 @@ impl Model {
 }
 
 impl Known {
-    /// Keeps what an answer to the request `number`, sent at `sent`, said.
+    /// Records the answer to the request `number`.
     pub(crate) fn answered(&mut self, number: usize, status: u16, body: &str, id: Option<&str>) {
         let Some(asked) = self.asked.get_mut(number) else { return };
         match (status, id, &asked.accepted) {
             (202, Some(id), None) => asked.accepted = Some((Instant::now(), id.to_owned())),
             (202, Some(id), Some((_, known))) if known == id => {}
             (400, _, None) if body.contains("already used") => asked.refused = true,
-            // The server is dying, or its store is in the way: whether it was kept is not known.
+            // The server is dying or its store is unavailable: whether the request was stored is
+            // unknown.
             (500.., ..) => {
                 self.unanswered += 1;
                 self.turned_away += 1;
@@ -85,7 +86,7 @@ impl Known {
     }
 }
 
-/// Waits until every request has ended, but no longer than the last one may take.
+/// Waits until every request has ended, for at most `at_most`.
 pub(crate) async fn until_all_ended(store: &mut Rows, at_most: Duration) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < at_most {
@@ -97,7 +98,7 @@ pub(crate) async fn until_all_ended(store: &mut Rows, at_most: Duration) -> Resu
     Ok(())
 }
 
-/// The time, in microseconds since 1970.
+/// The current time, in microseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the server under test has a clock of its own")]
 pub(crate) fn now() -> Result<i64> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;

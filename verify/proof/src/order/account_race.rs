@@ -1,4 +1,4 @@
-//! One account, raced for again and again.
+//! Repeated races for one account.
 
 use std::{
     collections::HashMap,
@@ -12,12 +12,12 @@ use serde_json::Value;
 use super::{Race, site::RacedAccount};
 use crate::seeded_rng::SeededRng;
 
-/// How long a client waits for a node until it asks another one: a stopped node does not answer.
+/// How long a client waits for a node before it tries another one: a stopped node does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long a client waits after a 503.
+/// The pause of a client after a `503`.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Races until all pairs are done and the nemesis is through.
+/// Races until there were enough pairs and the nemesis has finished.
 pub(super) async fn run(race: Arc<Race>, raced: RacedAccount, mut rng: SeededRng) -> Result<()> {
     let mut clients = [Client::default(), Client::default()];
     while race.goes_on(raced.kind) {
@@ -35,7 +35,8 @@ pub(super) async fn run(race: Arc<Race>, raced: RacedAccount, mut rng: SeededRng
         let [(body, password), (other_body, other_password)] = bodies.as_slice() else {
             return Err("not a pair".into());
         };
-        // Nearly the same moment: sometimes the second comes while the first is under way.
+        // Both requests start at nearly the same time; in one of four races the second one starts
+        // up to 60 ms later, while the first is being executed.
         let later = if rng.below(4) == 0 { rng.below(60) as u64 } else { 0 };
         let (a, b) = tokio::join!(first.change(&race, one, body), async {
             tokio::time::sleep(Duration::from_millis(later)).await;
@@ -51,7 +52,8 @@ pub(super) async fn run(race: Arc<Race>, raced: RacedAccount, mut rng: SeededRng
     Ok(())
 }
 
-/// When both have ended: the later one is in force, the earlier one had its turn or made room.
+/// Once both changes have ended, checks that the later one is in force, and that the earlier one
+/// was applied before it or superseded.
 async fn judge(race: &Race, raced: &RacedAccount, asked: &HashMap<String, String>) -> Result<()> {
     let ids: Vec<String> = asked.keys().cloned().collect();
     race.ledger.ended(&ids).await?;
@@ -87,7 +89,7 @@ async fn judge(race: &Race, raced: &RacedAccount, asked: &HashMap<String, String
     Ok(())
 }
 
-/// Whether each system of the raced account lets the person in.
+/// Returns, for each system of the raced account, whether the person can sign in with the password.
 async fn in_force(
     race: &Race,
     raced: &RacedAccount,
@@ -107,14 +109,14 @@ async fn in_force(
     Ok(found)
 }
 
-/// One who asks: patient, and true to what was asked, so that asking again is the same request.
+/// A client that repeats the identical body, so that a retry is the same request.
 #[derive(Default)]
 struct Client {
     connections: HashMap<usize, Connection>,
 }
 
 impl Client {
-    /// Asks until some node has accepted; the request's name.
+    /// Sends the request until a node has accepted it; returns the `requestId`.
     async fn change(&mut self, race: &Race, mut node: usize, body: &str) -> Result<String> {
         let asked = request("POST", "/v3/set-password", &race.site.headers, body);
         loop {
@@ -128,7 +130,7 @@ impl Client {
                     race.blame(&format!("set-password was answered {status}: {answer}"));
                     tokio::time::sleep(AGAIN).await;
                 }
-                // Stopped, or dead.
+                // The node is stopped or dead.
                 Ok(Err(_)) | Err(_) => {
                     self.connections.remove(&node);
                     node = (node + 1) % race.site.addresses.len();
@@ -139,7 +141,8 @@ impl Client {
     }
 
     async fn ask(&mut self, race: &Race, node: usize, asked: &[u8]) -> Result<(u16, String)> {
-        // Taken out: an answer that comes too late is nobody's.
+        // The connection is removed while in use: if this call is cancelled, a late answer cannot
+        // be taken for the next one.
         let mut connection = match self.connections.remove(&node) {
             Some(connection) => connection,
             None => Connection::open(race.site.addresses.get(node).ok_or("no such node")?).await?,

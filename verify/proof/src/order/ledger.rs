@@ -1,4 +1,4 @@
-//! The order of acceptance, as the store has it.
+//! The order of acceptance, as the store holds it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -8,28 +8,28 @@ use tokio_postgres::{Client, NoTls};
 
 use super::Race;
 
-/// How often it is looked at what has not ended.
+/// The interval between two readings of the open changes.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The store, read only.
+/// A connection to the store that only reads.
 pub(super) struct Ledger {
     client: Arc<Client>,
-    /// Every request that had not ended when last looked.
+    /// The requests that had not ended at the last reading.
     open: watch::Receiver<Arc<HashSet<String>>>,
 }
 
-/// One request, as the store has it.
+/// One request, as the store holds it.
 pub(super) struct Entry {
-    /// Its place in the order of acceptance.
+    /// The request's place in the order of acceptance.
     pub(super) seq: i64,
     pub(super) id: String,
-    /// 1 is FINISHED, 2 is FAILED.
+    /// 1 is `FINISHED`, 2 is `FAILED`.
     pub(super) state: i64,
     pub(super) errors: String,
 }
 
 impl Ledger {
-    /// Connects, and keeps looking.
+    /// Connects to the store, and starts reading the open changes periodically.
     pub(super) async fn open(url: &str) -> Result<Self> {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
         tokio::spawn(connection);
@@ -49,18 +49,18 @@ impl Ledger {
         Ok(Self { client, open })
     }
 
-    /// Waits until all of these have ended.
+    /// Waits until all of these requests have ended.
     pub(super) async fn ended(&self, ids: &[String]) -> Result<()> {
         let mut open = self.open.clone();
         open.mark_unchanged();
-        // The look that is under way may have begun before they were accepted.
+        // The reading under way may have begun before the requests were accepted: wait for two.
         open.changed().await?;
         open.changed().await?;
         open.wait_for(|open| ids.iter().all(|id| !open.contains(id))).await?;
         Ok(())
     }
 
-    /// These, in the order in which they were accepted.
+    /// Returns these requests in the order of acceptance.
     pub(super) async fn in_order(&self, ids: &[String]) -> Result<Vec<Entry>> {
         let sql =
             "SELECT seq, id, state, errors FROM password_change WHERE id = ANY($1) ORDER BY seq";
@@ -74,15 +74,15 @@ impl Ledger {
         Ok(rows.iter().map(entry).collect())
     }
 
-    /// The verifier of an account on rekey's own source.
+    /// The verifier of an account on the built-in source.
     pub(super) async fn built_in(&self, who: &str) -> Result<String> {
         let sql = "SELECT verifier FROM builtin_password WHERE native_identity = $1";
         let row = self.client.query_opt(sql, &[&who]).await?;
         Ok(row.ok_or_else(|| format!("{who} has no password"))?.get(0))
     }
 
-    /// For each source and account: how many changes were applied there, how many of rekey's own
-    /// passwords were written, and how often claims were taken up again.
+    /// Returns, for each source and account, the number of applied changes, of writes to the
+    /// built-in source, and of claims that were taken over.
     pub(super) async fn applied(&self) -> Result<Vec<Applied>> {
         let sql = "SELECT s.name, a.native_identity, count(*) FILTER (WHERE c.state = 1 OR t.state = 2),
                        coalesce(max(b.changes), 0), coalesce(sum(greatest(c.attempt - 1, 0)), 0)::bigint
@@ -104,19 +104,20 @@ impl Ledger {
         Ok(rows.iter().map(applied).collect())
     }
 
-    /// Now, on the store's clock.
+    /// The current time on the store's clock, in microseconds since 1970.
     pub(super) async fn now(&self) -> Result<i64> {
         let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
         Ok(self.client.query_one(sql, &[]).await?.get(0))
     }
 
-    /// What nodes are carrying out, or were when they died.
+    /// The ids of the changes that a node is executing, or was executing when it died.
     pub(super) async fn claimed(&self) -> Result<Vec<String>> {
         let sql = "SELECT id FROM password_change WHERE state = 0 AND claimed_by IS NOT NULL";
         Ok(self.client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
     }
 
-    /// How long after `moment` the last of these ended; until now, if one has not.
+    /// How long after `moment` the last of these changes ended, or the time since then if one has
+    /// not.
     pub(super) async fn ended_after(&self, moment: i64, ids: &[String]) -> Result<Duration> {
         let sql = "SELECT coalesce(max(coalesce(ended, $1) - $2), 0)::bigint
                    FROM password_change WHERE id = ANY($3)";
@@ -124,7 +125,8 @@ impl Ledger {
         Ok(Duration::from_micros(u64::try_from(row.get::<_, i64>(0))?))
     }
 
-    /// What must hold of every request, whatever it asked for.
+    /// Checks what must hold of every request: it ended in time, keeps no ciphertext, and has one
+    /// start row and one end row in the audit trail.
     pub(super) async fn check(&self, race: &Race) -> Result<()> {
         let sql =
             "SELECT id FROM password_change WHERE ended IS NULL OR ended > deadline + 30000000";
@@ -147,15 +149,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// How often transactions of the store waited for each other for good.
+    /// The number of deadlocks between transactions of the store.
     pub(super) async fn deadlocks(&self) -> Result<i64> {
-        // The figures of ended sessions come a moment later.
+        // The figures of an ended session are added with a short delay.
         let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         Ok(self.client.query_one(sql, &[]).await?.get(0))
     }
 }
 
-/// What rekey says it did to one account.
+/// The changes of one account that rekey reports as applied.
 pub(super) struct Applied {
     pub(super) source: String,
     pub(super) who: String,

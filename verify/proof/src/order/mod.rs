@@ -1,12 +1,12 @@
-//! Several nodes, one order: clients race for the same account on different nodes while nodes are
-//! stopped, continued and killed.
+//! One order of acceptance on several nodes: clients race for the same account on different nodes
+//! while nodes are stopped, continued and killed.
 //!
 //! 1. [`site`]: people with accounts on every kind of system, some in a sync group;
-//! 2. [`account_race`]: one person's account, raced for again and again; after each race the
-//!    password that was accepted last must be the one in force;
-//! 3. [`nemesis`]: what happens to the nodes meanwhile;
-//! 4. [`ledger`]: the order of acceptance, as the store has it;
-//! 5. [`writes`]: what the systems themselves say was written, against what rekey says.
+//! 2. [`account_race`]: repeated races for one person's account; after each race the password that
+//!    was accepted last must be in force;
+//! 3. [`nemesis`]: stops and kills nodes meanwhile;
+//! 4. [`ledger`]: the order of acceptance, as the store holds it;
+//! 5. [`writes`]: the writes in the systems' own logs, compared with those that rekey reports.
 
 mod account_race;
 mod ledger;
@@ -55,14 +55,14 @@ enum Control {
     EarlySequence,
 }
 
-/// What the races of all accounts share.
+/// The state that the races of all accounts share.
 struct Race {
     site: Site,
     ledger: Ledger,
-    /// Races so far, of each kind.
+    /// The number of races so far, of each kind.
     done: [AtomicUsize; site::KINDS.len()],
     wanted: usize,
-    /// Whether the nemesis has been through its programme.
+    /// Whether the nemesis has finished its programme.
     is_over: AtomicBool,
     violations: Violations,
 }
@@ -72,7 +72,7 @@ impl Race {
         self.violations.blame(what);
     }
 
-    /// Whether so many of a kind were raced as were asked for.
+    /// Whether there were enough races of a kind.
     fn has_enough(&self, kind: usize) -> bool {
         self.done.get(kind).is_none_or(|done| done.load(Ordering::Relaxed) >= self.wanted)
     }
@@ -115,7 +115,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         tasks.push(tokio::spawn(account_race::run(race.clone(), raced, rng)));
     }
     let mut nemesis = Nemesis::new(nodes, place, SeededRng::of(seed));
-    // A broken order shows without anybody stopping a node.
+    // A broken order shows without stopped nodes.
     if options.control.is_none() {
         nemesis.run(&race).await?;
     }
@@ -139,5 +139,5 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     race.violations.verdict(promise, options.control.is_some())
 }
 
-/// The nodes that race, each a process.
+/// The nodes, each a process.
 type Nodes = Vec<Server>;

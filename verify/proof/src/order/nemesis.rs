@@ -1,4 +1,4 @@
-//! What happens to the nodes meanwhile: they are stopped and continued, and one is killed.
+//! The nemesis of the nodes: it stops and continues them, and kills one.
 
 use std::{
     fs,
@@ -11,14 +11,14 @@ use rekey_harness::{Place, Result, Server};
 use super::{Nodes, Race, site};
 use crate::seeded_rng::SeededRng;
 
-/// A claim lasts 25 s: a node that stands still for longer has lost all of its claims.
+/// A claim lasts 25 s: a node that is stopped for longer than that loses all of its claims.
 const PAST_THE_LEASE: (Duration, Duration) = (Duration::from_secs(32), Duration::from_secs(45));
-/// A claim of a node that died must have been taken over and carried out after this.
+/// The time within which the claims of a dead node must have been taken over and executed.
 const TAKE_OVER: Duration = Duration::from_secs(45);
-/// Where a node stops itself, of a proof build: between the last look and the write.
+/// The points of a proof build at which a node stops itself, between its last check and the write.
 const POINTS: [&str; 2] = ["ldap.write", "postgresql.commit"];
 
-/// Stops, continues and kills nodes.
+/// Stops, continues and kills nodes, and counts what it did.
 pub(super) struct Nemesis {
     nodes: Nodes,
     place: Place,
@@ -35,7 +35,7 @@ impl Nemesis {
         Self { nodes, place, rng, short: 0, long: 0, exact, take_overs }
     }
 
-    /// Goes through its programme once, and again until all races are run.
+    /// Runs its programme, and repeats it until there were enough races.
     pub(super) async fn run(&mut self, race: &Race) -> Result<()> {
         loop {
             for point in POINTS {
@@ -55,7 +55,7 @@ impl Nemesis {
         }
     }
 
-    /// In words, what it did.
+    /// A summary of what it did.
     pub(super) fn said(&self) -> String {
         format!(
             "{} short stops, {} of more than 30 s; stopped right before the write: {:?}; after a kill, what was being carried out had ended within {:?}",
@@ -63,7 +63,7 @@ impl Nemesis {
         )
     }
 
-    /// Some stops that a client hardly notices, and one that it does.
+    /// Several stops that a client hardly notices, and one that it does.
     async fn short_stops(&mut self) -> Result<()> {
         for least in [0, 0, 0, 500, 500, 2_000] {
             let least = Duration::from_millis(least);
@@ -84,8 +84,8 @@ impl Nemesis {
         signal(server, "CONT")
     }
 
-    /// Has a node stop itself between the last look and the write, and continues it when its claim
-    /// has long been somebody else's.
+    /// Makes a node stop itself between its last check and the write, and continues it long after
+    /// its claim has lapsed.
     async fn stop_at(&mut self, point: &'static str) -> Result<()> {
         let node = self.rng.below(self.nodes.len());
         let file = site::pause_file(&self.place, node as u64);
@@ -108,7 +108,7 @@ impl Nemesis {
         Ok(())
     }
 
-    /// Kills a node in the middle; what it had claimed, others must carry out.
+    /// Kills a node while it executes changes; other nodes must take them over.
     async fn kill_one(&mut self, race: &Race) -> Result<()> {
         let node = self.rng.below(self.nodes.len());
         let server = self.nodes.get_mut(node).ok_or("no such node")?;
@@ -136,7 +136,7 @@ fn signal(server: &Server, name: &str) -> Result<()> {
     if done.success() { Ok(()) } else { Err(format!("a node cannot be sent {name}").into()) }
 }
 
-/// Whether it stands still: state T of proc(5).
+/// Whether the process is stopped: state T of proc(5).
 fn is_stopped(server: &Server) -> Result<bool> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
     Ok(stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))

@@ -1,4 +1,4 @@
-//! The nodes, the people, and what they have where.
+//! The nodes, the people, and the accounts of each.
 
 use std::fs;
 
@@ -8,31 +8,31 @@ use serde_json::{Value, json};
 use super::Nodes;
 use crate::targets::Targets;
 
-/// What is raced for.
+/// The kinds of accounts that are raced for.
 pub(super) const KINDS: [&str; 4] = ["built-in", "directory", "postgres", "sync group"];
 
-/// What every race needs to know of the site.
+/// The parts of the site that every race uses.
 pub(super) struct Site {
     pub(super) targets: Targets,
-    /// Where each node listens.
+    /// The address of each node.
     pub(super) addresses: Vec<String>,
-    /// The headers of a request by the API client; the token is good on every node.
+    /// The headers of a request by the API client; the token is valid on every node.
     pub(super) headers: String,
-    /// What the names of this run begin with.
+    /// The prefix of all names in this run.
     pub(super) tag: String,
 }
 
 /// One account that is raced for, or one person's accounts in a sync group.
 pub(super) struct RacedAccount {
-    /// Which of [`KINDS`].
+    /// An index into [`KINDS`].
     pub(super) kind: usize,
-    /// The person, and the name of each account.
+    /// The person's name, which is also the name of each account.
     pub(super) who: String,
-    /// What may be named in a request: each member of a group.
+    /// The accounts that a request may name: each member of a group.
     pub(super) infos: Vec<Info>,
 }
 
-/// Nodes on one new PostgreSQL store, with one folder and so one master key.
+/// Starts nodes on one new PostgreSQL store; they share a folder, and so the master key.
 pub(super) async fn start(targets: &Targets, count: u64, broken: &str) -> Result<(Place, Nodes)> {
     let place = Place::new(Some(fresh_database(&targets.stores).await?))?;
     let mut nodes = Vec::new();
@@ -44,7 +44,7 @@ pub(super) async fn start(targets: &Targets, count: u64, broken: &str) -> Result
     Ok((place, nodes))
 }
 
-/// How every node is started, again too.
+/// The settings with which every node is started, also after a kill.
 pub(super) fn settings<'a>(pause: &'a str, broken: &'a str) -> [(&'a str, &'a str); 3] {
     [("REKEY_PAUSE_AT", pause), ("REKEY_PROOF", broken), ("REKEY_CHANGES__DEADLINE", DEADLINE)]
 }
@@ -52,13 +52,13 @@ pub(super) fn settings<'a>(pause: &'a str, broken: &'a str) -> [(&'a str, &'a st
 /// A change that takes longer fails, and a failed change is a violation here.
 const DEADLINE: &str = "5m";
 
-/// The file that tells a node at which point to stop itself.
+/// The file from which a node reads the point at which to stop itself.
 pub(super) fn pause_file(place: &Place, node: u64) -> std::path::PathBuf {
     place.folder().join(format!("node-{node}.pause"))
 }
 
 impl Site {
-    /// Makes the people and their accounts, connects the systems, and asks for everybody's keys.
+    /// Creates the people and their accounts, connects the systems, and fetches everybody's keys.
     pub(super) async fn fill(
         targets: Targets,
         place: &Place,
@@ -75,7 +75,7 @@ impl Site {
             (0..accounts).map(|number| format!("{tag}{letter}{number}")).collect()
         };
         let [built_in, directory, postgres, group] = ["b", "d", "w", "g"].map(names);
-        // Nobody can sign in with it: every account starts with a change.
+        // This password is never used: each account's first race replaces it.
         let initial = rekey_harness::password::chance()?;
         targets.directory.add(&[directory.clone(), group.clone()].concat(), &initial).await?;
         targets.postgres.add(&[postgres.clone(), group.clone()].concat(), &initial).await?;
@@ -91,7 +91,8 @@ impl Site {
         let site = json!({
             "identities": people.map(|who| json!({"alias": who, "name": who})).collect::<Vec<_>>(),
             "sources": [
-                // As its manager: no history of the directory stands in the way of a late write.
+                // Bound as the manager, so that no password history of the directory refuses a late
+                // write.
                 source("Directory", "ldap", targets.directory.attributes_of_manager(ldaps, &format!("(uid={tag}d*)"))),
                 source("Group directory", "ldap", targets.directory.attributes(ldaps, &format!("(uid={tag}g*)"))),
                 source("Database", "postgresql", targets.postgres.attributes(port)),

@@ -1,4 +1,4 @@
-//! What the systems themselves say was written, against what rekey says it did.
+//! The writes in the systems' own logs, compared with those that rekey reports.
 
 use rekey_harness::Result;
 
@@ -19,14 +19,14 @@ impl Logs {
         })
     }
 
-    /// Every change that was applied was written, and none twice: more writes than changes are
-    /// possible only where a claim was taken up again, after a stop or a kill.
+    /// Checks that every applied change was written, and none twice: more writes than changes are
+    /// allowed only where a claim was taken over after a stop or a kill.
     pub(super) async fn check(&self, race: &Race) -> Result<()> {
         let directory = Directory::writes(&self.directory.text()?);
         let postgres = PostgresTarget::writes(&self.postgres.text()?);
         let (mut all, mut more) = (0, 0);
         for applied in race.ledger.applied().await? {
-            // The directory's own name for somebody is longer.
+            // The directory's native identity is a DN, of which the first value is the name.
             let who = applied.who.trim_start_matches("uid=").split(',').next().unwrap_or_default();
             if !who.starts_with(&race.site.tag) {
                 continue;

@@ -1,18 +1,19 @@
-//! The power goes, again and again: what was not synced is lost, or only some of it, in pieces of a
-//! sector.
+//! Repeated power failures: unsynced writes are lost, either all of them or a random part in units
+//! of a sector.
 //!
-//! The server runs with `powerloss-shim` preloaded, which keeps a journal of what it has not synced.
-//! In each cycle it is killed in the middle of accepting, what the journal holds is undone, and the
-//! next server must recover: its store must be whole, and every request that was answered `202`
-//! must be there. In the end all are carried out, and what is so is held against what was promised.
+//! The server runs with `powerloss-shim` preloaded, which keeps a journal of unsynced writes. In
+//! each cycle the server is killed while it accepts requests, the writes in the journal are undone,
+//! and the next server must recover: its store must be intact, and every request that was answered
+//! `202` must be there. In the end all changes are executed, and the state is compared with what
+//! was promised.
 //!
-//! With `--control` the store syncs its log only at checkpoints (`synchronous=NORMAL`): then the
-//! check must find that requests were lost.
+//! With `--control` the store syncs its log only at checkpoints (`synchronous=NORMAL`): the check
+//! must then find that requests were lost.
 //!
-//! With `--failing-syncs` every sync fails for a while in each cycle, and the power goes in every
-//! other cycle only: in between the server dies, often while syncs fail, and the next one begins with
-//! what memory has of the files, which may be more than the disk has. The control of that is a store
-//! that builds on what it finds in its log.
+//! With `--failing-syncs` every sync fails for a while in each cycle, and the power fails only in
+//! every other cycle. In the cycles between, the server dies, often while syncs fail, and the next
+//! one starts with the page cache's view of the files, which may be ahead of the disk. The control
+//! of this mode is a store that trusts the log that it finds.
 
 use std::{
     env, fs,
@@ -49,9 +50,9 @@ pub(crate) struct Options {
     failing_syncs: bool,
 }
 
-/// Of so many cycles one carries changes out as well; the others only accept.
+/// One in this many cycles executes changes as well; the others only accept.
 const WORKING: usize = 5;
-/// What waits in the end must be done after so long.
+/// The time within which all open changes must have ended after the last cycle.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) async fn run(options: Options) -> Result<()> {
@@ -84,7 +85,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
             fail_for_some_time(&place, &mut server).await?;
         }
         server.kill()?;
-        // The last one: what is looked at in the end is what the disk has.
+        // After the last cycle the power always fails, so that the final checks see the state of
+        // the disk.
         let goes = !options.failing_syncs || cycle % 2 == 0 || cycle == options.cycles;
         if !goes {
             continue;
@@ -124,7 +126,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     check::report(&findings)
 }
 
-/// The settings of a server whose files are watched.
+/// The settings of a server whose writes and syncs are recorded.
 fn watched(
     place: &Place,
     journal: &Path,
@@ -134,7 +136,8 @@ fn watched(
     let mut settings = preloaded(place, journal)?;
     settings.push(("REKEY_CHANGES__WORKERS", workers.to_owned()));
     let way = match (options.control, options.failing_syncs) {
-        // A log that is moved into the file every few commits, so that the power goes in that, too.
+        // A short log is copied into the database file every few commits, so that power also fails
+        // during that copying.
         (false, _) => "short_log",
         (true, true) => "trust_the_log",
         (true, false) => "synchronous_normal",
@@ -143,9 +146,9 @@ fn watched(
     Ok(settings)
 }
 
-/// What has a server's syncs watched, and made to fail.
+/// The settings that preload the shim, which records a server's syncs and can make them fail.
 pub(crate) fn preloaded(place: &Place, journal: &Path) -> Result<Vec<(&'static str, String)>> {
-    // The library is beside this binary.
+    // The library is in the folder of this binary.
     let shim = env::current_exe()?.with_file_name("libpowerloss_shim.so");
     Ok(vec![
         ("LD_PRELOAD", shim.display().to_string()),
@@ -155,12 +158,12 @@ pub(crate) fn preloaded(place: &Place, journal: &Path) -> Result<Vec<(&'static s
     ])
 }
 
-/// While this file is there, syncs fail.
+/// The path of the file whose presence makes every sync fail.
 pub(crate) fn failing(place: &Place) -> PathBuf {
     place.folder().join("failing")
 }
 
-/// Every sync fails for some time; in every other case until after the server's death.
+/// Makes every sync fail for a while; in half of the cases until the server is dead.
 async fn fail_for_some_time(place: &Place, server: &mut Server) -> Result<()> {
     fs::File::create(failing(place))?;
     some_time(20).await?;
@@ -168,7 +171,7 @@ async fn fail_for_some_time(place: &Place, server: &mut Server) -> Result<()> {
         server.kill()?;
     }
     fs::remove_file(failing(place))?;
-    // The store is opened anew within the first moments.
+    // In half of the cases the server dies within 10 ms, about when the store is reopened.
     if below(2)? == 0 {
         tokio::time::sleep(Duration::from_millis(below(10)? as u64)).await;
         return Ok(());
@@ -176,13 +179,14 @@ async fn fail_for_some_time(place: &Place, server: &mut Server) -> Result<()> {
     some_time(50).await
 }
 
-/// So many milliseconds, and up to 350 more.
+/// Sleeps for `at_least` milliseconds, and for up to 350 more.
 async fn some_time(at_least: u64) -> Result<()> {
     tokio::time::sleep(Duration::from_millis(at_least + below(350)? as u64)).await;
     Ok(())
 }
 
-/// What is left of the store when the power has gone; the index of its log is in memory only.
+/// Undoes unsynced writes as a power failure would. The index of the log (`-shm`) is never synced,
+/// so it is removed.
 fn power_goes(place: &Place, journal: &Path, all: bool) -> Result<Undone> {
     let folder = place.folder().join("rekey-data");
     let mut chance = |limit| below(limit).unwrap_or(0);
@@ -195,7 +199,7 @@ fn power_goes(place: &Place, journal: &Path, all: bool) -> Result<Undone> {
     Ok(undone)
 }
 
-/// What SQLite itself finds wrong with a copy of the store.
+/// Runs SQLite's integrity check on a copy of the store; returns what it reports.
 async fn damage(place: &Place) -> Result<Option<String>> {
     let copy = place.folder().join("copy");
     fs::create_dir_all(&copy)?;
@@ -219,14 +223,14 @@ fn something_was_undone(lost: &Undone) -> Finding {
     Finding { promise: "something unsynced was undone", looked: lost.unsynced, wrong }
 }
 
-/// A sync whose failure nobody felt proves nothing.
+/// A failing sync that no request noticed proves nothing.
 fn something_was_refused(load: &Load) -> Finding {
     let refused = load.model.lock().turned_away;
     let wrong = if refused == 0 { vec!["nothing was".to_owned()] } else { Vec::new() };
     Finding { promise: "something was refused while syncs failed", looked: refused, wrong }
 }
 
-/// The control has worked when it was found out.
+/// The control has worked if the lost requests were found.
 fn control(lost: &Finding) -> Result<()> {
     if lost.wrong.is_empty() {
         return Err(

@@ -1,4 +1,4 @@
-//! Every password that took effect, from the target systems' own records, in order.
+//! Every password that took effect, in order, from the target systems' own records.
 
 use std::{collections::HashMap, fs};
 
@@ -11,24 +11,24 @@ use rekey_harness::{Result, Rows, rows::hex, text};
 
 use super::Targets;
 
-/// A password took effect.
+/// One password that took effect on one account.
 pub(crate) struct Effect {
-    /// Where: see [`place`].
+    /// The account: see [`place`].
     pub(crate) place: String,
-    /// Which.
+    /// The identification of the password.
     pub(crate) mark: Mark,
 }
 
-/// How to know again what took effect.
+/// The value by which a password that took effect is recognised.
 pub(crate) enum Mark {
-    /// The salt rekey drew for this change on this account, in hexadecimal.
+    /// The salt that rekey drew for this change on this account, in hexadecimal.
     Salt(String),
-    /// OpenLDAP's salted hash of it: the hash, then the salt.
+    /// OpenLDAP's salted hash of the password: the hash, then the salt.
     Ssha(Vec<u8>),
 }
 
-/// The one word for an account's place: the same person's account on two sources that are one
-/// system is one place. A built-in source is a system of its own.
+/// The unique name of an account. Accounts of one person on two sources that connect to one system
+/// have the same name; each built-in source is a system of its own.
 pub(crate) fn place(connector: &str, source_id: &str, native: &str) -> String {
     match connector {
         "rekey" => format!("rekey {source_id} {native}"),
@@ -36,14 +36,15 @@ pub(crate) fn place(connector: &str, source_id: &str, native: &str) -> String {
     }
 }
 
-/// Where the records of the target systems begin: what is before does not count.
+/// The positions in the records of the target systems at which a run began: earlier records do not
+/// count.
 pub(crate) struct Since {
     directory: usize,
     database: usize,
 }
 
 impl Since {
-    /// From here on.
+    /// The present ends of the records.
     pub(crate) fn now(targets: &Targets) -> Result<Self> {
         Ok(Self {
             directory: fs::read(text(&targets.ldap, "changes"))?.len(),
@@ -51,7 +52,7 @@ impl Since {
         })
     }
 
-    /// What took effect in them since then; each place's effects are in order.
+    /// The passwords that took effect since then; those of one account are in order.
     pub(crate) fn effects(&self, targets: &Targets) -> Result<Vec<Effect>> {
         let read = |file: &str, from: usize| -> Result<String> {
             let all = fs::read(file)?;
@@ -65,7 +66,7 @@ impl Since {
     }
 }
 
-/// OpenLDAP's audit log: one LDIF record for each operation that succeeded.
+/// Reads OpenLDAP's audit log: one LDIF record for each operation that succeeded.
 fn in_directory(log: &str) -> Result<Vec<Effect>> {
     let mut effects = Vec::new();
     let mut dn = "";
@@ -86,7 +87,7 @@ fn in_directory(log: &str) -> Result<Vec<Effect>> {
     Ok(effects)
 }
 
-/// Whether this hash was made of this password.
+/// Whether the hash is of this password.
 pub(crate) fn is_ssha_of(hash: &[u8], password: &str) -> bool {
     let Some((hash, salt)) = hash.split_at_checked(20) else { return false };
     let mut made = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
@@ -95,7 +96,7 @@ pub(crate) fn is_ssha_of(hash: &[u8], password: &str) -> bool {
     made.finish().as_ref() == hash
 }
 
-/// PostgreSQL's log: a role's password changes when the session that altered it commits.
+/// Reads PostgreSQL's log: a role's password changes when the session that altered it commits.
 fn in_database(log: &str) -> Result<Vec<Effect>> {
     let mut effects = Vec::new();
     let mut open: HashMap<&str, (&str, &str)> = HashMap::new();
@@ -124,7 +125,8 @@ fn in_database(log: &str) -> Result<Vec<Effect>> {
     Ok(effects)
 }
 
-/// What took effect on the built-in sources of a store: see [`super::record_effects`].
+/// The passwords that took effect on the built-in sources of a store: see
+/// [`super::record_effects`].
 pub(crate) async fn in_store(store: &mut Rows) -> Result<Vec<Effect>> {
     let sql = "SELECT source_id, native_identity, verifier FROM proof_effect ORDER BY number";
     let mut effects = Vec::new();

@@ -1,4 +1,4 @@
-//! Real logins: whether a system lets somebody in with a password.
+//! Real sign-ins: whether a system accepts a password.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
@@ -9,7 +9,7 @@ use super::{
     people::{self, dn, postgres},
 };
 
-/// A simple bind.
+/// Tries an LDAP simple bind.
 pub(crate) async fn directory(targets: &Targets, who: &str, password: &str) -> Result<bool> {
     match people::directory(targets).await?.sign_in(&dn(targets, who), password).await? {
         0 => Ok(true),
@@ -18,7 +18,7 @@ pub(crate) async fn directory(targets: &Targets, who: &str, password: &str) -> R
     }
 }
 
-/// A session of one's own.
+/// Tries to open a PostgreSQL session.
 pub(crate) async fn database(targets: &Targets, who: &str, password: &str) -> Result<bool> {
     match postgres(targets, who, password).await {
         Ok(_) => Ok(true),
@@ -27,7 +27,7 @@ pub(crate) async fn database(targets: &Targets, who: &str, password: &str) -> Re
     }
 }
 
-/// What signing in to the built-in source compares: Argon2id of 19 MiB and two passes.
+/// Compares as a sign-in to the built-in source does: Argon2id with 19 MiB and two passes.
 pub(crate) async fn built_in(verifier: &str, password: &str) -> Result<bool> {
     let (verifier, password) = (verifier.to_owned(), password.to_owned());
     tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! A rekey with every kind of system behind it, and many people on each.
+//! A rekey with every kind of connected system, and many people on each.
 //!
 //! | people | their password is on |
 //! |---|---|
@@ -17,15 +17,15 @@ pub(crate) mod history;
 pub(crate) mod login;
 pub(crate) mod people;
 
-/// A kind of people: what their names begin with, and the source they are asked for on.
+/// A kind of people: the first letter of their names, and the source of their password.
 pub(crate) struct Kind {
     pub(crate) letter: char,
     pub(crate) source: &'static str,
-    /// How many there are.
+    /// The number of people of this kind.
     pub(crate) people: usize,
 }
 
-/// Every kind.
+/// All kinds of people.
 pub(crate) const KINDS: &[Kind] = &[
     Kind { letter: 'p', source: "IdentityNow", people: 160 },
     Kind { letter: 'l', source: "Directory", people: 80 },
@@ -34,10 +34,10 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind { letter: 'g', source: "Group Directory", people: 60 },
 ];
 
-/// The other members of the sync group.
+/// The members of the sync group.
 const GROUP: [&str; 3] = ["Group Directory", "Group database", "Group People"];
 
-/// Somebody's password on some source: what is asked for.
+/// One person's password on one source, which requests can change.
 pub(crate) struct Subject {
     pub(crate) user: String,
     pub(crate) source: &'static str,
@@ -52,7 +52,7 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// From the files that the environment names.
+    /// Reads the descriptions from the files that the environment names.
     pub(crate) fn named() -> Result<Self> {
         let read = |variable: &str| -> Result<Value> {
             let file = env::var_os(variable)
@@ -86,7 +86,7 @@ impl Targets {
     }
 }
 
-/// Copies members that have the same name in both.
+/// Copies the named members of `system` to `attributes`.
 fn take_over(attributes: &mut Value, system: &Value, names: &[&str]) {
     for name in names {
         if let (Some(members), Some(value)) = (attributes.as_object_mut(), system.get(name)) {
@@ -95,8 +95,8 @@ fn take_over(attributes: &mut Value, system: &Value, names: &[&str]) {
     }
 }
 
-/// Tells the rekey in `place` of the people; with target systems, makes those who have an account
-/// there, and tells it of the systems. It must not be serving.
+/// Configures the people in the rekey at `place`; with target systems, also creates the people's
+/// accounts there and configures the sources. The server must not be running.
 pub(crate) async fn set_up(place: &Place, targets: Option<&Targets>) -> Result<()> {
     let people: Vec<_> =
         names(targets.is_some()).map(|(_, who)| json!({"alias": who, "name": who})).collect();
@@ -104,14 +104,14 @@ pub(crate) async fn set_up(place: &Place, targets: Option<&Targets>) -> Result<(
     if let Some(targets) = targets {
         connect(&mut site, targets).await?;
     }
-    // JSON is YAML.
+    // JSON is valid YAML.
     let file = place.folder().join("site.yaml");
     fs::write(&file, site.to_string())?;
     place.rekey(&["apply", "-f", &file.display().to_string()])?;
     Ok(())
 }
 
-/// Adds the target systems.
+/// Adds the target systems to the configuration.
 async fn connect(site: &mut Value, targets: &Targets) -> Result<()> {
     let superuser = people::make(targets).await?;
     let (user, password) = (text(&targets.postgres, "user"), text(&targets.postgres, "password"));
@@ -138,7 +138,8 @@ async fn connect(site: &mut Value, targets: &Targets) -> Result<()> {
     Ok(())
 }
 
-/// Asks the server about everybody; if it is connected to target systems, has it read them first.
+/// Fetches everybody's password information; if target systems are connected, aggregates them
+/// first.
 pub(crate) async fn subjects(server: &Server, connected: bool) -> Result<Vec<Subject>> {
     for source in ["Directory", "Database", "Ledger"].iter().chain(&GROUP).filter(|_| connected) {
         read_accounts(server, source).await?;
@@ -153,7 +154,7 @@ pub(crate) async fn subjects(server: &Server, connected: bool) -> Result<Vec<Sub
     Ok(subjects)
 }
 
-/// Everybody, or only those who need no target system.
+/// The names of all people, or only of those who need no target system.
 fn names(connected: bool) -> impl Iterator<Item = (&'static Kind, String)> {
     KINDS
         .iter()
@@ -161,7 +162,7 @@ fn names(connected: bool) -> impl Iterator<Item = (&'static Kind, String)> {
         .flat_map(|kind| (1..=kind.people).map(move |n| (kind, format!("{}{n}", kind.letter))))
 }
 
-/// Has the store itself keep every password that takes effect on its built-in sources.
+/// Adds triggers to the store that record every password that takes effect on its built-in sources.
 pub(crate) async fn record_effects(store: &mut Rows) -> Result<()> {
     store.run(if store.is_postgres() { RECORD_ON_POSTGRES } else { RECORD_ON_SQLITE }).await
 }

@@ -1,4 +1,4 @@
-//! People in the target systems.
+//! The people's accounts in the target systems.
 
 use std::fmt::Write as _;
 
@@ -9,11 +9,11 @@ use tokio_postgres::NoTls;
 
 use super::{KINDS, Targets};
 
-/// A role that may read and lock every other; all it does is logged.
+/// A role that may read and lock every other role, and whose statements are logged.
 pub(crate) const SUPERUSER: &str = "proof_superuser";
 
-/// Makes those whose passwords are there, anew where an earlier run made them; the superuser's
-/// password.
+/// Creates the accounts of all kinds of people, and replaces those of an earlier run. Returns the
+/// superuser's password.
 pub(super) async fn make(targets: &Targets) -> Result<String> {
     let mut directory = Vec::new();
     let mut roles = Vec::new();
@@ -41,7 +41,7 @@ async fn in_directory(targets: &Targets, people: &[String]) -> Result<()> {
     }
     for who in people {
         let dn = dn(targets, who);
-        // Most are not there yet.
+        // Usually the entry does not exist yet.
         let _ = directory.delete(&dn).await;
         let password = chance()?;
         let entry = [
@@ -80,7 +80,7 @@ async fn in_postgres(targets: &Targets, people: &[String]) -> Result<String> {
     Ok(superuser)
 }
 
-/// A connection to the directory without TLS, on this machine.
+/// Opens a connection to the directory on this machine, without TLS.
 pub(crate) async fn directory(targets: &Targets) -> Result<Administration> {
     let host = text(&targets.ldap, "host");
     Ok(Administration::connect(&host, port(&targets.ldap, "startTlsPort")).await?)
@@ -90,12 +90,13 @@ fn port(system: &Value, name: &str) -> u16 {
     system.get(name).and_then(Value::as_u64).and_then(|port| port.try_into().ok()).unwrap_or(0)
 }
 
-/// Somebody's name in the directory.
+/// The DN of a person in the directory.
 pub(crate) fn dn(targets: &Targets, who: &str) -> String {
     format!("uid={who},{}", text(&targets.ldap, "baseDn"))
 }
 
-/// A session on the PostgreSQL whose roles are people, and the task that talks to it.
+/// Opens a session on the PostgreSQL whose roles are the people; returns it with its connection
+/// task.
 pub(crate) async fn postgres(
     targets: &Targets,
     user: &str,
@@ -107,6 +108,6 @@ pub(crate) async fn postgres(
     config.dbname(text(&targets.postgres, "database"));
     config.port(port(&targets.postgres, "port"));
     let (client, connection) = config.connect(NoTls).await?;
-    // What breaks it stands in the answer to the next query.
+    // An error of the connection shows in the result of the next query.
     Ok((client, tokio::spawn(async { drop(connection.await) })))
 }

@@ -1,10 +1,10 @@
-//! rekey's own passwords, checked by the library that is beneath them.
+//! The verifiers of the built-in source, checked with the Argon2 library directly.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use rekey_harness::Result;
 
-/// Whether a stored verifier, `SALT$HASH` of Argon2id, is this password's.
+/// Whether a stored verifier, `SALT$HASH` of Argon2id, is of this password.
 pub(crate) async fn is_verifier_of(verifier: &str, password: &str) -> Result<bool> {
     let (salt, hash) = verifier.split_once('$').ok_or("not a verifier")?;
     let salt = BASE64_STANDARD_NO_PAD.decode(salt)?;

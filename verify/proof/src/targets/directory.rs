@@ -1,4 +1,4 @@
-//! The directory: its own tools for its administrator, and a bind written by hand.
+//! The directory: OpenLDAP's own tools for its administrator, and a hand-written LDAP bind.
 
 use std::{collections::HashMap, fmt::Write as _, fs, process::Command};
 
@@ -11,25 +11,26 @@ use tokio::{
 
 use super::run;
 
-/// OpenLDAP.
+/// An OpenLDAP server.
 pub(crate) struct Directory {
     described: Value,
 }
 
-/// What only the directory knows of an account.
+/// An account's state that is visible only in the directory.
 #[derive(Default)]
 pub(crate) struct Kept {
-    /// The passwords it had before, as their hashes with their times.
+    /// The hashes of former passwords, with their times.
     pub(crate) history: Vec<String>,
-    /// Failed logins that count towards a lock.
+    /// The number of failed sign-ins that count towards a lock-out.
     pub(crate) failures: usize,
 }
 
-/// What became of the writes to an account.
+/// The numbers of successful and refused writes to an account.
 #[derive(Default, Clone, Copy)]
 pub(crate) struct Writes {
     pub(crate) done: u64,
-    /// Refused with error 19: a rule of the password policy, the history among them.
+    /// Writes refused with result code 19: a violation of the password policy, including its
+    /// history.
     pub(crate) refused: u64,
 }
 
@@ -38,17 +39,18 @@ impl Directory {
         Self { described }
     }
 
-    /// Where it listens with TLS.
+    /// The address of the TLS listener.
     pub(crate) fn address(&self) -> String {
         format!("{}:{}", text(&self.described, "host"), self.port("port"))
     }
 
-    /// What a source needs to reach it at `port`, and to see only the accounts that `filter` finds.
+    /// The attributes of a source that connects at `port` and reads the accounts that match
+    /// `filter`.
     pub(crate) fn attributes(&self, port: u64, filter: &str) -> Value {
         self.attributes_as("bindDn", "bindPassword", port, filter)
     }
 
-    /// The same, for rekey as the directory's manager, whom the password policy does not bind.
+    /// The same attributes with the manager's credentials, which the password policy exempts.
     pub(crate) fn attributes_of_manager(&self, port: u64, filter: &str) -> Value {
         self.attributes_as("adminDn", "adminPassword", port, filter)
     }
@@ -63,17 +65,17 @@ impl Directory {
         })
     }
 
-    /// Where it listens with TLS.
+    /// The port of the TLS listener.
     pub(crate) fn tls_port(&self) -> u64 {
         self.port("port")
     }
 
-    /// Where it listens without TLS.
+    /// The address of the listener without TLS.
     pub(crate) fn plain_address(&self) -> String {
         format!("{}:{}", text(&self.described, "host"), self.port("startTlsPort"))
     }
 
-    /// What a source needs to reach it without TLS at `port`.
+    /// The attributes of a source that connects at `port` without TLS.
     pub(crate) fn plain_attributes(&self, port: u64, filter: &str) -> Value {
         let mut attributes = self.attributes(port, filter);
         if let Some(attributes) = attributes.as_object_mut() {
@@ -84,12 +86,12 @@ impl Directory {
         attributes
     }
 
-    /// Its log.
+    /// The path of the server's log.
     pub(crate) fn log(&self) -> String {
         text(&self.described, "log")
     }
 
-    /// Makes an account for each name.
+    /// Creates an account for each name.
     pub(crate) async fn add(&self, names: &[String], password: &str) -> Result<()> {
         let mut ldif = String::new();
         for name in names {
@@ -102,20 +104,20 @@ impl Directory {
         self.tool("ldapadd", &[], ldif).await.map(drop)
     }
 
-    /// Changes entries as this LDIF says.
+    /// Applies LDIF change records.
     pub(crate) async fn modify(&self, ldif: &str) -> Result<()> {
         self.tool("ldapmodify", &[], ldif.to_owned()).await.map(drop)
     }
 
-    /// Removes accounts, where they are.
+    /// Removes accounts, if they exist.
     pub(crate) async fn remove(&self, names: &[&str]) {
         for name in names {
-            // One that is not there is what was wanted.
+            // An account that does not exist needs no removal.
             let _ = self.tool("ldapdelete", &[&self.dn(name)], String::new()).await;
         }
     }
 
-    /// What it keeps of every account that `filter` finds, by name.
+    /// Returns the state of every account that matches `filter`, by name.
     pub(crate) async fn kept(&self, filter: &str) -> Result<HashMap<String, Kept>> {
         let base = text(&self.described, "baseDn");
         let words = [
@@ -144,7 +146,7 @@ impl Directory {
         Ok(kept)
     }
 
-    /// Whether the password opens the account: a bind as RFC 4511, section 4.2, writes it.
+    /// Whether a simple bind with this password succeeds (RFC 4511, section 4.2).
     pub(crate) async fn signs_in(&self, name: &str, password: &str) -> Result<bool> {
         let mut bind = vec![0x02, 0x01, 0x03];
         bind.extend(element(0x04, self.dn(name).as_bytes())?);
@@ -157,7 +159,8 @@ impl Directory {
         let mut answer = vec![0; 64];
         let length = stream.read(&mut answer).await?;
         answer.truncate(length);
-        // SEQUENCE, message id 1, BindResponse, resultCode.
+        // The answer is a SEQUENCE of message id 1 and a BindResponse, which begins with its
+        // resultCode.
         let code = answer.windows(3).find_map(|at| match at {
             [0x0a, 0x01, code] => Some(*code),
             _ => None,
@@ -169,7 +172,7 @@ impl Directory {
         }
     }
 
-    /// The writes in its log, by the account's name.
+    /// Counts the password writes in the server's log, by the account's name.
     pub(crate) fn writes(log: &str) -> HashMap<String, Writes> {
         let mut under_way = HashMap::new();
         let mut writes: HashMap<String, Writes> = HashMap::new();
@@ -197,7 +200,7 @@ impl Directory {
         writes
     }
 
-    /// The name of an account there.
+    /// The DN of an account.
     pub(crate) fn dn(&self, name: &str) -> String {
         format!("uid={name},{}", text(&self.described, "baseDn"))
     }
@@ -206,9 +209,9 @@ impl Directory {
         self.described.get(name).and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// One of the directory's tools, as its administrator.
+    /// Runs one of OpenLDAP's tools with the administrator's credentials.
     async fn tool(&self, program: &str, words: &[&str], input: String) -> Result<String> {
-        // `-y` takes the whole file: no newline at its end.
+        // `-y` takes the file's whole content as the password: it must not end with a newline.
         let folder = tempfile::tempdir()?;
         let secret = folder.path().join("password");
         fs::write(&secret, text(&self.described, "adminPassword"))?;

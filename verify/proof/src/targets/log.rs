@@ -1,4 +1,4 @@
-//! A server's log, from a moment on.
+//! A server's log from one moment on.
 
 use std::{
     fs::File,
@@ -8,21 +8,21 @@ use std::{
 
 use rekey_harness::Result;
 
-/// What it says from when this was made.
+/// The part of a log that follows a position.
 pub(crate) struct Log {
     path: PathBuf,
     from: u64,
 }
 
 impl Log {
-    /// From its present end on.
+    /// The part that follows the log's present end.
     pub(crate) fn from_now(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let from = path.metadata()?.len();
         Ok(Self { path, from })
     }
 
-    /// All of it so far.
+    /// The text logged since then.
     pub(crate) fn text(&self) -> Result<String> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.from))?;

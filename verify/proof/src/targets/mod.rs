@@ -1,7 +1,7 @@
-//! The target systems as those who run them see them, never through rekey.
+//! The target systems, used directly as their operators do, never through rekey.
 //!
-//! `cargo xtask` starts them and says where they are: `REKEY_TEST_LDAP` and
-//! `REKEY_TEST_POSTGRES_TARGET` name files, `REKEY_TEST_POSTGRES` is a server for stores.
+//! `cargo xtask` starts them: `REKEY_TEST_LDAP` and `REKEY_TEST_POSTGRES_TARGET` name files that
+//! describe them, and `REKEY_TEST_POSTGRES` is the URL of a server for stores.
 
 mod built_in;
 mod directory;
@@ -24,18 +24,18 @@ pub(crate) use self::{
     postgres_target::PostgresTarget,
 };
 
-/// All of them.
+/// All target systems.
 pub(crate) struct Targets {
     /// OpenLDAP with the password policy overlay.
     pub(crate) directory: Directory,
     /// PostgreSQL, whose roles are the accounts.
     pub(crate) postgres: PostgresTarget,
-    /// The URL of somebody who may make databases for stores.
+    /// The URL of a role that may create databases for stores.
     pub(crate) stores: String,
 }
 
 impl Targets {
-    /// Where the environment says they are.
+    /// Reads the descriptions that the environment variables name.
     pub(crate) fn find() -> Result<Self> {
         Ok(Self {
             directory: Directory::of(described("REKEY_TEST_LDAP")?),
@@ -55,7 +55,7 @@ fn variable(name: &str) -> Result<String> {
     })
 }
 
-/// How a program ended that read `input`.
+/// The result of a program that was given input.
 struct Said {
     well: bool,
     code: Option<i32>,
@@ -63,13 +63,13 @@ struct Said {
     errors: String,
 }
 
-/// Runs a program, off the threads that wait for servers.
+/// Runs a program on a blocking thread, with `input` on its standard input.
 async fn run(mut command: Command, input: String) -> Result<Said> {
     tokio::task::spawn_blocking(move || {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         if let Some(mut to) = child.stdin.take() {
-            // One that ends early says why in its errors.
+            // A program that ends before it has read everything reports why in its error output.
             let _ = to.write_all(input.as_bytes());
         }
         let done = child.wait_with_output()?;

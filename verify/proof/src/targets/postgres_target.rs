@@ -1,4 +1,4 @@
-//! PostgreSQL as a target: `psql` for its administrator and for those who sign in.
+//! PostgreSQL as a target: `psql` for its administrator and for sign-ins.
 
 use std::{collections::HashMap, fmt::Write as _, process::Command};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::run;
 
-/// A server whose roles are accounts.
+/// A PostgreSQL server whose roles are accounts.
 pub(crate) struct PostgresTarget {
     described: Value,
 }
@@ -17,17 +17,17 @@ impl PostgresTarget {
         Self { described }
     }
 
-    /// Where it listens.
+    /// The server's address.
     pub(crate) fn address(&self) -> String {
         format!("{}:{}", text(&self.described, "host"), self.port())
     }
 
-    /// Where it listens.
+    /// The server's port.
     pub(crate) fn port(&self) -> u64 {
         self.described.get("port").and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// What a source needs to reach it at `port`.
+    /// The attributes of a source that connects at `port`.
     pub(crate) fn attributes(&self, port: u64) -> Value {
         let own = |name: &str| text(&self.described, name);
         json!({
@@ -38,13 +38,13 @@ impl PostgresTarget {
         })
     }
 
-    /// Its log.
+    /// The path of the server's log.
     pub(crate) fn log(&self) -> String {
         text(&self.described, "log")
     }
 
-    /// Makes a role for each name. The service role makes them itself: from PostgreSQL 16 on, only
-    /// that lets it change them.
+    /// Creates a role for each name. They are created as the service role: since PostgreSQL 16 a
+    /// role that is not a superuser may alter only roles that it administers.
     pub(crate) async fn add(&self, names: &[String], password: &str) -> Result<()> {
         let mut sql = format!("set role \"{}\";\n", text(&self.described, "user"));
         for name in names {
@@ -56,7 +56,7 @@ impl PostgresTarget {
         if said.well { Ok(()) } else { Err(format!("psql: {}", said.errors).into()) }
     }
 
-    /// Whether the password opens the account.
+    /// Whether the role can sign in with this password.
     pub(crate) async fn signs_in(&self, name: &str, password: &str) -> Result<bool> {
         let said = run(self.psql(name, password), "select 1;".to_owned()).await?;
         match said.code {
@@ -66,8 +66,8 @@ impl PostgresTarget {
         }
     }
 
-    /// How often a write was committed, by the account's name and then by the verifier: a change
-    /// that was written twice shows the same verifier twice.
+    /// Counts the committed writes, by the account's name and then by the verifier: a change that
+    /// was written twice has the same verifier twice.
     pub(crate) fn writes(log: &str) -> HashMap<String, HashMap<String, u64>> {
         let mut open = HashMap::new();
         let mut writes: HashMap<String, HashMap<String, u64>> = HashMap::new();

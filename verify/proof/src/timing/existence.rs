@@ -1,4 +1,4 @@
-//! Whether time, or a body, tells who and what exists to those who may not know.
+//! Whether an answer's time or body reveals to unauthorized callers which people and objects exist.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -13,28 +13,29 @@ use super::{
     timed, without_ids,
 };
 
-/// A difference that lies within so many nanoseconds is none over a network: some of what is there
-/// takes about a microsecond more than what is not.
+/// The bound in nanoseconds below which a difference cannot be measured over a network: answers
+/// about existing objects take about one microsecond longer.
 const BOUND: i64 = 20_000;
-/// What the control takes longer.
+/// The additional time of the control's answers.
 const SLOWER: Duration = Duration::from_micros(40);
-/// Rounds that do not count.
+/// The number of unmeasured rounds at the start.
 const WARM_UP: usize = 50;
-/// Rounds of sign-ins at once: an answer comes on the beat, and until then a core is mostly idle.
+/// The number of concurrent rounds of sign-ins: failures are answered at fixed time steps, so that
+/// a core is mostly idle meanwhile.
 const SIGN_INS: usize = 2;
-/// Somebody nobody knows.
+/// The name of a person who does not exist.
 const NOBODY: &str = "nora.nobody";
 
-/// The same question about something there is and something there is not.
+/// The same request about an existing object and about one that does not exist.
 struct Pair {
     name: &'static str,
     there: Vec<u8>,
     not_there: Vec<u8>,
-    /// Whether nobody may tell them apart.
+    /// Whether the two answers must be indistinguishable.
     expected: Expected,
 }
 
-/// What is asked with tokens, and for them.
+/// Compares requests that use access tokens, and requests for them.
 pub(crate) async fn tokens(site: &Site, samples: usize) -> Result<End> {
     let abby = site.headers_of(ABBY).await?;
     let carla = site.headers_of("carla.admin").await?;
@@ -101,7 +102,7 @@ pub(crate) async fn tokens(site: &Site, samples: usize) -> Result<End> {
     compare(site, &pairs, samples, 1).await
 }
 
-/// Whether a name may sign in.
+/// Compares sign-ins of a known and an unknown name.
 pub(crate) async fn sign_in(site: &Site, samples: usize) -> Result<End> {
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let attempt = |user: &str| {
@@ -130,7 +131,8 @@ async fn compare(site: &Site, pairs: &[Pair], samples: usize, at_once: usize) ->
         classes.extend([class(", not there", Expected::Alike), class("", pair.expected)]);
         requests.extend([&pair.not_there, &pair.there]);
     }
-    // Beside a difference of the server's making, one of a known size.
+    // The control: the first request again, slower by a known amount, to show that the comparison
+    // detects a difference.
     classes.push(Class {
         name: format!("control: slower by {SLOWER:?}"),
         against: 0,
@@ -150,8 +152,8 @@ async fn compare(site: &Site, pairs: &[Pair], samples: usize, at_once: usize) ->
     Ok(race.end(BOUND))
 }
 
-/// Each request once, in an order of its own; the last is the control. There are as many networks
-/// as rounds: none of them tries too often.
+/// Sends each request once, in a new random order; the last class is the control. Each round comes
+/// from a network of its own, so that no rate limit applies.
 async fn round(site: &Site, race: &Race, requests: &[&Vec<u8>], number: usize) -> Result<Vec<u64>> {
     let mut connection = from_network(site, number).await?;
     let mut times = vec![0; requests.len()];
@@ -170,7 +172,7 @@ async fn round(site: &Site, race: &Race, requests: &[&Vec<u8>], number: usize) -
     Ok(times)
 }
 
-/// The answers to a pair are the same to the last byte, but for ids and the name that was asked.
+/// Checks that the two answers of each pair are identical except for ids and the requested name.
 async fn bodies(site: &Site, pairs: &[Pair]) -> Result<()> {
     for pair in pairs.iter().filter(|pair| pair.expected == Expected::Alike) {
         let mut connection = from_network(site, 65_000).await?;
@@ -188,14 +190,14 @@ async fn bodies(site: &Site, pairs: &[Pair]) -> Result<()> {
     Ok(())
 }
 
-/// A connection from the n-th network of the loopback addresses.
+/// Opens a connection from the `number`-th network of the loopback addresses.
 async fn from_network(site: &Site, number: usize) -> Result<Connection> {
     let byte = |number: usize| u8::try_from(number % 256).unwrap_or(0);
     let own = Ipv4Addr::new(127, 1 + byte(number / 256) % 250, byte(number), 1);
     Connection::open_from(&site.server.address, own).await
 }
 
-/// An id nothing has.
+/// A random id that no object has.
 fn fresh_id() -> Result<String> {
     Ok(random::<16>()?.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }

@@ -1,4 +1,4 @@
-//! Whether time tells through the front door of the real binary what nobody may know.
+//! Whether response times of the real binary reveal anything secret.
 
 use clap::{Args, ValueEnum};
 use rekey_harness::{Connection, Result};
@@ -74,7 +74,8 @@ async fn paddings(_: &Site, _: Option<Padding>, _: usize) -> Result<End> {
         .into())
 }
 
-/// Asks, and says how long the answer took in nanoseconds; the control takes `slower` longer.
+/// Sends a request and measures the time until its answer, in nanoseconds; the control spends
+/// `slower` more.
 async fn timed(
     connection: &mut Connection,
     request: &[u8],
@@ -91,13 +92,13 @@ async fn timed(
     Ok((u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX), answer))
 }
 
-/// An order for the next round.
+/// A random order of the classes for the next round.
 fn order(race: &Race) -> Result<Vec<usize>> {
     Ok(race.order(&random::<32>()?))
 }
 
-/// The text without what is another each time: every run of 32 or more hex digits, as ids and
-/// tracking ids are.
+/// Replaces every run of 32 or more hexadecimal digits, such as ids and tracking ids, which differ
+/// in each answer.
 fn without_ids(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

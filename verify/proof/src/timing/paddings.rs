@@ -1,4 +1,5 @@
-//! The padding, through the front door: the time up to the `202`, and up to the end.
+//! The timing of a ciphertext's padding over HTTP: the time until the `202`, and until the end of
+//! the change.
 
 use std::time::Duration;
 
@@ -17,10 +18,10 @@ use super::{
     timed, without_ids,
 };
 
-/// Up to the `202`.
+/// The time until the `202`.
 const ACCEPTED: Leg =
     Leg { name: "up to the 202", headers: "", bound: 2_000, slower: Duration::from_micros(5) };
-/// Up to the end of the change: that waits for several threads and commits, one after the other, and
+/// The time until the end of the change. It includes several threads and commits in sequence, and
 /// varies far more.
 const ENDED: Leg = Leg {
     name: "up to the end of the change",
@@ -28,7 +29,7 @@ const ENDED: Leg = Leg {
     bound: 10_000,
     slower: Duration::from_micros(25),
 };
-/// Rounds that do not count.
+/// The number of unmeasured rounds at the start.
 const WARM_UP: usize = 20;
 
 pub(crate) async fn run(site: &Site, only: Option<Padding>, samples: usize) -> Result<End> {
@@ -47,27 +48,28 @@ pub(crate) async fn run(site: &Site, only: Option<Padding>, samples: usize) -> R
     Ok(end)
 }
 
-/// What is timed.
+/// A measured part of a change.
 struct Leg {
     name: &'static str,
-    /// What the request has for it.
+    /// The request headers that this part needs.
     headers: &'static str,
-    /// A difference that lies within so many nanoseconds is none over a network.
+    /// The bound in nanoseconds below which a difference cannot be measured over a network.
     bound: i64,
-    /// What the control takes longer.
+    /// The additional time of the control's answers.
     slower: Duration,
 }
 
-/// One connection, and what its passwords are encrypted for.
+/// One connection, and the key with which its passwords are encrypted.
 struct Front {
     padding: Padding,
     spki: Vec<u8>,
     info: Info,
     headers: String,
     connection: Connection,
-    /// What the first status said; all must say the same.
+    /// The status of the first change that ended; all others must be the same.
     said: Option<String>,
-    /// How many changes have ended, and how many of them said something about a text.
+    /// The number of changes that have ended, and of those whose status was about a synthetic
+    /// message that happened to be text.
     ended: usize,
     texts: usize,
 }
@@ -97,7 +99,7 @@ impl Front {
         let mut times = vec![0; race.classes().len()];
         let headers = format!("{}{}", self.headers, leg.headers);
         for class in order(race)? {
-            // The last is the control: the first kind, slower.
+            // The last class is the control: the first kind, slower.
             let (kind, slower) = match kinds.get(class) {
                 Some(kind) => (Some(kind), Duration::ZERO),
                 None => (kinds.first(), leg.slower),
@@ -115,9 +117,9 @@ impl Front {
         Ok(times)
     }
 
-    /// Waits for the end of a change, and holds what its status says against the others'. The
-    /// synthetic message of one malformed ciphertext in 400 is text, and then the policy speaks,
-    /// as it would of such a text.
+    /// Waits for the end of a change, and compares its status with the others'. The synthetic
+    /// message of one malformed ciphertext in 400 is valid text; the policy then judges it, as it
+    /// would judge any such password.
     async fn ends_as_all(&mut self, kind: &Kind, body: &str) -> Result<()> {
         let id = text(&serde_json::from_str::<Value>(body)?, "requestId");
         let path = format!("/v3/password-change-status/{id}");
@@ -134,6 +136,7 @@ impl Front {
             return Ok(());
         }
         self.texts += 1;
+        // One status in 400 differs by chance, for invalid paddings only: allow 1 %, plus 10.
         let expected = !kind.is_valid(self.padding) && said.contains("must have at least");
         if expected && self.texts <= 10 + self.ended / 100 {
             return Ok(());

@@ -1,11 +1,11 @@
-//! A rekey with people who may know nothing of each other.
+//! A rekey with people who may learn nothing about each other.
 
 use std::fs;
 
 use rekey_harness::{Connection, Info, Place, Result, Server, password::chance, request, text};
 use serde_json::Value;
 
-/// People on the built-in source; a directory, on which nobody has an account.
+/// People on the built-in source, and a directory on which nobody has an account.
 const PEOPLE: &str = "
 identities:
   - {alias: abby.plain, name: Abby Plain, password: {env: ABBYS}}
@@ -17,9 +17,9 @@ sources:
                            bindDn: cn=rekey, bindPassword: {env: BORIS}, baseDn: dc=example}}
 ";
 
-/// The one whose password is changed, and who asks.
+/// The person who sends the requests, and whose password is changed.
 pub(crate) const ABBY: &str = "abby.plain";
-/// The one nobody may ask about.
+/// The person about whom the others may learn nothing.
 pub(crate) const BORIS: &str = "boris.other";
 
 pub(crate) struct Site {
@@ -44,7 +44,7 @@ impl Site {
         Ok(Self { place, server })
     }
 
-    /// What `rekey init` said.
+    /// The first credentials, as `rekey init` printed them.
     pub(crate) fn bootstrap(&self) -> &Value {
         &self.place.bootstrap
     }
@@ -53,7 +53,7 @@ impl Site {
         Connection::open(&self.server.address).await
     }
 
-    /// The headers of a JSON request by this person, through a personal access token.
+    /// The headers of a JSON request by this person, with a personal access token.
     pub(crate) async fn headers_of(&self, alias: &str) -> Result<String> {
         let made = self.client_of(alias)?;
         let body = format!(
@@ -71,13 +71,13 @@ impl Site {
         ))
     }
 
-    /// A new personal access token of this person.
+    /// Creates a personal access token of this person.
     pub(crate) fn client_of(&self, alias: &str) -> Result<Value> {
         let words = ["--json", "token", "create", "--name", "timing", "--identity", alias];
         Ok(serde_json::from_str(&self.place.rekey(&words)?)?)
     }
 
-    /// A change of this person's password, by the API client; its id.
+    /// Requests a change of this person's password as the API client; returns the `requestId`.
     pub(crate) async fn change_of(&self, alias: &str) -> Result<String> {
         let mut connection = self.connection().await?;
         let headers = self.server.headers();
@@ -87,7 +87,7 @@ impl Site {
         Ok(text(&answer, "requestId"))
     }
 
-    /// The id of somebody's account, as the API client sees it.
+    /// The id of an account, as listed for the API client.
     pub(crate) async fn any_account(&self) -> Result<String> {
         let asked = request("GET", "/v3/accounts?limit=1", &self.server.headers(), "");
         let answer: Value =

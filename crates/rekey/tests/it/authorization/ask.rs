@@ -1,4 +1,4 @@
-//! What is sent for a cell of the table.
+//! The request for a cell of the table.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::{
 use crate::site::Ask;
 
 impl World {
-    /// What shows that a list holds a row of somebody's.
+    /// The text by which a list shows that it contains a person's row.
     pub(super) fn row(&self, block: &Block, whose: &Objects) -> String {
         match block.route.as_str() {
             "GET /accounts" => whose.account.to_string(),
@@ -22,7 +22,7 @@ impl World {
         }
     }
 
-    /// The question; every turn spells the path in another style.
+    /// The request; successive turns use different styles of the path.
     pub(super) fn ask(
         &self,
         actor: &Actor,
@@ -46,7 +46,8 @@ impl World {
         };
         let mut path = in_style(&path.replace("{id}", &id), turn);
         if block.route == "GET /accounts" {
-            // Everyone has one on every built-in source: too many for a page.
+            // Every person has an account on each built-in source, which is more than one page
+            // holds.
             path.push_str("?filters=nativeIdentity+eq+%22someone%22");
         }
         let ask = self.site.ask(method.parse().unwrap(), &path).token(token);
@@ -119,7 +120,7 @@ impl World {
     }
 }
 
-/// All styles are one path: they take turns.
+/// The path in one of seven equivalent styles, chosen by `turn`.
 fn in_style(path: &str, turn: usize) -> String {
     let prefixes = ["v3", "beta", "v2024", "v2025", "v2026", "latest"];
     if let Some(prefix) = prefixes.get(turn % 7) {

@@ -1,13 +1,13 @@
-//! Who may do what: the expected answer to everyone, for everything, and the checks on the table
-//! itself. It is written down here, and not derived from the code it judges.
+//! The authorization table: the expected answer for every caller and object, and the checks of the
+//! table itself. It is written by hand, not derived from the code under test.
 
 use rekey::model::level::Level;
 
 /// A column is a caller with every scope: a person of one level, or an API client. `user` is a
-/// person without a level, and one of a level that gives nothing here ([`column`]). A route stands
-/// with the scopes of which a token needs one, then a line for each thing it may be asked about:
-/// `own` is the caller's, or about a source the caller answers for; `other` is somebody else's.
-/// A cell is a status, or which rows of a list are shown: `all`, or only the caller's `own`.
+/// person without a level, or of a level that grants nothing here ([`column`]). A route is followed
+/// by the scopes of which a token needs one, then by one line for each kind of object: `own` is the
+/// caller's, or belongs to a source that the caller administers; `other` is another person's. A
+/// cell is a status, or the rows of a list that are shown: `all`, or only the caller's `own`.
 pub(super) const TABLE: &str = "
                              user  HD    OA    SA    SS    RS    CA    PA    RA    API
 GET /account-aggregations/{id}/status
@@ -98,7 +98,8 @@ GET /task-status/{id} idn:task-management:read idn:task-management:write
     unknown                  403   404   404   404   404   404   404   404   404   404
 ";
 
-/// The column of a level. A level that is not here does not compile.
+/// The column of a level. The match is exhaustive, so a new level does not compile until it is
+/// added.
 pub(super) fn column(level: Level) -> &'static str {
     match level {
         Level::CertAdmin => "CA",
@@ -118,7 +119,7 @@ pub(super) fn column(level: Level) -> &'static str {
     }
 }
 
-/// What a caller gets.
+/// The expected answer to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cell {
     Refused(u16),
@@ -135,7 +136,8 @@ impl Cell {
             ("own", _) => Self::Own,
             ("all", _) => Self::All,
             (_, Ok(status @ 200..=299)) => Self::Allowed(status),
-            // 403, 404 and 400, from the least to the most: what two levels together get.
+            // 403 grants the least: the cell of a second level replaces it, also if that is 404 or
+            // 400.
             (_, Ok(status @ (400 | 403 | 404))) => Self::Refused(status),
             _ => return None,
         })
@@ -152,7 +154,8 @@ impl Cell {
         }
     }
 
-    /// Of two levels a person has, the one that gives more counts; never is it more than that.
+    /// Combines the cells of two levels that a person has: the one that grants more counts, and
+    /// both together grant no more than that.
     pub(super) fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Refused(403), other) | (other, Self::Refused(403)) => other,
@@ -161,17 +164,17 @@ impl Cell {
     }
 }
 
-/// The table, read.
+/// The parsed table.
 #[derive(Clone)]
 pub(super) struct Table {
     pub(super) columns: Vec<String>,
     pub(super) routes: Vec<Block>,
 }
 
-/// What stands about one route.
+/// The part of the table about one route.
 #[derive(Clone)]
 pub(super) struct Block {
-    /// Method and path, as in `GET /accounts`.
+    /// Method and path, such as `GET /accounts`.
     pub(super) route: String,
     pub(super) scopes: Vec<String>,
     pub(super) rows: Vec<Row>,
@@ -206,7 +209,7 @@ impl Table {
         Ok(table)
     }
 
-    /// What is wrong with the table, whoever answers.
+    /// The errors in the table itself, independent of any answers.
     pub(super) fn faults(&self, routes: &[String]) -> Vec<String> {
         let mut faults = Vec::new();
         for route in routes.iter().filter(|route| self.block(route).is_none()) {
@@ -241,7 +244,7 @@ impl Table {
         self.routes.iter().find(|block| block.route == route)
     }
 
-    /// What a caller of these columns gets.
+    /// The expected answer for a caller with these columns.
     pub(super) fn expected(&self, row: &Row, columns: &[&str]) -> Cell {
         let of = |name: &&str| self.columns.iter().position(|column| column == name);
         let cells = columns.iter().map(|name| row.cells[of(name).unwrap()]);
@@ -250,7 +253,7 @@ impl Table {
 }
 
 impl Block {
-    /// Rows about what is somebody else's, each with the row about what is not there at all.
+    /// The rows about another person's object, each with the row about an unknown object.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&Row, &Row)> {
         self.rows.iter().filter_map(|row| {
             let unknown = row.about.replace("other", "unknown");

@@ -1,4 +1,4 @@
-//! The checks of the table must find what is wrong with a table.
+//! Tests of the table's own checks.
 
 use super::table::{Cell, Table};
 

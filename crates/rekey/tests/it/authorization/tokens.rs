@@ -1,4 +1,5 @@
-//! Nobody, and those who no longer are: 401 everywhere, before anything else is looked at.
+//! Requests without a valid token, or with one that is no longer valid: always 401, before any
+//! other check.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hyper::StatusCode;
@@ -27,7 +28,7 @@ async fn a_token_that_is_none_opens_nothing(site: Site) {
     tokens.extend(forged(&world.site).await);
     let tokens = tokens.into_iter().map(|(what, token)| (what, Some(format!("Bearer {token}"))));
     let none = [("none", None), ("no token", Some("Bearer ".to_owned()))];
-    // Whoever asks: the header is what counts.
+    // The caller does not matter, only the header.
     let actor = &world.actors[0];
     for (what, header) in tokens.chain(none) {
         for block in &table.routes {
@@ -47,7 +48,7 @@ async fn a_token_that_is_none_opens_nothing(site: Site) {
     }
 }
 
-/// Tokens that were good once.
+/// Tokens that were valid once.
 async fn ended(site: &Site) -> Vec<(&'static str, String)> {
     let mut tokens = Vec::new();
     for what in [
@@ -93,7 +94,7 @@ async fn ended(site: &Site) -> Vec<(&'static str, String)> {
     tokens
 }
 
-/// Tokens that this installation never made.
+/// Tokens that this installation never issued.
 async fn forged(site: &Site) -> Vec<(&'static str, String)> {
     let person = site.person("forger", &[rekey::model::level::Level::OrgAdmin]).await;
     let made = site.personal_access_token(&person).await;
@@ -135,7 +136,7 @@ async fn forged(site: &Site) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A second rekey, with keys of its own.
+/// A second rekey, with its own keys.
 async fn another(folder: &std::path::Path) -> App {
     let clock = Clock::default();
     let url = folder.join("other.db").display().to_string();

@@ -1,4 +1,4 @@
-//! Everyone who may ask, and what is theirs.
+//! All callers, and the objects that belong to them.
 
 use hyper::StatusCode;
 use rekey::{
@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 use super::table::column;
 use crate::site::{Site, change_body, encrypt};
 
-/// Every level there is. [`column`] does not compile with one more: add it here too.
+/// All levels. [`column`] does not compile when a level is added: add it here too.
 pub(super) const LEVELS: [Level; 14] = [
     Level::CertAdmin,
     Level::CloudGovAdmin,
@@ -46,49 +46,51 @@ pub(super) const LEVELS: [Level; 14] = [
 pub(super) struct World {
     pub(super) site: Site,
     pub(super) actors: Vec<Actor>,
-    /// Somebody without a level, who asks nothing here.
+    /// The objects of a person without a level, who sends no requests.
     pub(super) other: Objects,
     pub(super) policy: PolicyId,
     pub(super) group: SyncGroupId,
-    /// What `query-password-info` says of somebody on the source everyone has an account on.
+    /// The answer of `query-password-info` about a person on the source on which everyone has an
+    /// account.
     info: Value,
-    /// A key of a source on which nobody here has an account.
+    /// A key of a source on which no person has an account.
     pub(super) other_key: Value,
 }
 
-/// One who asks.
+/// A caller.
 pub(super) struct Actor {
     pub(super) name: String,
-    /// Whose cells are theirs: the better of them, where there are two.
+    /// The columns that apply to the caller: with two, the better cell counts.
     pub(super) columns: Vec<&'static str>,
     pub(super) own: Objects,
-    /// With every scope.
+    /// An access token with every scope.
     pub(super) token: String,
     client: Client,
     identity: Option<Identity>,
 }
 
-/// What somebody has.
+/// One object of each kind that belongs to a person.
 #[derive(Clone)]
 pub(super) struct Objects {
     pub(super) alias: String,
     pub(super) identity: IdentityId,
     pub(super) source: SourceId,
-    /// A source that is in a sync group.
+    /// A source that belongs to a sync group.
     pub(super) member: SourceId,
-    /// An account on the source, not their own.
+    /// An account on the source, of another person.
     pub(super) account: AccountId,
     pub(super) task: JobId,
-    /// A password change of their own.
+    /// A password change of this person.
     pub(super) change: String,
 }
 
 impl World {
-    /// With everyone of one level, of each pair of levels that give something, and of none.
+    /// The world with persons of each single level, of each pair of levels that grant something,
+    /// and without a level.
     pub(super) async fn whole(site: Site) -> Self {
         let mut world = Self::small(site, &[]).await;
         let mut given: Vec<Vec<Level>> = LEVELS.iter().map(|level| vec![*level]).collect();
-        // An organization administrator may do it all already.
+        // Pairs with an organization administrator grant nothing more.
         let tells = |level: &&Level| !["user", "OA"].contains(&column(**level));
         let telling: Vec<_> = LEVELS.iter().filter(tells).collect();
         for (at, one) in telling.iter().enumerate() {
@@ -100,7 +102,7 @@ impl World {
         world
     }
 
-    /// With one person for each of these levels, one of none, and API clients.
+    /// The world with one person for each of these levels, one without a level, and API clients.
     pub(super) async fn small(site: Site, levels: &[Level]) -> Self {
         let first = NewIdentity { alias: "first".into(), ..NewIdentity::default() };
         let first = identity::create(&site.app, first, "test").await.unwrap();
@@ -144,7 +146,8 @@ impl World {
         self.actors.push(Actor { name, columns, own, token, client, identity: Some(person) });
     }
 
-    /// An API client of its own right, and one that speaks for a person who signed in.
+    /// Adds an API client with its own authority, and a client that acts for a person who signed
+    /// in.
     async fn add_clients(&mut self) {
         let client = client(&self.site).await;
         for (name, column) in [("API client", "API"), ("application of a person", "user")] {
@@ -163,7 +166,7 @@ impl World {
         identity::create(&self.site.app, new, "test").await.unwrap()
     }
 
-    /// Gives a person one of everything.
+    /// Creates one object of each kind for a person.
     async fn objects(&self, person: &Identity, token: &str) -> Objects {
         let body = self.change(&person.id, &person.alias);
         let accepted = self.site.post("/v3/set-password").token(token).json(body).send().await;
@@ -212,7 +215,8 @@ impl World {
         objects
     }
 
-    /// The body of `set-password` for somebody's account on the source everyone is on.
+    /// The body of `set-password` for a person's account on the source on which everyone has an
+    /// account.
     pub(super) fn change(&self, identity: &IdentityId, account: &str) -> Value {
         let mut body = change_body(&self.info, &encrypt(&self.info, b"Correct-horse-1"));
         body["identityId"] = json!(identity);
@@ -222,7 +226,7 @@ impl World {
 }
 
 impl Actor {
-    /// Their token with these scopes only, separated by blanks.
+    /// The caller's token with these scopes only, separated by blanks.
     pub(super) fn token_with(&self, site: &Site, scopes: &str) -> String {
         token(site, &self.client, self.identity.as_ref(), scopes)
     }

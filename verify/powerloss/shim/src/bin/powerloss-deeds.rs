@@ -1,5 +1,5 @@
-//! The program that the shim is tested on: it does the one thing its argument says, and ends without
-//! closing or syncing anything.
+//! The program that the shim's tests run: it does the one operation that its argument names, and
+//! exits without closing or syncing anything else.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "only tests run it")]
 
 use std::{
@@ -38,7 +38,7 @@ fn main() {
             File::create(&failing).unwrap();
             let error = file.sync_data().unwrap_err();
             assert_eq!(error.raw_os_error(), Some(5), "{error}");
-            // Each descriptor tells it once; then there is nothing left to be written.
+            // Each descriptor reports the failure once; after that there is nothing left to write.
             file.sync_data().unwrap();
             open("old").sync_data().unwrap();
             fs::remove_file(failing).unwrap();
@@ -48,8 +48,8 @@ fn main() {
             file.sync_data().unwrap();
         }
         "write while two syncs are under way" => {
-            // Each takes as long as the test says: the second begins within the first, the last
-            // write comes within both.
+            // Each sync takes as long as the test sets: the second one begins during the first, and
+            // the last write happens during both.
             let file = Arc::new(open("old"));
             let sync = |file: &Arc<File>| {
                 let file = file.clone();

@@ -1,4 +1,4 @@
-//! A PostgreSQL of our own, which may be stopped.
+//! A PostgreSQL server that belongs to the proof, and that it may stop.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use rekey_harness::{Result, server::free_address};
 use tempfile::TempDir;
 
-/// A server in a folder; gone when dropped.
+/// A server whose data is in a temporary folder; both go when this is dropped.
 pub(super) struct Cluster {
     folder: TempDir,
     programs: PathBuf,
@@ -17,7 +17,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes it, and starts it.
+    /// Creates the data folder, and starts the server.
     pub(super) fn start() -> Result<Self> {
         let programs = programs().ok_or("PostgreSQL 14 or newer is not installed")?;
         let address = free_address()?;
@@ -36,18 +36,18 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Where databases may be made.
+    /// The URL of the database in which other databases can be created.
     pub(super) fn admin_url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Stops as if it had crashed: sessions end, and nothing is written any more.
+    /// Stops the server like a crash: sessions end, and nothing more is written.
     pub(super) fn stop(&self) -> Result<()> {
         let data = self.path("data").display().to_string();
         self.program("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "stop"])
     }
 
-    /// Starts it where it was.
+    /// Starts the stopped server again on the same port.
     pub(super) fn resume(&self) -> Result<()> {
         let (data, log) = (self.path("data"), self.path("postgres.log"));
         let options = format!("-h 127.0.0.1 -p {} -k '' -c max_connections=100", self.port);
@@ -59,10 +59,10 @@ impl Cluster {
         self.folder.path().join(name)
     }
 
-    /// One of its programs, as the user it runs as.
+    /// Runs one of PostgreSQL's programs as the user that owns the data.
     fn program(&self, name: &str, words: &[&str]) -> Result<()> {
         let program = self.programs.join(name).display().to_string();
-        // What it starts goes on, and must not hold our output.
+        // The started server outlives the program, and must not hold this process's output open.
         let (user, quiet): (&[&str], _) = if is_root() {
             (&["--reuid", "postgres", "--regid", "postgres", "--init-groups"], self.path("said"))
         } else {
@@ -89,7 +89,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// Where the newest installed server's programs are; Debian keeps them off the path.
+/// The folder of the newest installed server's programs; Debian keeps them out of `PATH`.
 fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions

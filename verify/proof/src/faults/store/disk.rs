@@ -1,4 +1,4 @@
-//! What goes wrong with a SQLite file, and with the machine under it.
+//! Faults of a SQLite file, and of the machine under it.
 
 use std::{fs, io::Write as _, path::Path};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{power, violations::Violations};
 
-/// One fault after the other.
+/// Runs one fault after another.
 pub(super) async fn run(violations: &Violations) -> Result<()> {
     failing_syncs(violations).await?;
     torn_off::run(violations).await?;
@@ -28,7 +28,8 @@ pub(super) async fn run(violations: &Violations) -> Result<()> {
     read_only(&disk, &place, violations)
 }
 
-/// A server that says 202 before it has committed loses requests when the disk is full.
+/// The negative control: a server that answers `202` before it commits loses requests when the disk
+/// is full.
 pub(super) async fn control(violations: &Violations) -> Result<()> {
     let disk = Disk::mount().ok_or("the negative control needs a small disk")?;
     let place = disk.place()?;
@@ -36,7 +37,8 @@ pub(super) async fn control(violations: &Violations) -> Result<()> {
     disk_full(&mut trial, &disk).await
 }
 
-/// Every sync fails for a while. What the disk has in the end is another proof: `power`.
+/// Makes every sync fail for a while. What the disk holds after that is the subject of another
+/// proof, `power`.
 async fn failing_syncs(violations: &Violations) -> Result<()> {
     let place = Place::new(None)?;
     let journal = place.folder().join("journal");
@@ -70,7 +72,7 @@ async fn disk_full(trial: &mut Trial<'_>, disk: &Disk) -> Result<()> {
     trial.run("disk full", Felt::Refused, async |_| disk.fill(), async |_| disk.empty()).await
 }
 
-/// On a disk that may only be read it does not start, and says why.
+/// On a read-only disk the server must refuse to start, and report why.
 fn read_only(disk: &Disk, place: &Place, violations: &Violations) -> Result<()> {
     execute("mount", &["-o", "remount,ro", &disk.path().display().to_string()])?;
     let mut command = place.command();
@@ -83,21 +85,22 @@ fn read_only(disk: &Disk, place: &Place, violations: &Violations) -> Result<()> 
     Ok(())
 }
 
-/// It keeps the descriptors it has, and gets no more: fewer than any server has are allowed.
+/// Sets the limit of file descriptors below any server's number: it keeps those it has, and gets no
+/// more.
 async fn leave_no_descriptor(server: &Server) -> Result<()> {
     limit_descriptors(server, 8)
 }
 
 fn limit_descriptors(server: &Server, most: usize) -> Result<()> {
-    // Only the soft limit: it can be raised again.
+    // Only the soft limit changes, so that it can be raised again.
     execute("prlimit", &["--pid", &server.id().to_string(), &format!("--nofile={most}:")])
 }
 
-/// A small disk of its own, in memory.
+/// A small disk in memory, a tmpfs.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// None, and it says so, where nobody may mount one.
+    /// Mounts the disk; prints why and returns `None` if this user may not mount one.
     fn mount() -> Option<Self> {
         let mount = || {
             let folder = tempfile::tempdir()?;
@@ -111,7 +114,7 @@ impl Disk {
         mount().inspect_err(why).ok()
     }
 
-    /// A rekey whose store is on it.
+    /// A rekey whose store is on the disk.
     fn place(&self) -> Result<Place> {
         Place::new(Some(self.path().join("rekey.db").display().to_string()))
     }
@@ -120,7 +123,7 @@ impl Disk {
         self.0.path()
     }
 
-    /// Leaves not a byte.
+    /// Fills the disk to the last byte.
     fn fill(&self) -> Result<()> {
         let mut file = fs::File::create(self.path().join("filler"))?;
         let block = vec![0x55; 64 * 1024];

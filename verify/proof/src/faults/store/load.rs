@@ -1,4 +1,4 @@
-//! Clients that ask without a pause, and judge every answer.
+//! Clients that send requests without a pause, and judge every answer.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::violations::Violations;
 
-/// Clients under way.
+/// The running clients.
 pub(super) struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<Result<()>>>,
@@ -24,9 +24,9 @@ pub(super) struct Load {
 struct Shared {
     is_over: AtomicBool,
     accepted: Mutex<Vec<String>>,
-    /// Answered 503, as promised.
+    /// The number of requests answered `503` as promised.
     refused: AtomicU64,
-    /// Not answered: no connection, or none in time.
+    /// The number of requests without an answer: no connection, or no answer in time.
     unanswered: AtomicU64,
     violations: Violations,
 }
@@ -48,18 +48,18 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// How many requests were accepted so far.
+    /// The number of requests accepted so far.
     pub(super) fn accepted(&self) -> usize {
         self.shared.accepted().len()
     }
 
-    /// How many were refused in the way that is promised, and how many were not answered.
+    /// The numbers of requests that were refused as promised, and that had no answer.
     pub(super) fn troubled(&self) -> (u64, u64) {
         let Shared { refused, unanswered, .. } = &*self.shared;
         (refused.load(Ordering::Relaxed), unanswered.load(Ordering::Relaxed))
     }
 
-    /// Ends it; every request that was accepted.
+    /// Stops the clients, and returns the id of every accepted request.
     pub(super) async fn end(self) -> Result<Vec<String>> {
         self.shared.is_over.store(true, Ordering::Relaxed);
         for client in self.clients {
@@ -74,7 +74,7 @@ impl Shared {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Judges an answer.
+    /// Counts an answer, or records it as a violation.
     fn take(&self, answer: &Answer) -> Result<()> {
         match answer.status {
             202 => {
@@ -90,7 +90,7 @@ impl Shared {
     }
 }
 
-/// A 503 says when to come again, and in the contract's error body what is the matter.
+/// Whether a `503` says when to retry, and has an error body as the contract defines it.
 fn is_clear(answer: &Answer) -> bool {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let says = body.pointer("/messages/0/text").and_then(Value::as_str).unwrap_or_default();
@@ -101,7 +101,7 @@ fn is_clear(answer: &Answer) -> bool {
         && says.contains("send the same request again")
 }
 
-/// Asks without a pause; waits no longer than `patience` for an answer.
+/// Sends requests without a pause, and waits at most `patience` for each answer.
 async fn client(
     shared: Arc<Shared>,
     address: String,
@@ -123,7 +123,8 @@ async fn client(
         if let Ok(Ok((open, answer))) = tokio::time::timeout(patience, ask).await {
             let is_refused = answer.status != 202;
             shared.take(&answer)?;
-            // Every tenth time another connection: a server out of descriptors shows on new ones.
+            // A server without free descriptors fails only on new connections: each tenth request
+            // opens one.
             connection = (!shared.accepted().len().is_multiple_of(10)).then_some(open);
             if is_refused {
                 tokio::time::sleep(Duration::from_millis(100)).await;

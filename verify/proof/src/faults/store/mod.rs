@@ -1,12 +1,12 @@
-//! Faults of the store under load: no `202` that is not durable, a clear `503` meanwhile, and
-//! recovery by itself.
+//! Faults of the store under load: every `202` must be durable, requests are answered by a clear
+//! `503` meanwhile, and rekey must recover by itself.
 //!
-//! 1. [`load`]: clients that ask without a pause, and judge every answer;
-//! 2. [`trial`]: a fault begins and ends under load; then the server is killed, and everything that
-//!    was ever accepted must be there and end;
-//! 3. [`disk`]: what goes wrong with a SQLite file and the machine under it;
-//! 4. [`torn_off`]: a file system that may only be read from one moment on;
-//! 5. [`server`]: what goes wrong with PostgreSQL, on a [`cluster`] of our own.
+//! 1. [`load`]: clients that send requests without a pause, and judge every answer;
+//! 2. [`trial`]: a fault begins and ends under load; then the server is killed, and every accepted
+//!    request must be known, and must end;
+//! 3. [`disk`]: faults of a SQLite file and of the machine under it;
+//! 4. [`torn_off`]: a file system that becomes read-only under the server;
+//! 5. [`server`]: faults of PostgreSQL, on a [`cluster`] that belongs to the proof.
 
 mod cluster;
 mod disk;
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     control: bool,
 }
 
-/// How many people ask at once.
+/// The number of people whose passwords are changed concurrently.
 const PEOPLE: usize = 24;
 
 pub(crate) async fn run(options: Options) -> Result<()> {
@@ -51,7 +51,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     violations.verdict("faults of the store: nothing accepted was lost", options.control)
 }
 
-/// A person's key for each of [`PEOPLE`] on rekey's own source.
+/// Creates [`PEOPLE`] people, and fetches each one's public key for the built-in source.
 async fn people(place: &Place, server: &Server) -> Result<Vec<Info>> {
     let names: Vec<String> = (0..PEOPLE).map(|number| format!("p{number}")).collect();
     let identities: Vec<Value> =

@@ -1,4 +1,4 @@
-//! What goes wrong with PostgreSQL.
+//! Faults of PostgreSQL.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::violations::Violations;
 
-/// One fault after the other.
+/// Runs one fault after another.
 pub(super) async fn run(violations: &Violations) -> Result<()> {
     let cluster = match Cluster::start() {
         Ok(cluster) => cluster,
@@ -61,7 +61,7 @@ pub(super) async fn run(violations: &Violations) -> Result<()> {
                 admin.batch_execute(&sql).await?;
                 end_sessions(&admin, &name).await
             },
-            // Sessions that began meanwhile stay as they began: rekey must let them go.
+            // Sessions opened during the fault stay read-only afterwards: rekey must close them.
             async |_| {
                 let sql = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
                 Ok(admin.batch_execute(&sql).await?)

@@ -1,4 +1,4 @@
-//! A file system that may only be read from one moment on, under a server that writes to it.
+//! A file system that becomes read-only under a server that writes to it.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -10,9 +10,9 @@ use super::{
 };
 use crate::violations::Violations;
 
-/// What ext4 does when its disk fails: nothing is written any more, whoever has it open, until it is
-/// mounted anew. So the server is refused everything, and another one goes on after the mount, with
-/// what the disk has: the memory of the old mount is gone.
+/// Simulates what ext4 does when its disk fails: nothing more is written, by any process, until the
+/// file system is mounted again. The server is refused all writes; another one continues after the
+/// mount with the state of the disk, because the page cache of the old mount is gone.
 pub(super) async fn run(violations: &Violations) -> Result<()> {
     let image = match Image::mount() {
         Ok(image) => image,
@@ -46,9 +46,9 @@ pub(super) async fn run(violations: &Violations) -> Result<()> {
     Ok(())
 }
 
-/// Waits until no thread of it is in the kernel. Linux (6.18) answers a sync that is under way when
-/// this happens with success now and then, and what it should have written is gone after the mount:
-/// no program could tell.
+/// Stops the server, and waits until no thread of it is in the kernel. Linux (6.18) sometimes
+/// reports success for a sync that is under way when the file system becomes read-only, although
+/// its data is gone after the mount: no program could detect that.
 async fn stand_still(server: &Server) -> Result<()> {
     let id = server.id().to_string();
     execute("kill", &["-STOP", &id])?;
@@ -65,7 +65,7 @@ async fn stand_still(server: &Server) -> Result<()> {
     }
 }
 
-/// An ext4 of its own, in a file.
+/// An ext4 file system in an image file.
 struct Image(tempfile::TempDir);
 
 impl Image {

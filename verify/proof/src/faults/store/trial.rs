@@ -1,4 +1,4 @@
-//! A fault begins and ends under load.
+//! A trial: a fault that begins and ends under load.
 
 use std::{
     process::Command,
@@ -10,43 +10,46 @@ use rekey_harness::{Info, Place, Result, Server};
 use super::load::Load;
 use crate::{faults::client::Client, violations::Violations};
 
-/// How soon after a fault has gone requests must be accepted again.
+/// How soon requests must be accepted again after a fault has ended.
 const RECOVERY: Duration = Duration::from_secs(30);
-/// How long a fault lasts.
+/// The duration of a fault.
 const FAULT: Duration = Duration::from_secs(4);
-/// How soon after all that everything accepted must have ended: the deadline is far longer.
+/// How soon after the last fault every accepted request must have ended; the deadline is far
+/// longer.
 const END: Duration = Duration::from_mins(2);
 
-/// A server, the people who ask it, and how it is started again.
+/// A server under test, the people whose passwords are changed, and the settings for starting it
+/// again.
 pub(super) struct Trial<'a> {
     pub(super) place: &'a Place,
     pub(super) server: Server,
     pub(super) people: Vec<Info>,
     pub(super) settings: &'a [(&'a str, &'a str)],
     pub(super) violations: &'a Violations,
-    /// Everything that was accepted, in all trials.
+    /// The ids of the requests that were accepted in all trials.
     pub(super) accepted: Vec<String>,
 }
 
-/// What is to be seen of a fault.
+/// How clients notice a fault.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Felt {
-    /// Requests are answered 503.
+    /// Requests are answered `503`.
     Refused,
-    /// Some requests are not answered at all.
+    /// Some requests have no answer.
     Unanswered,
 }
 
 impl Felt {
-    /// How long a client waits: a store that is away is noticed after 5 s.
+    /// How long a client waits for an answer. An unreachable store is noticed after 5 s, so a `503`
+    /// arrives in time.
     fn patience(self) -> Duration {
         Duration::from_secs(if self == Self::Refused { 20 } else { 1 })
     }
 }
 
 impl Trial<'_> {
-    /// `begin` makes the fault on a server under load, `end` takes it away, with another server where
-    /// this one cannot go on.
+    /// Runs one fault under load. `begin` causes the fault; `end` removes it, and replaces the
+    /// server if it cannot continue.
     pub(super) async fn run(
         &mut self,
         name: &str,
@@ -65,7 +68,8 @@ impl Trial<'_> {
         end(&mut self.server).await?;
         let relieved = Instant::now();
         let mut recovered = None;
-        // In flight when the fault went: one for each person.
+        // More than the requests in flight when the fault ended: those are at most one for each
+        // person.
         while recovered.is_none() && relieved.elapsed() < RECOVERY {
             tokio::time::sleep(Duration::from_millis(10)).await;
             let is_back = load.accepted() > before + self.people.len();
@@ -85,7 +89,7 @@ impl Trial<'_> {
         self.kill_and_count(name, accepted).await
     }
 
-    /// Everything that was accepted must outlive the process.
+    /// Kills the server, starts it again, and checks that it knows every accepted request.
     async fn kill_and_count(&mut self, name: &str, accepted: Vec<String>) -> Result<()> {
         self.server.kill()?;
         let address = self.server.address.clone();
@@ -100,7 +104,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// And all of it must end.
+    /// Checks that every accepted request ends.
     pub(super) async fn end(&self) -> Result<()> {
         let mut client = Client::open(&self.server.address, &self.server.headers()).await?;
         let all = async {
@@ -122,7 +126,7 @@ impl Trial<'_> {
     }
 }
 
-/// Runs a program that says nothing when all is well.
+/// Runs a program, and returns its error output as an error if it fails.
 pub(super) fn run(program: &str, words: &[&str]) -> Result<()> {
     let out = Command::new(program).args(words).output()?;
     if out.status.success() {

@@ -1,4 +1,4 @@
-//! What one hostile client does with one connection.
+//! The behaviour of one hostile client on one connection.
 
 use std::{io::ErrorKind, net::Ipv4Addr, time::Duration};
 
@@ -9,24 +9,24 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// By when an ended connection is known to be.
+/// How long a test waits to see that a connection was ended.
 const ENDED_BY: Duration = Duration::from_secs(2);
 
-/// The address of a network of an attacker's own: the whole of 127.0.0.0/8 is this machine.
+/// The source address of an attacker's network: all of 127.0.0.0/8 belongs to this machine.
 pub(super) fn network(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 7, 1).to_bits() + number)
 }
 
 pub(super) async fn connect(address: &str, own: Ipv4Addr) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    // Answers that are not read stay with the server.
+    // With a small receive buffer, unread answers pile up in the server.
     socket.set_recv_buffer_size(4096)?;
     socket.bind((own, 0).into())?;
     socket.set_nodelay(true)?;
     Ok(socket.connect(address.parse()?).await?)
 }
 
-/// Sends requests without end and reads no answers, or a byte of them after each `pause`, until the
+/// Sends requests endlessly. Reads no answers, or one byte of them after each `pause`, until the
 /// server ends the connection.
 pub(super) async fn never_reads(
     address: &str,
@@ -34,8 +34,8 @@ pub(super) async fn never_reads(
     pause: Option<Duration>,
 ) -> Result<()> {
     let (mut reader, mut writer) = connect(address, own).await?.into_split();
-    // 64 bytes each, 8 KiB at once and not sooner than they are read: so no read of the server ends
-    // within a head, whose time would end the connection for another reason.
+    // 64 bytes a request, and 8 KiB in each write: the server's reads end between two requests,
+    // never within a head, whose time limit would end the connection for another reason.
     let requests = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", "r".repeat(31)).repeat(128);
     let sending = async {
         while writer.write_all(requests.as_bytes()).await.is_ok() {
@@ -55,12 +55,12 @@ pub(super) async fn never_reads(
     Ok(())
 }
 
-/// The head of a request that anyone may send, whose body is to follow.
+/// The head of a request that needs no authentication and announces a body of 1000 bytes.
 pub(super) fn slow_body() -> Vec<u8> {
     b"POST /oauth/token HTTP/1.1\r\nHost: rekey\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n".to_vec()
 }
 
-/// Whether the server has ended it.
+/// Whether the server has ended the connection.
 pub(super) async fn is_ended(mut stream: TcpStream) -> bool {
     match timeout(ENDED_BY, stream.read_u8()).await {
         Ok(Err(error)) => {

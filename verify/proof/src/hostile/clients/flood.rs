@@ -1,4 +1,4 @@
-//! Everything at once, and an honest client beside it.
+//! All attacks at once, and an honest client beside them.
 
 use std::{fs, net::Ipv4Addr, time::Duration};
 
@@ -16,25 +16,27 @@ use super::{
 };
 
 const NETWORKS: u32 = 24;
-/// Of each network: connections that are idle, send half a body, or read no answers.
+/// The connections of each network: idle ones, ones with half a body, and ones that read no
+/// answers.
 const IDLE: usize = 60;
 const BODIES: usize = 8;
 const UNREAD: usize = 2;
-/// Networks that open connections without end, and leave them in the middle of a request.
+/// The networks that open connections endlessly, and close each in the middle of a request.
 const STORMS: u32 = 2;
 const SAMPLES: usize = 200;
-/// How much longer an honest client may wait beside it.
+/// How much longer an honest client may wait during the flood.
 const LONGER: Duration = Duration::from_secs(1);
-/// Descriptors that the store may have opened meanwhile.
+/// The number of descriptors that the store may have opened meanwhile.
 const MORE: usize = 32;
 
-/// An honest client's answers beside the flood take hardly longer, and afterwards nothing is left.
+/// An honest client's answers take at most 1 s longer during the flood, and afterwards no
+/// connection is left.
 pub(in super::super) async fn flood() -> Result<()> {
     let (_place, server) = start(SOFT, None).await?;
     change(&server, "p1", "IdentityNow").await?;
     let (usual, open) = (slowest_of_most(&server).await?, descriptors(&server)?);
     let flood = begin(&server.address);
-    // Until the flood is there.
+    // The flood's connections are established by then.
     ask(&server, Ipv4Addr::LOCALHOST).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let beside = slowest_of_most(&server).await?;
@@ -55,7 +57,7 @@ pub(in super::super) async fn flood() -> Result<()> {
     Ok(())
 }
 
-/// The flood lasts until this is dropped.
+/// Starts the flood, which lasts until the return value is dropped.
 fn begin(address: &str) -> JoinSet<()> {
     let mut flood = JoinSet::new();
     for own in (0..NETWORKS).map(network) {
@@ -63,7 +65,7 @@ fn begin(address: &str) -> JoinSet<()> {
             let address = address.to_owned();
             flood.spawn(async move {
                 loop {
-                    // Whatever becomes of it: the next one follows.
+                    // A failed attack is followed by the next one.
                     let _ = match kind {
                         0..IDLE => stay(&address, own, b"").await,
                         IDLE.. if kind < IDLE + BODIES => stay(&address, own, &slow_body()).await,
@@ -87,7 +89,7 @@ fn begin(address: &str) -> JoinSet<()> {
     flood
 }
 
-/// Begins, and stays until the server ends it.
+/// Sends `begin`, and stays connected until the server ends the connection.
 async fn stay(address: &str, own: Ipv4Addr, begin: &[u8]) -> Result<()> {
     let mut stream = connect(address, own).await?;
     stream.write_all(begin).await?;
@@ -96,7 +98,7 @@ async fn stay(address: &str, own: Ipv4Addr, begin: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The time that 99 of 100 answers took at most, each over a connection of its own.
+/// The 99th percentile of the answer times, each over a connection of its own.
 async fn slowest_of_most(server: &Server) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..SAMPLES {
@@ -106,7 +108,7 @@ async fn slowest_of_most(server: &Server) -> Result<Duration> {
     Ok(times.get(SAMPLES * 99 / 100).copied().unwrap_or_default())
 }
 
-/// The files that the server's process has open.
+/// The number of files that the server's process has open.
 fn descriptors(server: &Server) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{}/fd", server.id()))?.count())
 }

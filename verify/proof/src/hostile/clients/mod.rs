@@ -1,4 +1,4 @@
-//! Strangers who take connections and keep them.
+//! Unauthenticated clients that take connections and keep them.
 
 use std::{fs, net::Ipv4Addr, os::unix::fs::PermissionsExt, time::Duration};
 
@@ -21,14 +21,15 @@ mod flood;
 
 pub(super) use self::flood::flood;
 
-/// How long an honest client waits for an answer, and how long a hostile one may stay.
+/// How long an honest client waits for an answer, and how long a hostile one may stay connected.
 const PATIENCE: Duration = Duration::from_secs(15);
 const STAY: Duration = Duration::from_secs(40);
-/// What most systems give a process, and what some give it at most.
+/// The `ulimit` arguments: the usual soft limit of descriptors, and a hard limit that some systems
+/// set.
 const SOFT: &str = "-Sn 1024";
 const HARD: &str = "-n 1024";
 
-/// Idle connections use up the soft limit: rekey raises it, answers, and reaches its targets.
+/// Idle connections exceed the soft limit: rekey must raise it, answer, and reach its targets.
 pub(super) async fn idle() -> Result<()> {
     let targets = Targets::named()?;
     let (place, server) = start(SOFT, Some(&targets)).await?;
@@ -42,7 +43,8 @@ pub(super) async fn idle() -> Result<()> {
     Ok(())
 }
 
-/// Idle connections from many networks take all places there can be: the longest idle make room.
+/// Idle connections from many networks fill all places: those that were idle longest must make
+/// room.
 pub(super) async fn full() -> Result<()> {
     let (_place, server) = start(HARD, None).await?;
     let held = take(&server, 12, 100).await?;
@@ -50,7 +52,7 @@ pub(super) async fn full() -> Result<()> {
         ask(&server, Ipv4Addr::LOCALHOST).await?;
     }
     change(&server, "p1", "IdentityNow").await?;
-    // Those that came last are still there: room was made by those that had waited longest.
+    // The connections that came last must still be open: those idle longest made room.
     let ended = are_ended(held).await;
     let (first, last) = (ended.iter().take(100), ended.iter().rev().take(100));
     match (first.filter(|ended| **ended).count(), last.filter(|ended| **ended).count()) {
@@ -61,19 +63,19 @@ pub(super) async fn full() -> Result<()> {
     }
 }
 
-/// Bodies that do not arrive take all places: they make room, too.
+/// Requests whose bodies do not arrive fill all places: they must make room, too.
 pub(super) async fn bodies() -> Result<()> {
     let (_place, server) = start(HARD, None).await?;
     let mut held = take(&server, 12, 100).await?;
     for stream in &mut held {
-        // An error is a connection that has made room already.
+        // On an error this connection has made room already.
         let _ = stream.write_all(&slow_body()).await;
     }
     change(&server, "p1", "IdentityNow").await?;
     Ok(())
 }
 
-/// One network takes more than its share: its own connections make room, and others do not notice.
+/// One network exceeds its share: its own connections make room, and other networks are unaffected.
 pub(super) async fn network_share() -> Result<()> {
     let (_place, server) = start(SOFT, None).await?;
     let mut neighbour = Connection::open(&server.address).await?;
@@ -81,14 +83,15 @@ pub(super) async fn network_share() -> Result<()> {
     ask(&server, network(0)).await?;
     neighbour.ask(&request("GET", "/healthz", "", "")).await?;
     let open = are_ended(held).await.into_iter().filter(|ended| !ended).count();
-    // One more was the last question's.
+    // The last request's connection took one place.
     if open == 255 || open == 256 {
         return Ok(());
     }
     Err(format!("one network has {open} connections").into())
 }
 
-/// Pipelined requests whose answers are not read, or byte by byte, are ended.
+/// Pipelined requests whose answers are not read, or only byte by byte: the server must end the
+/// connection.
 pub(super) async fn unread() -> Result<()> {
     let (_place, server) = start(SOFT, None).await?;
     let attacks = (0..32).map(|n| {
@@ -103,7 +106,7 @@ pub(super) async fn unread() -> Result<()> {
     Ok(())
 }
 
-/// Connections that send nothing, and heads and bodies that come byte by byte, are ended.
+/// Silent connections, and heads and bodies that arrive byte by byte: the server must end them.
 pub(super) async fn slow() -> Result<()> {
     let (_place, server) = start(SOFT, None).await?;
     let body = String::from_utf8(slow_body())?;
@@ -139,7 +142,7 @@ pub(super) async fn slow() -> Result<()> {
     Ok(())
 }
 
-/// A rekey whose process has these limits (`ulimit`), with people, and with `targets`.
+/// Starts a rekey whose process has these limits (`ulimit`), with people, and with `targets`.
 async fn start(limits: &str, targets: Option<&Targets>) -> Result<(Place, Server)> {
     let mut place = Place::new(None)?;
     site::set_up(&place, targets).await?;
@@ -153,7 +156,7 @@ async fn start(limits: &str, targets: Option<&Targets>) -> Result<(Place, Server
     Ok((place, server))
 }
 
-/// Idle connections: so many from each of so many networks.
+/// Opens `each` idle connections from each of so many networks.
 async fn take(server: &Server, networks: u32, each: usize) -> Result<Vec<TcpStream>> {
     let mut held = Vec::new();
     for network in (0..networks).map(network) {
@@ -164,12 +167,12 @@ async fn take(server: &Server, networks: u32, each: usize) -> Result<Vec<TcpStre
     Ok(held)
 }
 
-/// Which of them the server has ended, in order.
+/// Whether the server has ended each of the connections, in their order.
 async fn are_ended(held: Vec<TcpStream>) -> Vec<bool> {
     join_all(held.into_iter().map(is_ended)).await
 }
 
-/// A question of an honest client over a connection of its own; how long it took.
+/// Sends the request of an honest client over a new connection; returns the time until the answer.
 async fn ask(server: &Server, from: Ipv4Addr) -> Result<Duration> {
     let begun = Instant::now();
     let asked = async {
@@ -184,7 +187,7 @@ async fn ask(server: &Server, from: Ipv4Addr) -> Result<Duration> {
     }
 }
 
-/// A whole change by an honest client over a connection of its own; the new password.
+/// Changes a password as an honest client over a new connection; returns the new password.
 async fn change(server: &Server, user: &str, source: &str) -> Result<String> {
     let password = password::chance()?;
     let changed = async {
