@@ -9,8 +9,8 @@
 //!    that is derived from the master key: database access alone is not enough to make another
 //!    trail. Every such checkpoint is logged, so that a stored log is a witness: a trail whose end
 //!    was cut off contradicts it.
-//! 4. Personal data in rows is stored separately ([`crate::model::audit::personal`]), so that it can
-//!    be erased.
+//! 4. Personal data in rows is stored separately ([`crate::model::audit::personal`]), so that it
+//!    can be erased.
 //! 5. [`verify`] checks all of this and names each fault; [`prove`] returns a request's entries,
 //!    each with its path to a signed root.
 
