@@ -34,12 +34,12 @@ impl Tx<'_> {
         self.maybe(&format!("SELECT {COLUMNS} FROM job WHERE id = $1"), &[id])
     }
 
-    /// The unfinished job of a kind for a source, if there is one. Of several it is the last in the
-    /// order of the query: a claimed one, if there is one, and of those the newest.
+    /// The unfinished job of a kind for a source, if there is one. Of several it is the oldest that no
+    /// node has claimed: the one under way may have read an older configuration.
     pub fn unfinished_job(&mut self, kind: &str, source: &SourceId) -> Result<Option<Job>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM job WHERE kind = $1 AND source_id = $2 AND completed IS NULL
-             ORDER BY CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END, created"
+             ORDER BY CASE WHEN claimed_by IS NULL THEN 0 ELSE 1 END, created LIMIT 1"
         );
         self.maybe(&sql, &[&kind, source])
     }

@@ -13,7 +13,8 @@ use rekey::{
         id::{IdentityId, SourceId},
         job::{Job, Message},
     },
-    source,
+    source::{self, aggregation::reconfirm},
+    store::Tx,
 };
 use rekey_connectors::Listed;
 use serde_json::{Map, json};
@@ -25,6 +26,7 @@ use crate::{
 
 quiet_on_both_stores!(
     a_source_has_one_aggregation_at_a_time,
+    one_aggregation_waits_behind_the_one_under_way,
     a_lost_claim_of_a_job_can_end_nothing,
     accounts_stay_when_their_source_cannot_be_read,
     accounts_stay_when_their_source_shows_none_or_few,
@@ -61,6 +63,19 @@ async fn a_source_has_one_aggregation_at_a_time(site: Quiet) {
     assert_ne!(asked(&site, &site.login).await.id, first.id);
 }
 
+async fn one_aggregation_waits_behind_the_one_under_way(site: Quiet) {
+    let first = asked(&site, &site.login).await;
+    claimed(&site, "one").await.unwrap();
+    for _ in 0..2 {
+        let source = site.login.clone();
+        site.write(move |tx| reconfirm(tx, &source, "admin")).await;
+    }
+    let sql = "SELECT count(*) AS value FROM job WHERE completed IS NULL";
+    let unfinished = site.app.store.read(move |tx: &mut Tx<'_>| tx.count(sql)).await.unwrap();
+    assert_eq!(unfinished, 2);
+    assert_ne!(asked(&site, &site.login).await.id, first.id, "the one that waits is returned");
+}
+
 async fn a_lost_claim_of_a_job_can_end_nothing(site: Quiet) {
     let asked = asked(&site, &site.login).await;
     let dead = claimed(&site, "dead").await.unwrap();
@@ -88,7 +103,7 @@ async fn accounts_stay_when_their_source_cannot_be_read(site: Quiet) {
         locked: false,
     };
     let on = id.clone();
-    let kept = move |tx: &mut rekey::store::Tx<'_>| -> Result<_, Error> {
+    let kept = move |tx: &mut Tx<'_>| -> Result<_, Error> {
         let source = tx.source(&on)?.unwrap();
         let correlator = Correlator::new(tx, &source)?;
         keep_all(tx, &source, &correlator, std::slice::from_ref(&listed))
