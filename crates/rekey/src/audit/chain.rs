@@ -108,7 +108,7 @@ impl Chainer {
         }
         let (size, new) = (position(head.tree.size()), encoded(&head)?);
         let kept = note.clone();
-        let deed = move |tx: &mut Tx<'_>| -> Result<bool, Error> {
+        let transaction = move |tx: &mut Tx<'_>| -> Result<bool, Error> {
             if !tx.replace_setting(HEAD, &text, &new)? {
                 return Ok(false);
             }
@@ -118,7 +118,7 @@ impl Chainer {
             }
             Ok(true)
         };
-        if !trail.store.write(deed).await? {
+        if !trail.store.write(transaction).await? {
             // Another node has chained rows meanwhile: read again.
             return Ok(true);
         }
@@ -159,7 +159,7 @@ impl Chainer {
 async fn begin(trail: &Trail) -> Result<(), Error> {
     let key = trail.store.audit_key()?.clone();
     let head = encoded(&Head::default())?;
-    let deed = move |tx: &mut Tx<'_>| -> Result<(), Error> {
+    let transaction = move |tx: &mut Tx<'_>| -> Result<(), Error> {
         if tx.setting(HEAD)?.is_some() {
             return Ok(());
         }
@@ -175,7 +175,7 @@ async fn begin(trail: &Trail) -> Result<(), Error> {
         tx.settle_setting(HEAD, &head)?;
         Ok(())
     };
-    trail.store.write(deed).await
+    trail.store.write(transaction).await
 }
 
 impl Head {

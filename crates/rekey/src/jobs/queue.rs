@@ -54,7 +54,7 @@ pub async fn run_jobs(app: App, mut stop: watch::Receiver<bool>) {
 async fn claim(app: &App) -> Result<Option<Job>, crate::store::Error> {
     let node = app.node.clone();
     // A read comes first, so that polling an empty queue begins no write transaction.
-    if !app.store.glance(move |tx: &mut Tx<'_>| tx.is_job_due(&node)).await? {
+    if !app.store.read_unsynced(move |tx: &mut Tx<'_>| tx.is_job_due(&node)).await? {
         return Ok(None);
     }
     let node = app.node.clone();

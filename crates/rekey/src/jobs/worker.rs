@@ -109,7 +109,7 @@ pub struct Taken {
 /// Claims due changes: at most as many as `free` can execute, and of each source at most as many as
 /// it has free permits.
 pub async fn claim(app: &App, free: Free) -> Result<Taken, store::Error> {
-    let (mut due, has_expired) = app.store.glance(|tx: &mut Tx<'_>| tx.due_queues()).await?;
+    let (mut due, has_expired) = app.store.read_unsynced(|tx: &mut Tx<'_>| tx.due_queues()).await?;
     // Expired changes get at most half of the workers, so that changes that can still succeed keep
     // the others.
     let shared = if has_expired { free.workers / 2 } else { 0 };

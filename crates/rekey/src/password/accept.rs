@@ -93,17 +93,17 @@ pub async fn accept_as(
     let most = app.config.changes.self_change_requires_recent_auth;
     caller.require_recent_sign_in(most, app.clock.now())?;
     let ciphertext = decode(&ask.encrypted_password);
-    let (deed_app, caller) = (app.clone(), caller.clone());
+    let (in_transaction, caller) = (app.clone(), caller.clone());
     #[cfg(rekey_proof)]
     if proof::asks_for("early_202") {
-        let deed = move |tx: &mut Tx<'_>| {
-            decide(&deed_app, tx, &caller, &id, &ask, ciphertext.as_deref())?
+        let transaction = move |tx: &mut Tx<'_>| {
+            decide(&in_transaction, tx, &caller, &id, &ask, ciphertext.as_deref())?
         };
-        return super::early::early(&app.store, deed).await;
+        return super::early::early(&app.store, transaction).await;
     }
     let answer = app
         .store
-        .write(move |tx| decide(&deed_app, tx, &caller, &id, &ask, ciphertext.as_deref()))
+        .write(move |tx| decide(&in_transaction, tx, &caller, &id, &ask, ciphertext.as_deref()))
         .await?;
     proof::crash_at("accept.committed");
     if answer.as_ref().is_ok_and(|accepted| accepted.state == State::InProgress) {

@@ -11,20 +11,20 @@ use crate::{
 /// Runs a transaction and returns its result before the commit.
 pub(super) async fn early<T: Clone + Send + 'static>(
     store: &Store,
-    deed: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    transaction: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (result, mut results) = mpsc::unbounded_channel();
     let store = store.clone();
     let whole = tokio::spawn(async move {
         store
             .write(move |tx| {
-                let done = deed(tx)?;
-                let _ = tell.send(done.clone());
+                let done = transaction(tx)?;
+                let _ = result.send(done.clone());
                 Ok::<_, Error>(done)
             })
             .await
     });
-    match told.recv().await {
+    match results.recv().await {
         Some(done) => Ok(done),
         None => whole.await.map_err(|error| Error::Internal(error.to_string()))?,
     }

@@ -239,7 +239,7 @@ impl Store {
         F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     {
         let Engine::Sqlite { log, readers, .. } = &self.engine else {
-            return self.glance(look).await;
+            return self.read_unsynced(look).await;
         };
         if log.has_failed() {
             // The writer thread reopens the store, or reports why it cannot.
@@ -252,7 +252,7 @@ impl Store {
 
     /// Reads in preparation for a write: the rows may not be on stable storage yet, but they are
     /// when a later write is. They must not be reported to a caller before.
-    pub async fn glance<T, E, F>(&self, look: F) -> std::result::Result<T, E>
+    pub async fn read_unsynced<T, E, F>(&self, look: F) -> std::result::Result<T, E>
     where
         T: Send + 'static,
         E: Fail + Send + 'static,
@@ -295,7 +295,7 @@ impl Store {
     }
 
     /// Waits until everything that could be read so far is on stable storage. Required before a
-    /// result of [`Store::glance`] is reported to a caller.
+    /// result of [`Store::read_unsynced`] is reported to a caller.
     pub async fn durable(&self) -> Result<()> {
         let Engine::Sqlite { log, .. } = &self.engine else { return Ok(()) };
         log.durable(log.seen()).await

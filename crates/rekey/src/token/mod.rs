@@ -175,7 +175,7 @@ impl Tokens {
         let asked = claims.clone();
         let standing: Option<Standing> = self
             .store
-            .glance(move |tx: &mut Tx<'_>| {
+            .read_unsynced(move |tx: &mut Tx<'_>| {
                 let code = asked.code_digest();
                 tx.standing(&asked.client_id, asked.identity_id.as_ref(), code.as_deref())
             })

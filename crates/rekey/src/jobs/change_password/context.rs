@@ -28,7 +28,7 @@ pub struct ChangeContext {
 pub(super) async fn read(app: &App, change: &Claimed) -> Result<ChangeContext, Error> {
     let change = change.clone();
     app.store
-        .glance(move |tx: &mut Tx<'_>| {
+        .read_unsynced(move |tx: &mut Tx<'_>| {
             let (targets, parties) = tx.change_context(&change)?;
             let ChangeParties { key, identity, account, policy } = parties;
             let policy = policy.unwrap_or_default().0;

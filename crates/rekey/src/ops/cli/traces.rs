@@ -1,6 +1,6 @@
 //! Traces: exports the spans of requests and changes to an OpenTelemetry collector over OTLP/HTTP.
 //!
-//! Only the attributes in [`TOLD`] are exported; all others, and all events, stay in the process,
+//! Only the attributes in [`EXPORTED`] leave the process; all others, and all events, stay in it,
 //! since their texts may name people. Spans wait in a queue for an exporter thread. Spans that find
 //! the queue full are dropped, so that no request ever waits for the collector.
 
@@ -24,7 +24,7 @@ use crate::Error;
 mod client;
 
 /// The attributes that may be exported: their names in rekey's spans and in the export.
-const TOLD: &[(&str, &str)] = &[
+const EXPORTED: &[(&str, &str)] = &[
     ("attempt", "attempt"),
     ("method", "http.request.method"),
     ("operation", "operation"),
@@ -107,7 +107,7 @@ impl SpanExporter for Exporter {
 /// Filters and renames a span's attributes, and sets its name, kind and status from them.
 fn translate(span: &mut SpanData) {
     span.attributes.retain_mut(|attribute| {
-        let known = TOLD.iter().find(|(ours, _)| *ours == attribute.key.as_str());
+        let known = EXPORTED.iter().find(|(ours, _)| *ours == attribute.key.as_str());
         known.inspect(|(_, theirs)| attribute.key = (*theirs).into()).is_some()
     });
     let value = |name| {
